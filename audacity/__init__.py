@@ -1,0 +1,1 @@
+"""Audacity as a host: its pipe, its timeline, its menu commands."""

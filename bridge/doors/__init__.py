@@ -1,0 +1,1 @@
+"""Ways for jobs to come in and for news to go out; each only translates."""

@@ -1,0 +1,1 @@
+"""Sound and jobs: separation, models, queue and journal. Knows no editor and no protocol."""

@@ -1,0 +1,100 @@
+"""What every model declares and does: a mask for each query from a magnitude spectrogram.
+
+Reading, resampling, the transforms, segments and mixing back belong to `engine.separate`; a
+model sees magnitudes only, so that what is true of one (exactness, streaming) is true of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ComplexArray", "FloatArray", "Geometry", "Separator"]
+
+FloatArray = npt.NDArray[np.float32]
+ComplexArray = npt.NDArray[np.complex64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The frame grid of a model and what it needs to see around a frame.
+
+    Attributes
+    ----------
+    sample_rate
+        Hz; the rate at which the model hears.
+    n_fft
+        Samples; length of the periodic Hann window and of the transform. Frames are centred:
+        frame `t` has its centre on sample `t * hop`; the clip's ends are reflected.
+    hop
+        Samples between the centres of neighbouring frames.
+    block
+        Frames; segments may only be cut at multiples of this many frames from the clip's start.
+    context
+        Frames (a multiple of `block`) on either side of a segment which make its mask exactly
+        that of the whole clip.
+
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop: int
+    block: int
+    context: int
+
+    def __post_init__(self) -> None:
+        if min(self.sample_rate, self.n_fft, self.hop, self.block) < 1 or self.context < 0:
+            raise ValueError(f"not a frame grid: {self}")
+        if self.context % self.block:
+            raise ValueError(f"context {self.context} is not a multiple of block {self.block}")
+        if self.n_fft % 2 or self.hop * 2 > self.n_fft:
+            raise ValueError(f"window {self.n_fft} does not overlap enough at hop {self.hop}")
+
+    @property
+    def bins(self) -> int:
+        """Number of frequency bins, from 0 Hz to half the sample rate."""
+        return self.n_fft // 2 + 1
+
+
+class Separator(Protocol):
+    """A loaded model."""
+
+    @property
+    def name(self) -> str:
+        """Name under which the catalogue knows it."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Frame grid and context."""
+
+    def embed(self, query: str) -> FloatArray:
+        """Turn a query into the vector that steers the network.
+
+        Returns shape `(dimensions,)`.
+        """
+
+    def mask(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float
+    ) -> FloatArray | ComplexArray:
+        """Estimate what share of each bin belongs to each query.
+
+        Parameters
+        ----------
+        magnitude
+            `(channels, frames, bins)`: magnitudes of a segment with its context. It starts on a
+            multiple of `block`; where it is shorter than the context asks, the clip ends there.
+        vectors
+            `(queries, dimensions)` from `embed`.
+        loudness
+            RMS of the whole clip over all channels, at the model's rate; the only statistic of
+            the whole clip that a model may use.
+
+        Returns
+        -------
+        mask
+            `(queries, channels, frames, bins)`; real, or complex where the model turns phases.
+
+        """

@@ -1,0 +1,1 @@
+"""REAPER as a host: its scripts and their installation."""
