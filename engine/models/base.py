@@ -36,6 +36,9 @@ class Geometry:
     context
         Frames (a multiple of `block`) on either side of a segment which make its mask exactly
         that of the whole clip.
+    core
+        Frames (a multiple of `block`) between the cuts: the length of a segment without its
+        context. Longer ones cost memory, shorter ones cost time.
 
     """
 
@@ -44,12 +47,13 @@ class Geometry:
     hop: int
     block: int
     context: int
+    core: int = 1024
 
     def __post_init__(self) -> None:
         if min(self.sample_rate, self.n_fft, self.hop, self.block) < 1 or self.context < 0:
             raise ValueError(f"not a frame grid: {self}")
-        if self.context % self.block:
-            raise ValueError(f"context {self.context} is not a multiple of block {self.block}")
+        if self.context % self.block or self.core % self.block or self.core < 1:
+            raise ValueError(f"core and context are not multiples of the block: {self}")
         if self.n_fft % 2 or self.hop * 2 > self.n_fft:
             raise ValueError(f"window {self.n_fft} does not overlap enough at hop {self.hop}")
 

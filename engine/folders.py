@@ -1,0 +1,105 @@
+"""Where Tweeze keeps things: one private folder per user, and what lies in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["Folders"]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders under `root`; `TWEEZE_HOME` names another root than the system's usual one.
+
+    The spool (how hosts without sockets talk to the engine): `requests` (act on the editor's
+    current selection), `jobs` (audio attached), `status`, `cancel`, and the file `heartbeat`.
+    """
+
+    root: Path
+
+    @classmethod
+    def of_user(cls) -> Folders:
+        """Return the folders of the user who runs this process."""
+        named = os.environ.get("TWEEZE_HOME")
+        if named:
+            return cls(Path(named).expanduser().absolute())
+        return cls(Path(platformdirs.user_data_dir("tweeze", appauthor=False)))
+
+    @property
+    def spool(self) -> Path:
+        """Root of the spool."""
+        return self.root / "spool"
+
+    @property
+    def requests(self) -> Path:
+        """Requests to act on an editor's current selection."""
+        return self.spool / "requests"
+
+    @property
+    def jobs(self) -> Path:
+        """Job files (`<id>`)."""
+        return self.spool / "jobs"
+
+    @property
+    def status(self) -> Path:
+        """Status files (`<id>`), replaced atomically."""
+        return self.spool / "status"
+
+    @property
+    def cancel(self) -> Path:
+        """Empty files named after the jobs to cancel."""
+        return self.spool / "cancel"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The engine's sign of life: a text of `key=value` lines, rewritten every second."""
+        return self.spool / "engine"
+
+    @property
+    def mixtures(self) -> Path:
+        """Mixtures that were captured for a job; removed when their job is final."""
+        return self.root / "mixtures"
+
+    @property
+    def clips(self) -> Path:
+        """Clips, a folder a job; `work` in it holds a running job's unfinished files."""
+        return self.root / "clips"
+
+    @property
+    def models(self) -> Path:
+        """Checkpoints that the user added, and caches made from them."""
+        return self.root / "models"
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite journal of jobs."""
+        return self.root / "journal.sqlite"
+
+    @property
+    def log(self) -> Path:
+        """The engine's log."""
+        return self.root / "engine.log"
+
+    @property
+    def lock(self) -> Path:
+        """Lock file of the one resident engine."""
+        return self.root / "engine.lock"
+
+    def make(self) -> None:
+        """Make all folders, for the user alone (mode 0700)."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (
+            self.spool,
+            self.requests,
+            self.jobs,
+            self.status,
+            self.cancel,
+            self.mixtures,
+            self.clips,
+            self.models,
+        ):
+            folder.mkdir(mode=0o700, exist_ok=True)
