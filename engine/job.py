@@ -136,7 +136,9 @@ class Placement:
 class Job:
     """One request: a mixture, its queries, options, and where the result goes.
 
-    `title` leads the names of the clips (the source track's name, or the file's).
+    `title` leads the names of the clips (the source track's name, or the file's). `client` says
+    who asks: the clients' jobs take turns, so that one with many jobs does not keep the others
+    waiting.
     """
 
     id: str
@@ -145,6 +147,7 @@ class Job:
     options: Options = Options()
     title: str = ""
     placement: Placement | None = None
+    client: str = ""
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -187,6 +190,8 @@ class Job:
             ("bandwidth", options.bandwidth.value),
             ("title", self.title),
         ]
+        if self.client:
+            pairs.append(("client", self.client))
         if self.placement is not None:
             place = self.placement
             pairs += [
@@ -234,6 +239,7 @@ class Job:
             ),
             title=fields.one("title", ""),
             placement=placement,
+            client=fields.one("client", ""),
         )
         fields.done()
         return job

@@ -1,0 +1,254 @@
+"""Every accepted job and what became of it, in SQLite, so that no job is lost with a process.
+
+Jobs and statuses are kept in their text forms: what the journal holds can be read with any tool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from engine.errors import BadInput, BadJob, Failure
+from engine.job import Job, JobState, Status
+
+__all__ = ["Entry", "Insertion", "Journal"]
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE jobs (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of acceptance
+    id       TEXT NOT NULL UNIQUE,
+    job      TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    status   TEXT NOT NULL,
+    deaths   INTEGER NOT NULL DEFAULT 0,
+    accepted REAL NOT NULL,                      -- seconds since 1970, as are the other times
+    changed  REAL NOT NULL
+);
+CREATE INDEX jobs_by_state ON jobs (state);
+CREATE TABLE insertions (
+    id      TEXT NOT NULL REFERENCES jobs (id),
+    clip    INTEGER NOT NULL,                    -- index in the status's clips
+    state   TEXT NOT NULL,
+    changed REAL NOT NULL,
+    PRIMARY KEY (id, clip)
+);
+"""
+_FINAL = tuple(state.value for state in JobState if state.final)
+_LOG = logging.getLogger("tweeze.journal")
+
+
+class Insertion(str, Enum):
+    """Whether a clip is in an editor's project.
+
+    `CLAIMED` means that somebody set out to insert it and has not said how it ended. After a
+    crash that cannot be known, so the clip goes in again only when the user asks for it.
+    """
+
+    FREE = "free"
+    CLAIMED = "claimed"
+    INSERTED = "inserted"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job as the journal knows it; `deaths` counts the processes that ended while it ran."""
+
+    number: int
+    job: Job
+    status: Status
+    deaths: int
+    accepted: float
+    changed: float
+
+
+class Journal:
+    """The journal in the file `path`; one process at a time, any of its threads.
+
+    A file that SQLite cannot read is set aside under a new name and begun anew.
+
+    Raises
+    ------
+    Failure
+        The file was written by a newer Tweeze, or the disk refuses. Any method may raise it.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        with self._sentences():
+            try:
+                self._database = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self._set_aside(error)
+                self._database = self._open()
+
+    def close(self) -> None:
+        """Close the file; the journal is of no further use."""
+        with self._lock:
+            self._database.close()
+
+    def accept(self, job: Job) -> Entry:
+        """Write down a new job as queued; the entry of a job that is there already is returned.
+
+        Raises
+        ------
+        BadJob
+            Another job has that id.
+
+        """
+        now = time.time()
+        status = Status(job.id, JobState.QUEUED)
+        with self._change() as database:
+            database.execute(
+                "INSERT OR IGNORE INTO jobs (id, job, state, status, accepted, changed) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (job.id, job.to_text(), status.state.value, status.to_text(), now, now),
+            )
+        entry = self.get(job.id)
+        assert entry is not None
+        if entry.job != job:
+            raise BadJob(f"Another job has the id {job.id}: send this one under a new id.")
+        return entry
+
+    def get(self, id: str) -> Entry | None:  # noqa: A002 - the word the whole project uses
+        """Return a job's entry, or None if the journal does not know it."""
+        entries = self._select("WHERE id = ?", (id,))
+        return entries[0] if entries else None
+
+    def unfinished(self) -> list[Entry]:
+        """Return all jobs that have not come to an end, in the order of their acceptance."""
+        marks = ", ".join("?" * len(_FINAL))
+        return self._select(f"WHERE state NOT IN ({marks}) ORDER BY number", _FINAL)
+
+    def recent(self, limit: int = 20) -> list[Entry]:
+        """Return the jobs accepted last, the latest first."""
+        return self._select("ORDER BY number DESC LIMIT ?", (limit,))
+
+    def record(self, status: Status, *, deaths: int | None = None) -> None:
+        """Write down what became of a job."""
+        with self._change() as database:
+            database.execute(
+                "UPDATE jobs SET state = ?, status = ?, deaths = coalesce(?, deaths), changed = ? "
+                "WHERE id = ?",
+                (status.state.value, status.to_text(), deaths, time.time(), status.id),
+            )
+
+    def insertion(self, id: str, clip: int) -> Insertion:  # noqa: A002
+        """Return whether the job's clip of that index is in an editor's project."""
+        with self._sentences(), self._lock:
+            row = self._database.execute(
+                "SELECT state FROM insertions WHERE id = ? AND clip = ?", (id, clip)
+            ).fetchone()
+        return Insertion(row[0]) if row else Insertion.FREE
+
+    def claim(self, id: str, clip: int, *, again: bool = False) -> bool:  # noqa: A002
+        """Claim the insertion of a clip; True for the one caller who may now insert it.
+
+        `again` claims a clip that was claimed or inserted before: only ever at the user's word.
+        """
+        sql = (
+            "INSERT INTO insertions (id, clip, state, changed) VALUES (?, ?, 'claimed', ?) "
+            "ON CONFLICT (id, clip) DO UPDATE SET state = 'claimed', changed = excluded.changed "
+        )
+        if not again:
+            sql += "WHERE insertions.state = 'free'"
+        with self._change() as database:
+            return database.execute(sql, (id, clip, time.time())).rowcount == 1
+
+    def settle(self, id: str, clip: int, outcome: Insertion) -> None:  # noqa: A002
+        """Say how a claimed insertion ended: `INSERTED`, or `FREE` if surely nothing went in."""
+        with self._change() as database:
+            database.execute(
+                "UPDATE insertions SET state = ?, changed = ? WHERE id = ? AND clip = ?",
+                (outcome.value, time.time(), id, clip),
+            )
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self.path, timeout=5.0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # WAL with NORMAL keeps all that was committed when a process dies. A power cut may
+            # take the last moments, but then the editor's unsaved project is gone with them.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("quick_check found damage")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA:
+                raise Failure(
+                    f"The journal {self.path} was written by a newer Tweeze: update Tweeze, "
+                    "or move that file away to begin a new one."
+                )
+            if version == 0:
+                database.executescript(
+                    f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
+                )
+            database.execute("SELECT number, id, job, state, status, deaths FROM jobs LIMIT 1")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        aside = self.path.with_name(f"{self.path.stem}.damaged-{time.time_ns()}{self.path.suffix}")
+        self.path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
+        _LOG.error(
+            "The journal could not be read (%s): it lies at %s now, and a new one was begun.",
+            error,
+            aside,
+        )
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._sentences(), self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise Failure(
+                f"The journal {self.path} cannot be used ({error}): "
+                "check that its disk has room and can be written."
+            ) from error
+
+    def _select(self, clause: str, values: tuple[object, ...]) -> list[Entry]:
+        with self._sentences(), self._lock:
+            rows = self._database.execute(
+                f"SELECT number, job, status, deaths, accepted, changed FROM jobs {clause}", values
+            ).fetchall()
+        return [entry for entry in map(_entry, rows) if entry is not None]
+
+
+def _entry(row: tuple[int, str, str, int, float, float]) -> Entry | None:
+    number, job, status, deaths, accepted, changed = row
+    try:
+        return Entry(
+            number, Job.from_text(job), Status.from_text(status), deaths, accepted, changed
+        )
+    except BadInput as error:
+        _LOG.error("Entry %d of the journal is left out: %s", number, error)
+        return None

@@ -1,0 +1,84 @@
+"""A lock file that one process holds for as long as it lives, and that names its holder.
+
+The system drops the lock when the holder ends, however it ends, so nothing stale can block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["ProcessLock", "holder"]
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 1 << 20  # Windows locks bytes against reading too: lock one behind the text
+
+    def _seize(handle: int) -> None:
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _seize(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class ProcessLock:
+    """Taken with `take`, and held until `drop` or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock and write this process's id into the file; False if another holds it."""
+        if self._handle is not None:
+            return True
+        handle = _open(self.path, create=True)
+        try:
+            _seize(handle)
+        except OSError:
+            os.close(handle)
+            return False
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        self._handle = handle
+        return True
+
+    def drop(self) -> None:
+        """Give the lock back."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def holder(path: Path) -> int | None:
+    """Return the id of the process that holds the lock, or None if nobody does.
+
+    0 stands for a holder that has not yet written its id.
+    """
+    try:
+        handle = _open(path, create=False)
+    except FileNotFoundError:
+        return None
+    try:
+        try:
+            _seize(handle)
+        except OSError:
+            text = os.read(handle, 32).decode("ascii", "replace").strip()
+            return int(text) if text.isdigit() else 0
+        return None
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+
+
+def _open(path: Path, *, create: bool) -> int:
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags | (os.O_CREAT if create else 0), 0o600)

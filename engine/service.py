@@ -1,0 +1,450 @@
+"""The queue: takes jobs, has a worker do them one after the other, and tells how they go.
+
+Every step is in the journal before anyone hears of it, so that a job outlives this process. The
+worker may die or hang at any moment; then another takes over where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from engine import worker
+from engine.admission import admit
+from engine.errors import BadInput, BadJob, Failure, TweezeError
+from engine.folders import Folders
+from engine.job import Job, JobState, Status
+from engine.journal import Journal
+from engine.messages import (
+    Cancel,
+    Failed,
+    Finished,
+    FromWorker,
+    Gone,
+    Loaded,
+    Loading,
+    Progress,
+    Stopped,
+    Work,
+)
+from engine.worker_handle import WorkerHandle, WorkerMain
+
+__all__ = ["Activity", "Limits", "Listener", "Service"]
+
+Listener = Callable[[Status], None]
+_LOG = logging.getLogger("tweeze.service")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When the service loses patience.
+
+    Attributes
+    ----------
+    idle
+        Seconds without a job after which the worker goes, and its memory with it.
+    silence
+        Seconds without a sign of life after which a worker counts as hung. Not a limit on the
+        work: signs of life come from a thread of their own, however long a segment takes.
+    deaths
+        Processes that may end while they do one job, before the job is given up.
+
+    """
+
+    idle: float = 900.0
+    silence: float = 15.0
+    deaths: int = 3
+
+    @classmethod
+    def of_environment(cls) -> Limits:
+        """Return the limits, with `TWEEZE_IDLE_MINUTES` in place of the usual 15."""
+        try:
+            return cls(idle=60 * float(os.environ["TWEEZE_IDLE_MINUTES"]))
+        except (KeyError, ValueError):
+            return cls()
+
+
+class Activity(str, Enum):
+    """What the service is doing."""
+
+    IDLE = "idle"
+    LOADING = "loading"
+    RUNNING = "running"
+
+
+@dataclass
+class _Ticket:
+    """A job that has not come to its end."""
+
+    number: int
+    job: Job
+    status: Status
+    deaths: int
+    admitted: bool = False
+    cancelled: bool = False
+
+
+class Service:
+    """Queue, progress, cancelling, and supervision of the worker; lives in one event loop.
+
+    `start` it, then use it from the loop's own thread. `worker_main` is what the worker process
+    runs; tests put their own there.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        journal: Journal,
+        *,
+        limits: Limits | None = None,
+        worker_main: WorkerMain = worker.main,
+    ) -> None:
+        self.folders = folders
+        self.journal = journal
+        self.activity = Activity.IDLE
+        self._limits = limits or Limits()
+        self._worker_main = worker_main
+        self._worker: WorkerHandle | None = None
+        self._models: list[str] = []
+        self._tickets: dict[str, _Ticket] = {}
+        self._running: _Ticket | None = None
+        self._served: dict[str, int] = {}
+        self._turn = 0
+        self._listeners: list[Listener] = []
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up the jobs that an earlier process left, and begin."""
+        for entry in self.journal.unfinished():
+            # Not looked at again: should a file bring down who looks at it, let it be the worker.
+            ticket = _Ticket(entry.number, entry.job, entry.status, entry.deaths, admitted=True)
+            self._tickets[entry.job.id] = ticket
+            if entry.status.state is JobState.RUNNING:
+                _LOG.info("Job %s was running when the engine ended.", entry.job.id)
+                self._count_death(ticket)
+        self._task = asyncio.create_task(self._work(), name="tweeze-service")
+
+    async def stop(self) -> None:
+        """End the worker; the running job goes back to the queue, for the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._running is not None and not self._running.status.state.final:
+            self._tell(self._running, replace(self._running.status, state=JobState.QUEUED))
+        await self._dismiss()
+
+    @property
+    def queue_length(self) -> int:
+        """How many jobs wait, the running one not counted."""
+        return sum(ticket is not self._running for ticket in self._tickets.values())
+
+    @property
+    def running(self) -> str:
+        """Id of the running job, or ''."""
+        return self._running.job.id if self._running else ""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the loaded models, the one used last at the end."""
+        return tuple(self._models)
+
+    @property
+    def worker_pid(self) -> int:
+        """Process id of the worker, 0 where there is none."""
+        return self._worker.pid if self._worker else 0
+
+    async def submit(self, job: Job) -> Status:
+        """Take a job into the queue and return where it stands.
+
+        A job that was submitted before, with the same id and content, is not done twice. A job
+        that cannot be done comes back as failed, with the reason.
+
+        Raises
+        ------
+        BadJob
+            Another job has that id.
+        Failure
+            The journal refuses: nothing is promised.
+
+        """
+        known = self.journal.get(job.id)
+        entry = self.journal.accept(job)
+        if known is not None:
+            return self.status(job.id)
+        ticket = self._tickets[job.id] = _Ticket(entry.number, job, entry.status, entry.deaths)
+        self._tell(ticket, ticket.status, record=False)
+        try:
+            await asyncio.to_thread(admit, job, self.folders)
+        except TweezeError as error:
+            return (
+                ticket.status
+                if ticket.cancelled
+                else self._end(
+                    ticket, JobState.FAILED, str(error), bad_input=isinstance(error, BadInput)
+                )
+            )
+        except Exception as error:
+            _LOG.exception("Job %s could not be looked at.", job.id)
+            reason = f"'{job.mixture.name}' could not be looked at ({error})."
+            return self._end(ticket, JobState.FAILED, reason)
+        if not ticket.status.state.final:  # else it was cancelled meanwhile
+            _LOG.info("Job %s: %s, %s.", job.id, job.options.model, ascii(job.queries))
+            ticket.admitted = True
+            self._news.set()
+        return ticket.status
+
+    def cancel(self, id: str) -> Status:  # noqa: A002
+        """Cancel a job: at once where it waits, at the next segment where it runs.
+
+        Raises
+        ------
+        BadJob
+            There is no such job.
+
+        """
+        ticket = self._tickets.get(id)
+        if ticket is None:
+            return self.status(id)
+        ticket.cancelled = True
+        if ticket is not self._running:
+            return self._end(ticket, JobState.CANCELLED, "Cancelled.")
+        if self._worker is not None:
+            self._worker.send(Cancel(id))
+        return ticket.status
+
+    def status(self, id: str) -> Status:  # noqa: A002
+        """Return where a job stands; BadJob if there is none of that id."""
+        if id in self._tickets:
+            return self._tickets[id].status
+        entry = self.journal.get(id)
+        if entry is None:
+            raise BadJob(f"There is no job {id}: see 'tweeze status' for those there are.")
+        return entry.status
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with each new status of each job; returns how to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def finished(self, id: str) -> Status:  # noqa: A002
+        """Wait until a job has come to its end, and return its status."""
+        ended = asyncio.Event()
+        remove = self.listen(lambda status: ended.set() if status.id == id else None)
+        try:
+            while not (status := self.status(id)).state.final:
+                await ended.wait()
+                ended.clear()
+            return status
+        finally:
+            remove()
+
+    # The work itself: one task, one job at a time.
+
+    async def _work(self) -> None:
+        while True:
+            ticket = self._next()
+            if ticket is None:
+                await self._wait_for_news()
+                continue
+            self._running = ticket
+            try:
+                await self._attend(ticket)
+            except Exception:
+                _LOG.exception("Job %s failed inside the engine.", ticket.job.id)
+                await self._dismiss()
+                self._end(
+                    ticket,
+                    JobState.FAILED,
+                    f"Tweeze failed on this job in a way it does not know; the log at "
+                    f"{self.folders.log} holds the details.",
+                )
+            self._running = None
+            self.activity = Activity.IDLE
+
+    async def _wait_for_news(self) -> None:
+        """Wait for a job; with nothing to do for long, let the worker go."""
+        self._news.clear()
+        idle_since = time.monotonic()
+        while not self._news.is_set():
+            wait: float | None = None
+            if self._worker is not None:
+                wait = min(1.0, idle_since + self._limits.idle - time.monotonic())
+                if wait <= 0:
+                    _LOG.info("Nothing to do for %.0f s: the worker goes.", self._limits.idle)
+                    await self._dismiss()
+                    continue
+                await self._clear_dead_worker()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), wait)
+
+    async def _clear_dead_worker(self) -> None:
+        """Do not leave it to the next job to find that the waiting worker died or hangs."""
+        handle = self._worker
+        if handle is None:
+            return
+        if not handle.inbox.empty() or handle.silence > self._limits.silence:
+            await self._dismiss()
+
+    def _next(self) -> _Ticket | None:
+        """Return the job to do: clients take turns, and each client's jobs go in order."""
+        admitted = (ticket for ticket in self._tickets.values() if ticket.admitted)
+        waiting = sorted(admitted, key=lambda ticket: ticket.number)
+        if not waiting:
+            return None
+        return min(waiting, key=lambda ticket: self._served.get(ticket.job.client, 0))
+
+    async def _attend(self, ticket: _Ticket) -> None:
+        """Do one job, with as many workers as it takes."""
+        self._turn += 1
+        self._served[ticket.job.client] = self._turn
+        while not ticket.status.state.final:
+            if ticket.cancelled:
+                self._end(ticket, JobState.CANCELLED, "Cancelled.")
+                return
+            await self._clear_dead_worker()
+            self.activity = Activity.RUNNING
+            self._tell(ticket, replace(ticket.status, state=JobState.RUNNING))
+            try:
+                handle = self._worker = self._worker or WorkerHandle(
+                    self._worker_main, self.folders
+                )
+            except Failure as error:
+                self._end(ticket, JobState.FAILED, str(error))
+                return
+            handle.send(Work(ticket.job, self.folders.clips / ticket.job.id))
+            if ticket.cancelled:
+                handle.send(Cancel(ticket.job.id))
+            while True:
+                message = await self._hear(handle)
+                if isinstance(message, Gone):
+                    await self._dismiss()
+                    if not ticket.cancelled:
+                        self._count_death(ticket)
+                    break
+                self._heed(ticket, message)
+                if ticket.status.state.final:
+                    break
+
+    async def _hear(self, handle: WorkerHandle) -> FromWorker:
+        """Return the worker's next message; a worker that says nothing is ended."""
+        tick = max(0.05, min(1.0, self._limits.silence / 4))
+        while True:
+            asked = time.monotonic()
+            try:
+                return await asyncio.wait_for(handle.inbox.get(), tick)
+            except asyncio.TimeoutError:
+                pass
+            if time.monotonic() - asked > 3 * tick:
+                handle.excuse()  # this process was held up as well: a suspended machine, perhaps
+            elif handle.silence > self._patience():
+                _LOG.warning("Worker %d is silent: it is replaced.", handle.pid)
+                return Gone()
+
+    def _patience(self) -> float:
+        # Loading large libraries from a cold disk can hold up every thread of the worker.
+        return self._limits.silence * (4 if self.activity is Activity.LOADING else 1)
+
+    def _heed(self, ticket: _Ticket, message: FromWorker) -> None:
+        status = ticket.status
+        if isinstance(message, Loading):
+            self.activity = Activity.LOADING
+        elif isinstance(message, Loaded):
+            self.activity = Activity.RUNNING
+            self._models = [name for name in self._models if name != message.model][-1:]
+            self._models.append(message.model)
+            self._tell(
+                ticket, replace(status, loading=status.loading + message.seconds), record=False
+            )
+        elif isinstance(message, Progress) and message.id == status.id:
+            share = max(status.progress, min(1.0, message.share))
+            self._tell(ticket, replace(status, progress=share), record=False)
+        elif isinstance(message, Finished) and message.id == status.id:
+            if ticket.cancelled:
+                self._end(ticket, JobState.CANCELLED, "Cancelled.")
+                return
+            ticket.status = replace(
+                status, progress=1.0, clips=message.clips, seconds=message.seconds
+            )
+            self._end(ticket, JobState.DONE, "")
+        elif isinstance(message, Stopped) and message.id == status.id:
+            self._end(ticket, JobState.CANCELLED, "Cancelled.")
+        elif isinstance(message, Failed) and message.id == status.id:
+            if message.details:
+                _LOG.error("Job %s failed in the worker:\n%s", status.id, message.details)
+            self._end(ticket, JobState.FAILED, message.message, bad_input=message.bad_input)
+
+    async def _dismiss(self) -> None:
+        handle, self._worker = self._worker, None
+        self._models = []
+        if handle is not None:
+            await handle.close()
+
+    def _count_death(self, ticket: _Ticket) -> None:
+        """The process that did a job is gone: the job waits again, or is given up."""
+        ticket.deaths += 1
+        if ticket.deaths < self._limits.deaths:
+            self._tell(ticket, replace(ticket.status, state=JobState.QUEUED))
+            return
+        self._end(
+            ticket,
+            JobState.FAILED,
+            f"The process that separates ended {ticket.deaths} times while it worked on "
+            f"'{ticket.job.mixture.name}', perhaps for lack of memory: close other programs, "
+            "or take a shorter selection.",
+        )
+
+    def _end(
+        self, ticket: _Ticket, state: JobState, message: str, *, bad_input: bool = False
+    ) -> Status:
+        status = replace(
+            ticket.status, state=state, message=_printable(message), bad_input=bad_input
+        )
+        self._tickets.pop(ticket.job.id, None)
+        if state is not JobState.DONE:
+            shutil.rmtree(self.folders.clips / ticket.job.id, ignore_errors=True)
+        _LOG.info("Job %s: %s. %s", status.id, state.value, status.message)
+        self._tell(ticket, status)
+        self._remove_mixture(ticket.job.mixture)
+        return status
+
+    def _remove_mixture(self, mixture: Path) -> None:
+        """Remove a mixture that was captured for jobs of which none is left."""
+        if mixture.parent == self.folders.mixtures and not any(
+            ticket.job.mixture == mixture for ticket in self._tickets.values()
+        ):
+            with contextlib.suppress(OSError):
+                mixture.unlink()
+
+    def _tell(self, ticket: _Ticket, status: Status, *, record: bool = True) -> None:
+        ticket.status = status
+        if record:
+            try:
+                self.journal.record(status, deaths=ticket.deaths)
+            except TweezeError:
+                # The job itself need not fail for it; after a crash it would be done once more.
+                _LOG.exception("The state of job %s is not in the journal.", status.id)
+        for listener in list(self._listeners):
+            _call(listener, status)
+
+
+def _call(listener: Listener, status: Status) -> None:
+    try:
+        listener(status)
+    except Exception:
+        _LOG.exception("A listener failed at job %s.", status.id)
+
+
+def _printable(message: str) -> str:
+    """Return a message fit for one line of a status text, whatever a library put into it."""
+    folded = " ".join(message.split())
+    return "".join(c if c.isprintable() or c == " " else "?" for c in folded)
