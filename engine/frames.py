@@ -1,0 +1,96 @@
+"""A model's frames at a mixture's own rate, and the transforms to and from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from engine.models.base import ComplexArray, FloatArray, Geometry
+
+__all__ = ["GROUP", "Grid", "Mask", "inverse", "reflect", "spectrum", "window"]
+
+GROUP = 1 << 19  # samples of windowed frames that are transformed at a time
+_CARRIED = (0.80, 0.97)  # of the model's band: the top bands whose mask goes on above it
+
+Mask = FloatArray | ComplexArray
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The model's frames at the mixture's rate: as long and as far apart in seconds.
+
+    Where a hop is no whole number of samples, centres are rounded to the nearest sample; the
+    overlap-add divides by the windows where they really lie, so that costs no exactness.
+    """
+
+    rate: int
+    geometry: Geometry
+
+    @property
+    def width(self) -> int:
+        """Samples of a frame; even."""
+        return max(2, 2 * round(self.geometry.n_fft * self.rate / self.geometry.sample_rate / 2))
+
+    def centres(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return the samples on which frames `[start, stop)` are centred."""
+        twice = 2 * np.arange(start, stop, dtype=np.int64) * self.geometry.hop * self.rate
+        centres: npt.NDArray[np.int64] = (twice + self.geometry.sample_rate) // (
+            2 * self.geometry.sample_rate
+        )
+        return centres
+
+    def spread(self, mask: Mask, *, full: bool) -> Mask:
+        """Carry a mask over the model's bins (last axis) onto the mixture's.
+
+        Bins between two of the model's are interpolated. Above the model's band the mean
+        magnitude of its top bands goes on if `full`, else there is silence.
+        """
+        bins, width = self.geometry.bins, self.width
+        if self.rate == self.geometry.sample_rate:
+            return mask
+        step = (self.rate * self.geometry.n_fft) / (width * self.geometry.sample_rate)
+        place = np.arange(width // 2 + 1) * step
+        inside = place <= bins - 2  # the last bin is half a bin wide, and zero in some models
+        low = np.floor(place[inside]).astype(np.int64)
+        share = (place[inside] - low).astype(np.float32)
+        out = np.zeros((*mask.shape[:-1], len(place)), mask.dtype)
+        out[..., : len(low)] = mask[..., low] + (mask[..., low + 1] - mask[..., low]) * share
+        if full and not inside.all():
+            top = slice(int(_CARRIED[0] * bins), int(_CARRIED[1] * bins))
+            out[..., len(low) :] = np.abs(mask[..., top]).mean(axis=-1, keepdims=True)
+        return out
+
+
+def window(width: int) -> FloatArray:
+    """Return the periodic Hann window of `width` samples."""
+    samples: FloatArray = np.hanning(width + 1)[:-1].astype(np.float32)
+    return samples
+
+
+def spectrum(frames: FloatArray, window: FloatArray) -> ComplexArray:
+    """Return the transforms of windowed frames, `(..., width)` to `(..., width // 2 + 1)`."""
+    # torch's transform runs on all cores and gives each row the same bits in any batch.
+    result: ComplexArray = torch.fft.rfft(torch.from_numpy(frames * window)).numpy()
+    return result
+
+
+def inverse(spectrum: ComplexArray, width: int) -> FloatArray:
+    """Return the frames of a spectrogram, `(..., width // 2 + 1)` to `(..., width)`."""
+    result: FloatArray = torch.fft.irfft(torch.from_numpy(spectrum), n=width).numpy()
+    return result
+
+
+def reflect(index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Fold indices into `[0, count)` by reflection at both ends, as often as it takes.
+
+    >>> reflect(np.arange(-3, 6), 3).tolist()
+    [1, 2, 1, 0, 1, 2, 1, 0, 1]
+    """
+    if count == 1:
+        return np.zeros_like(index)
+    period = 2 * (count - 1)
+    folded: npt.NDArray[np.int64] = np.mod(index, period)
+    return np.minimum(folded, period - folded)

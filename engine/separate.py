@@ -1,0 +1,373 @@
+"""Mixture and queries in, targets and residual out: any length, in bounded memory.
+
+The model sees magnitudes at its own rate and answers with masks. The masks are applied to the
+mixture's spectrogram *at the mixture's own rate*, on frames of the same length and spacing in
+seconds, so nothing that is kept is ever resampled: an all-ones mask returns the mixture, and no
+clip can be shifted against it. Bins above the model's band take the mean mask magnitude of its
+top bands.
+
+Everything runs over segments that start on the model's grid and carry its context with them. The
+plan depends on the length alone and a checkpoint follows each segment, so a job that was
+interrupted ends in the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.audio import FrameWriter
+from engine.errors import Cancelled, Failure
+from engine.frames import GROUP, Grid, Mask, inverse, spectrum, window
+from engine.job import Bandwidth, Clip, ClipKind, Job, Keep, Stereo, file_name
+from engine.mixture import Mixture, prepare
+from engine.models.base import FloatArray, Geometry, Separator
+
+__all__ = ["Segment", "plan", "separate"]
+
+_PREPARING = 0.02  # share of the progress that belongs to reading the mixture
+_WORK = "work"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Model frames `[start, stop)` which are kept, out of `[first, last)` which the model sees."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def plan(frames: int, geometry: Geometry) -> tuple[Segment, ...]:
+    """Cut a clip of `frames` model frames into segments of about equal length, `core` at most.
+
+    >>> plan(100, Geometry(32000, 2048, 640, block=16, context=16, core=64))
+    (Segment(start=0, stop=64, first=0, last=80), Segment(start=64, stop=100, first=48, last=100))
+    """
+    count = math.ceil(frames / geometry.core)
+    per_segment = math.ceil(math.ceil(frames / geometry.block) / count) * geometry.block
+    return tuple(
+        Segment(
+            start,
+            min(start + per_segment, frames),
+            max(0, start - geometry.context),
+            min(start + per_segment + geometry.context, frames),
+        )
+        for start in range(0, frames, per_segment)
+    )
+
+
+def separate(
+    job: Job,
+    separator: Separator,
+    folder: Path,
+    *,
+    progress: Callable[[float], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[Clip, ...]:
+    """Separate a job's mixture and write its clips into `folder`.
+
+    Unfinished files and checkpoints lie in `folder/work`. Called again with the same job after a
+    crash, the work goes on behind the last finished segment. A clip gets its final name when it
+    is whole; when all have theirs, `work` is removed.
+
+    Parameters
+    ----------
+    job
+        The mixture's file, the queries, and how to separate.
+    separator
+        The loaded model.
+    folder
+        The job's own folder; nobody else writes there. It need not exist.
+    progress
+        Is told the share that is done, 0 to 1, after each step.
+    cancelled
+        Is asked between steps whether to give up.
+
+    Returns
+    -------
+    clips
+        The targets in the order of the queries, then the residual, as `job.options.keep` says.
+
+    Raises
+    ------
+    BadAudio
+        The mixture cannot be separated.
+    Cancelled
+        `cancelled` said so.
+    Failure
+        The disk is full, or the model gave something that is no mask.
+
+    On an error nothing is left of `folder`.
+
+    """
+    try:
+        return _separate(job, separator, folder, progress, cancelled)
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _disk_failure(error, folder) from error
+        raise
+
+
+def _disk_failure(error: OSError, folder: Path) -> Failure:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(
+            f"The disk that holds {folder.parent} is full: free some space and try again."
+        )
+    return Failure(
+        f"Writing to {folder} failed ({error.strerror or error}): check the disk and try again."
+    )
+
+
+def _separate(
+    job: Job,
+    separator: Separator,
+    folder: Path,
+    progress: Callable[[float], None],
+    cancelled: Callable[[], bool],
+) -> tuple[Clip, ...]:
+    def checkpoint(share: float) -> None:
+        progress(min(share, 1.0))
+        if cancelled():
+            raise Cancelled(f"Job {job.id} was cancelled.")
+
+    checkpoint(0.0)
+    geometry = separator.geometry
+    work = folder / _WORK
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vectors = np.stack([separator.embed(query) for query in job.queries])
+    mixture = prepare(job, geometry, work, lambda share: checkpoint(share * _PREPARING))
+    grid = Grid(mixture.info.rate, geometry)
+    segments = plan(mixture.model_frames // geometry.hop + 1, geometry)
+    outputs = _outputs(job, folder)
+    signature = _signature(job, geometry, vectors, mixture)
+    stream = _Stream(grid, mixture, outputs, len(job.queries), work, signature)
+    linked = job.options.stereo is Stereo.LINKED and mixture.info.channels > 1
+    steps = len(segments) * (1 if linked else mixture.info.channels)
+    full = job.options.bandwidth is Bandwidth.FULL
+    with stream:
+        for index in range(stream.segments_done, len(segments)):
+            segment = segments[index]
+            magnitude = np.abs(mixture.model_spectrum(segment.first, segment.last))
+            if linked:
+                magnitude = np.sqrt(np.mean(magnitude**2, axis=0, keepdims=True))
+            masks = []
+            for channel in range(len(magnitude)):
+                done = (index * len(magnitude) + channel) / steps
+                checkpoint(_PREPARING + done * (1 - _PREPARING))
+                mask = separator.mask(magnitude[channel : channel + 1], vectors, mixture.loudness)
+                keep = slice(segment.start - segment.first, segment.stop - segment.first)
+                masks.append(_checked(mask, magnitude.shape[1:], vectors, separator)[:, 0, keep])
+            stream.add(segment, masks, full=full)
+            stream.save(index + 1)
+    for output in outputs:
+        if output.part.exists():
+            output.part.replace(output.clip.path)
+    shutil.rmtree(work)
+    progress(1.0)
+    return tuple(output.clip for output in outputs)
+
+
+def _checked(mask: Mask, shape: tuple[int, ...], vectors: FloatArray, separator: Separator) -> Mask:
+    if mask.shape != (len(vectors), 1, *shape) or not np.isfinite(mask).all():
+        raise Failure(
+            f"The model {separator.name} answered with something that is no mask (shape "
+            f"{mask.shape}): its weights are damaged, see 'tweeze models'."
+        )
+    return mask
+
+
+@dataclass(frozen=True)
+class _Output:
+    """A clip in the making; `target` is the index of its query, None for the residual."""
+
+    clip: Clip
+    part: Path
+    target: int | None
+
+
+def _outputs(job: Job, folder: Path) -> tuple[_Output, ...]:
+    wanted: list[tuple[ClipKind, str, str, int | None]] = []
+    if job.options.keep is not Keep.RESIDUAL:
+        wanted += [(ClipKind.TARGET, query, query, i) for i, query in enumerate(job.queries)]
+    if job.options.keep is not Keep.TARGET:
+        wanted.append((ClipKind.RESIDUAL, "", f"without {', '.join(job.queries)}", None))
+    outputs: list[_Output] = []
+    for number, (kind, query, label, target) in enumerate(wanted):
+        name = f"{job.title} - {label}" if job.title else label
+        clip = Clip(_free(folder, name, outputs), kind, query, name)
+        outputs.append(_Output(clip, folder / _WORK / f"{number}.part", target))
+    return tuple(outputs)
+
+
+def _free(folder: Path, name: str, outputs: Sequence[_Output]) -> Path:
+    taken = {output.clip.path.name.casefold() for output in outputs}
+    stem, number = file_name(name), 1
+    file = f"{stem}.wav"
+    while file.casefold() in taken:
+        number += 1
+        file = f"{stem} ({number}).wav"
+    return folder / file
+
+
+class _Stream:
+    """Overlap-add of all targets, straight into the clips' files.
+
+    Samples are added up in float64 in the order of the frames, so that the sums are the same
+    wherever a segment ends.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        mixture: Mixture,
+        outputs: Sequence[_Output],
+        queries: int,
+        work: Path,
+        signature: str,
+    ) -> None:
+        self._grid = grid
+        self._mixture = mixture
+        self._outputs = outputs
+        self._checkpoint = work / "checkpoint.npz"
+        self._signature = signature
+        self._window = window(grid.width)
+        self._base = -(grid.width // 2)  # the sample at which the sums begin
+        self._sums = np.zeros((queries, mixture.info.channels, 0))
+        self._weights = np.zeros(0)
+        self.segments_done = 0
+        self._resume()
+        self._writers: list[FrameWriter] = []
+
+    def __enter__(self) -> _Stream:
+        info = self._mixture.info
+        start = max(self._base, 0)
+        if self._base < info.frames or self.segments_done == 0:
+            self._writers = [FrameWriter(o.part, info, frame=start) for o in self._outputs]
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        for writer in self._writers:
+            if kind is None:
+                writer.flush(to_disk=True)
+            writer.close()
+
+    def add(self, segment: Segment, masks: Sequence[Mask], *, full: bool) -> None:
+        """Apply a segment's masks and write what is whole.
+
+        There is one of shape `(queries, frames, bins)` for each channel, or one for all.
+        """
+        width = self._grid.width
+        group = max(1, GROUP // width)
+        for start in range(segment.start, segment.stop, group):
+            stop = min(start + group, segment.stop)
+            centres = self._grid.centres(start, stop)
+            mixture = spectrum(self._mixture.frames(centres, width), self._window)
+            part = slice(start - segment.start, stop - segment.start)
+            for query in range(len(masks[0])):
+                spread = [self._grid.spread(mask[query, part], full=full) for mask in masks]
+                frames = inverse(mixture * np.stack(spread), width) * self._window
+                self._overlap_add(query, frames, centres)
+            self._weigh(centres)
+            next_first = int(self._grid.centres(stop, stop + 1)[0]) - width // 2
+            ended = stop == self._mixture.model_frames // self._grid.geometry.hop + 1
+            self._write(self._mixture.info.frames if ended else next_first)
+
+    def _overlap_add(self, query: int, frames: FloatArray, centres: npt.NDArray[np.int64]) -> None:
+        starts = self._starts(centres)
+        sums = self._sums[query]
+        for number, start in enumerate(starts):
+            sums[:, start : start + self._grid.width] += frames[:, number]
+
+    def _weigh(self, centres: npt.NDArray[np.int64]) -> None:
+        squared = self._window.astype(np.float64) ** 2
+        for start in self._starts(centres):
+            self._weights[start : start + self._grid.width] += squared
+
+    def _starts(self, centres: npt.NDArray[np.int64]) -> list[int]:
+        """Return where frames begin in the sums, which grow until they hold the last one."""
+        starts = centres - self._grid.width // 2 - self._base
+        missing = int(starts[-1]) + self._grid.width - len(self._weights)
+        if missing > 0:
+            self._sums = np.pad(self._sums, ((0, 0), (0, 0), (0, missing)))
+            self._weights = np.pad(self._weights, (0, missing))
+        listed: list[int] = starts.tolist()
+        return listed
+
+    def _write(self, end: int) -> None:
+        """Write all samples before `end`: no later frame reaches them."""
+        info = self._mixture.info
+        end = min(end, info.frames)
+        start = max(self._base, 0)
+        if end > start:
+            span = slice(start - self._base, end - self._base)
+            # "+ 0.0" makes a negative zero positive: then mixture - 0 is the mixture, bit by bit
+            targets = (self._sums[:, :, span] / self._weights[span] + 0.0).astype(np.float32)
+            mixture = self._mixture.samples(start, end)
+            residual = (mixture.astype(np.float64) - targets.sum(axis=0, dtype=np.float64)).astype(
+                np.float32
+            )
+            for output, writer in zip(self._outputs, self._writers, strict=True):
+                writer.write(residual if output.target is None else targets[output.target])
+        if end > self._base:
+            self._sums = self._sums[:, :, end - self._base :]
+            self._weights = self._weights[end - self._base :]
+            self._base = end
+
+    def save(self, segments_done: int) -> None:
+        """Note that so many segments are done, for a later process to go on from."""
+        self.segments_done = segments_done
+        for writer in self._writers:
+            writer.flush()
+        temporary = self._checkpoint.with_suffix(".part")
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                signature=np.array(self._signature),
+                segments=np.array(segments_done),
+                base=np.array(self._base),
+                sums=self._sums,
+                weights=self._weights,
+            )
+        temporary.replace(self._checkpoint)
+
+    def _resume(self) -> None:
+        try:
+            with np.load(self._checkpoint, allow_pickle=False) as kept:
+                base = int(kept["base"])
+                if str(kept["signature"]) != self._signature or not self._parts_hold(base):
+                    return
+                self._sums, self._weights = kept["sums"], kept["weights"]
+                self._base, self.segments_done = base, int(kept["segments"])
+        except (OSError, ValueError, KeyError, EOFError):
+            return  # no checkpoint, or one that was cut off: from the start
+
+    def _parts_hold(self, base: int) -> bool:
+        """Whether each clip has all samples before `base`, in the making or finished."""
+        info = self._mixture.info
+        return all(
+            FrameWriter.holds(output.part, info, max(base, 0))
+            or (base >= info.frames and FrameWriter.holds(output.clip.path, info, base))
+            for output in self._outputs
+        )
+
+
+def _signature(job: Job, geometry: Geometry, vectors: FloatArray, mixture: Mixture) -> str:
+    """Return a digest of all that the result depends on, to tell whose checkpoint one is."""
+    digest = hashlib.sha256()
+    for part in (version("tweeze"), job.to_text(), repr(geometry), repr(mixture.info)):
+        digest.update(part.encode() + b"\0")
+    digest.update(vectors.tobytes())
+    digest.update(repr(mixture.loudness).encode())
+    return digest.hexdigest()
