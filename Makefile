@@ -1,0 +1,50 @@
+# demo: hear what Tweeze does.  test, lint, bench: for who works on it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-quick test-audacity37 lint bench clean help
+
+help:
+	@echo 'make demo             install into .venv and separate the bundled recording'
+	@echo 'make test             all tests (on Debian as root it installs the editors they drive)'
+	@echo 'make test-quick       the tests that need no editor'
+	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
+	@echo 'make lint             ruff, mypy, import-linter'
+	@echo 'make bench            speed and memory, as ratios within one run'
+	@echo 'make clean            remove .venv and caches'
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo 'Tweeze needs Python 3.10 or newer: name one with make PYTHON=python3.12 ...'; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# The stamps say which of the project's extras the venv holds.
+.venv/.app: pyproject.toml | .venv/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.tests: pyproject.toml | .venv/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@ .venv/.app
+
+demo: .venv/.app
+	$(BIN)/tweeze demo
+
+test: .venv/.tests
+	tests/install-tools
+	$(BIN)/python -m pytest
+
+test-quick: .venv/.tests
+	$(BIN)/python -m pytest --ignore tests/hosts
+
+lint: .venv/.tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.tests
+	$(BIN)/python -m bench.engine
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
