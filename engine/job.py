@@ -26,11 +26,14 @@ __all__ = [
     "Bandwidth",
     "Clip",
     "ClipKind",
+    "Context",
     "Job",
     "JobState",
     "Keep",
+    "Memory",
     "Options",
     "Placement",
+    "Precision",
     "Status",
     "Stereo",
     "check_id",
@@ -38,6 +41,7 @@ __all__ = [
     "file_name",
     "lines",
     "new_id",
+    "one_line",
     "parse_lines",
 ]
 
@@ -71,6 +75,27 @@ class Bandwidth(str, Enum):
     MODEL = "model"
 
 
+class Precision(str, Enum):
+    """How a model computes: in float32, or faster and roughly where the processor has bfloat16."""
+
+    EXACT = "exact"
+    DRAFT = "draft"
+
+
+class Context(str, Enum):
+    """What a segment sees beyond its ends: all that can matter, or less where the model can."""
+
+    EXACT = "exact"
+    SHORT = "short"
+
+
+class Memory(str, Enum):
+    """How much memory a job may take: what makes it fast, or little."""
+
+    DEFAULT = "default"
+    LOW = "low"
+
+
 class JobState(str, Enum):
     """Where a job stands; the last three are final."""
 
@@ -95,12 +120,29 @@ class ClipKind(str, Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """How a job is to be separated."""
+    """How a job is to be separated.
+
+    `sharpness` is the power to which the magnitude of each mask is raised: above 1 a target holds
+    less of what only resembles its query, and loses some of its own edges and tails; 1 is as
+    trained. It runs from 0.1 to 10, in hundredths. `precision`, `context` and `memory` are for
+    models that have a choice; others work as they always do.
+    """
 
     model: str = "compact"
     keep: Keep = Keep.TARGET
     stereo: Stereo = Stereo.INDEPENDENT
     bandwidth: Bandwidth = Bandwidth.FULL
+    sharpness: float = 1.0
+    precision: Precision = Precision.EXACT
+    context: Context = Context.EXACT
+    memory: Memory = Memory.DEFAULT
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.sharpness <= 10 or self.sharpness != round(self.sharpness, 2):
+            raise BadJob(
+                f"The sharpness {self.sharpness:g} is not possible: take a number from 0.1 to 10 "
+                "with at most two decimals (1 is as trained)."
+            )
 
 
 @dataclass(frozen=True)
@@ -188,8 +230,17 @@ class Job:
             ("keep", options.keep.value),
             ("stereo", options.stereo.value),
             ("bandwidth", options.bandwidth.value),
-            ("title", self.title),
         ]
+        # Younger than the form: left out where they say nothing, so that older readers go on.
+        if options.sharpness != 1:
+            pairs.append(("sharpness", f"{options.sharpness:.2f}"))
+        if options.precision is not Precision.EXACT:
+            pairs.append(("precision", options.precision.value))
+        if options.context is not Context.EXACT:
+            pairs.append(("context", options.context.value))
+        if options.memory is not Memory.DEFAULT:
+            pairs.append(("memory", options.memory.value))
+        pairs.append(("title", self.title))
         if self.client:
             pairs.append(("client", self.client))
         if self.placement is not None:
@@ -236,6 +287,10 @@ class Job:
                 keep=fields.choice("keep", {k.value: k for k in Keep}, "target"),
                 stereo=fields.choice("stereo", {s.value: s for s in Stereo}, "independent"),
                 bandwidth=fields.choice("bandwidth", {b.value: b for b in Bandwidth}, "full"),
+                sharpness=fields.number("sharpness", "1"),
+                precision=fields.choice("precision", {p.value: p for p in Precision}, "exact"),
+                context=fields.choice("context", {c.value: c for c in Context}, "exact"),
+                memory=fields.choice("memory", {m.value: m for m in Memory}, "default"),
             ),
             title=fields.one("title", ""),
             placement=placement,
@@ -446,6 +501,14 @@ def parse_lines(text: str, *, repeated: Iterable[str] = ()) -> list[tuple[str, s
     return pairs
 
 
+def one_line(text: str) -> str:
+    """Return `text` fit to be a value, whatever a library put into its message.
+
+    White space is folded, and other control characters become question marks.
+    """
+    return "".join("?" if _unprintable(c) else c for c in " ".join(text.split()))
+
+
 def _unprintable(text: str) -> str:
     """Return the name of the first control character, line break or lone surrogate, else ''."""
     for character in text:
@@ -491,8 +554,8 @@ class _Fields:
             raise BadJob(f"'{key}' of the {self._what} is no whole number: {text[:40]!r}.")
         return int(text)
 
-    def number(self, key: str) -> float:
-        text = self.one(key)
+    def number(self, key: str, default: str | None = None) -> float:
+        text = self.one(key, default)
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text):
             raise BadJob(f"'{key}' of the {self._what} is no number: {text[:40]!r}.")
         return float(text)
