@@ -85,6 +85,11 @@ class Folders:
         return self.root / "engine.log"
 
     @property
+    def crash_log(self) -> Path:
+        """What the engine's process said outside its log: the last words of one that crashed."""
+        return self.root / "engine.crash.log"
+
+    @property
     def lock(self) -> Path:
         """Lock file of the one resident engine."""
         return self.root / "engine.lock"

@@ -21,7 +21,7 @@ from engine import worker
 from engine.admission import admit
 from engine.errors import BadInput, BadJob, Failure, TweezeError
 from engine.folders import Folders
-from engine.job import Job, JobState, Status
+from engine.job import Job, JobState, Status, one_line
 from engine.journal import Journal
 from engine.messages import (
     Cancel,
@@ -406,10 +406,11 @@ class Service:
     def _end(
         self, ticket: _Ticket, state: JobState, message: str, *, bad_input: bool = False
     ) -> Status:
-        status = replace(
-            ticket.status, state=state, message=_printable(message), bad_input=bad_input
-        )
+        status = replace(ticket.status, state=state, message=one_line(message), bad_input=bad_input)
         self._tickets.pop(ticket.job.id, None)
+        if ticket is self._running:
+            self._running = None
+            self.activity = Activity.IDLE
         if state is not JobState.DONE:
             shutil.rmtree(self.folders.clips / ticket.job.id, ignore_errors=True)
         _LOG.info("Job %s: %s. %s", status.id, state.value, status.message)
@@ -442,9 +443,3 @@ def _call(listener: Listener, status: Status) -> None:
         listener(status)
     except Exception:
         _LOG.exception("A listener failed at job %s.", status.id)
-
-
-def _printable(message: str) -> str:
-    """Return a message fit for one line of a status text, whatever a library put into it."""
-    folded = " ".join(message.split())
-    return "".join(c if c.isprintable() or c == " " else "?" for c in folded)

@@ -1,0 +1,303 @@
+"""The command line. Each command asks the engine or looks at its files; none loads a model."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge import launch
+from bridge.client import Client
+from bridge.heartbeat import VERSION, Heartbeat
+from bridge.interruption import Interrupted
+from engine.errors import BadInput, BadJob, Cancelled, TweezeError
+from engine.folders import Folders
+from engine.job import Bandwidth, JobState, Keep, Options, Status, Stereo, check_id
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    name="tweeze",
+    help="Tweeze pulls the sound you describe out of your timeline.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out a command and return its exit code; every error is one sentence on stderr.
+
+    0 is success, 2 a wrong request, 1 a failure, 130 Ctrl-C.
+    """
+    try:
+        code: Any = app(arguments, standalone_mode=False, prog_name="tweeze")
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as interruption:
+        print("Cancelled.", file=sys.stderr)
+        return getattr(interruption, "exit_code", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has had enough
+        return 1
+    except TweezeError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 130 if isinstance(error, Cancelled) else 1
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a wrong option or argument, as typer found it
+            print(_usage(error), file=sys.stderr)
+            return 2
+        if "--debug" in arguments:
+            traceback.print_exc()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"Tweeze failed in a way it does not know ({reason}): "
+            "run the command again with 'tweeze --debug ...' to see where.",
+            file=sys.stderr,
+        )
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tweeze"
+    return f"{error.format_message().rstrip('.')}: see '{command} --help'."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tweeze {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Tweeze pulls the sound you describe out of your timeline."""
+
+
+@app.command()
+def separate(
+    file: Annotated[Path, typer.Argument(help="An audio file.")],
+    queries: Annotated[
+        list[str], typer.Argument(metavar="QUERY...", help="The sounds, like 'dog barking'.")
+    ],
+    model: Annotated[
+        str, typer.Option(help="One of those that 'tweeze models' lists.")
+    ] = "compact",
+    keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
+    out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path(),
+    stereo: Annotated[
+        Stereo, typer.Option(help="Channels one by one, or with one mask.")
+    ] = Stereo.INDEPENDENT,
+    bandwidth: Annotated[
+        Bandwidth, typer.Option(help="Whether the mask goes on above the model's own band.")
+    ] = Bandwidth.FULL,
+    as_json: Json = False,
+) -> None:
+    """Pull the described sounds out of a file; prints the clips' paths, one a line."""
+    from bridge.separating import separate
+
+    result = separate(file, queries, Options(model, keep, stereo, bandwidth), out)
+    for note in result.status.notes:
+        print(note, file=sys.stderr)
+    if as_json:
+        print(result.to_json())
+    else:
+        for path in result.paths:
+            print(path)
+
+
+@app.command()
+def start() -> None:
+    """Start the engine, if it does not run."""
+    beat, started = launch.ensure(Folders.of_user())
+    print(f"The engine {'has started' if started else 'was running'} (process {beat.pid}).")
+
+
+@app.command()
+def stop() -> None:
+    """End the engine; a running job goes on at the next start."""
+    ended = launch.stop(Folders.of_user())
+    print("The engine has ended." if ended else "The engine was not running.")
+
+
+@app.command()
+def status(
+    job: Annotated[str, typer.Argument(help="A job's id; without it, the engine.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say what the engine does, or where a job stands."""
+    folders = Folders.of_user()
+    if job:
+        found = Client(folders).status(check_id(job))
+        if found is None:
+            raise BadJob(f"There is no job {job}: see 'tweeze status' for those there are.")
+        print(json.dumps(_job_facts(found)) if as_json else _job_lines(found))
+        return
+    beat = Heartbeat.of_living(folders)
+    jobs = _recent(folders)
+    if as_json:
+        facts = {
+            "running": beat is not None,
+            "engine": None if beat is None else vars(beat),
+            "jobs": [_job_facts(found) for found in jobs],
+        }
+        print(json.dumps(facts))
+        return
+    if beat is None:
+        print("The engine is not running; any command that needs it starts it.")
+    else:
+        models = ", ".join(beat.models) or "no model"
+        print(
+            f"The engine {beat.version} is {beat.state} (process {beat.pid}, {models} in memory, "
+            f"{beat.queue} waiting)."
+        )
+    for found in jobs:
+        share = f" {found.progress:.0%}" if found.state is JobState.RUNNING else ""
+        reason = f": {found.message}" if found.state is JobState.FAILED else ""
+        print(f"{found.id}  {found.state.value}{share}{reason}")
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Cancel a job that waits or runs."""
+    client = Client(Folders.of_user())
+    found = client.status(check_id(job))
+    if found is None and not (client.folders.jobs / job).exists():
+        raise BadJob(f"There is no job {job}: see 'tweeze status' for those there are.")
+    if found is not None and found.state.final:
+        print(f"Job {job} had already ended ({found.state.value}).")
+        return
+    launch.ensure(client.folders)
+    client.cancel(job)
+    print(f"Job {job}: {client.follow(job).state.value}.")
+
+
+@app.command()
+def log(
+    lines: Annotated[int, typer.Option("-n", min=0, help="How many lines.")] = 50,
+    follow: Annotated[bool, typer.Option("-f", help="Go on with what comes.")] = False,
+) -> None:
+    """Show the end of the engine's log."""
+    path = Folders.of_user().log
+    if not path.exists() and not follow:
+        print("The engine has not written a log yet.")
+        return
+    position = 0
+    with contextlib.suppress(FileNotFoundError):
+        data = path.read_bytes()
+        position = len(data)
+        for line in data.decode("utf-8", "replace").splitlines()[-lines or position :]:
+            print(line)
+    while follow:
+        time.sleep(0.2)
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if path.stat().st_size < position:  # a new file: the log was rotated
+                position = 0
+            file.seek(position)
+            more = file.read()
+            position += len(more)
+            print(more.decode("utf-8", "replace"), end="", flush=True)
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models that can be used."""
+    from engine import models as catalogue
+
+    names = catalogue.names(Folders.of_user())
+    if as_json:
+        print(json.dumps([{"name": name} for name in names]))
+    else:
+        for name in names:
+            print(name)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, what is wrong, and what to do about it."""
+    from bridge.doctor import examine
+
+    checks = list(examine(Folders.of_user()))
+    if as_json:
+        print(json.dumps([vars(check) for check in checks]))
+    else:
+        for check in checks:
+            print(f"{'ok   ' if check.ok else 'WRONG'}  {check.name}: {check.said}")
+            if not check.ok:
+                print(f"       {check.remedy}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _recent(folders: Folders, limit: int = 5) -> list[Status]:
+    """Return the unfinished jobs and those that ended last, the latest first."""
+    client = Client(folders)
+    try:
+        names = [p.name for p in folders.status.iterdir() if not p.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    found = []
+    ended = 0
+    for name in sorted(names, reverse=True)[:200]:
+        status = client.status(name)
+        if status is None:
+            continue
+        ended += status.state.final
+        if not status.state.final or ended <= limit:
+            found.append(status)
+    return found
+
+
+def _job_facts(status: Status) -> dict[str, Any]:
+    return {
+        "id": status.id,
+        "state": status.state.value,
+        "progress": status.progress,
+        "message": status.message,
+        "seconds": status.seconds,
+        "loading": status.loading,
+        "clips": [
+            {"path": str(clip.path), "kind": clip.kind.value, "query": clip.query}
+            for clip in status.clips
+        ],
+        "notes": list(status.notes),
+    }
+
+
+def _job_lines(status: Status) -> str:
+    rows = [f"{status.id}  {status.state.value}"]
+    if status.state is JobState.RUNNING:
+        rows[0] += f" {status.progress:.0%}"
+    if status.message:
+        rows.append(status.message)
+    rows += [str(clip.path) for clip in status.clips]
+    return "\n".join([*rows, *status.notes])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""A program's side of the spool: sends jobs to the engine and follows what becomes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge import launch
+from bridge.files import read_small, replace_text
+from bridge.heartbeat import Heartbeat
+from engine.errors import BadInput, EngineUnreachable
+from engine.folders import Folders
+from engine.job import Job, Status
+from engine.lock import holder
+
+__all__ = ["Client"]
+
+_TAKEN = 30.0  # seconds within which an engine that answers must have taken a job
+_SILENT = 30.0  # seconds without a sign of life after which a running engine counts as hung
+_QUICK = 0.005  # seconds between looks in a job's first second, so that short jobs end at once
+_CALM = 0.05  # seconds between looks later on
+_CHECK = 0.25  # seconds between looks whether the engine is still there
+
+
+class Client:
+    """Talks to the engine of one user, and starts it where that is needed."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.folders = folders
+
+    def separate(self, job: Job, heard: Callable[[Status], None] = lambda status: None) -> Status:
+        """Send a job and wait for its end; `heard` is called with each new status.
+
+        Raises
+        ------
+        EngineUnreachable
+            The engine does not start, does not answer, or ended twice.
+
+        """
+        launch.ensure(self.folders)
+        self.submit(job)
+        return self.follow(job.id, heard)
+
+    def submit(self, job: Job) -> None:
+        """Put a job into the spool; the engine takes it when it runs."""
+        self._put(self.folders.jobs / job.id, job.to_text())
+
+    def cancel(self, id: str) -> None:  # noqa: A002
+        """Ask for a job to be cancelled; one that no engine has taken yet is taken back."""
+        with contextlib.suppress(OSError):
+            if holder(self.folders.lock) is None and self.status(id) is None:
+                (self.folders.jobs / id).unlink()
+                return
+        self._put(self.folders.cancel / id, "end\n")
+
+    def status(self, id: str) -> Status | None:  # noqa: A002
+        """Return what the engine last said of a job, or None if it has not said anything."""
+        try:
+            return Status.from_text(read_small(self.folders.status / id))
+        except (OSError, BadInput):
+            return None
+
+    def follow(
+        self,
+        id: str,  # noqa: A002
+        heard: Callable[[Status], None] = lambda status: None,
+        *,
+        restart: bool = True,
+    ) -> Status:
+        """Wait until a job has come to its end.
+
+        An engine that ends meanwhile is started again, once (`restart`), and goes on with the job.
+        """
+        file = self.folders.status / id
+        started = checked = time.monotonic()
+        alive = started
+        seen: tuple[int, int] | None = None
+        said: Status | None = None
+        while True:
+            now = time.monotonic()
+            mark = _mark(file)
+            if mark is not None and mark != seen:
+                status = self.status(id)
+                if status is not None:
+                    seen = mark
+                    if status != said:
+                        said = status
+                        heard(status)
+                    if status.state.final:
+                        return status
+            if now - checked > _CHECK:
+                checked = now
+                if holder(self.folders.lock) is None:
+                    if not restart:
+                        raise EngineUnreachable(
+                            f"The engine ended while it worked on job {id}: see 'tweeze log', "
+                            "then try again."
+                        )
+                    restart = False
+                    launch.ensure(self.folders)
+                    alive = time.monotonic()
+                elif Heartbeat.of_living(self.folders) is not None:
+                    alive = now
+                elif now - alive > _SILENT:
+                    raise EngineUnreachable(
+                        "The engine does not answer: run 'tweeze stop' and try again."
+                    )
+                if said is None and now - started > _TAKEN:
+                    raise EngineUnreachable(f"The engine knows of no job {id}: send it again.")
+            time.sleep(_QUICK if now - started < 1.0 else _CALM)
+
+    def _put(self, path: Path, text: str) -> None:
+        try:
+            replace_text(path, text)
+        except OSError as error:
+            raise EngineUnreachable(
+                f"The engine's folder {path.parent} cannot be written ({error.strerror}): "
+                "run 'tweeze doctor'."
+            ) from error
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Return what changes with each replacement of a file, or None while there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns

@@ -1,0 +1,139 @@
+"""What is installed, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from bridge.doors.spool import check_private
+from bridge.heartbeat import Heartbeat
+from engine import models
+from engine.errors import TweezeError
+from engine.folders import Folders
+from engine.lock import holder
+
+__all__ = ["EXAMINATIONS", "Check", "examine"]
+
+_ROOM = 1 << 30  # bytes; an hour of stereo at 48 kHz needs 1.4 GB a clip
+_LOADING = 300.0  # seconds that a model may take to load
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what was found, and what to do where that is wrong."""
+
+    name: str
+    ok: bool
+    said: str
+    remedy: str = ""
+
+
+def examine(folders: Folders) -> Iterator[Check]:
+    """Look at everything, one check after the other."""
+    for examination in EXAMINATIONS:
+        yield from examination(folders)
+
+
+def _python(folders: Folders) -> Iterator[Check]:
+    said = f"{sys.version.split()[0]} at {sys.executable}"
+    yield Check("python", sys.version_info >= (3, 10), said, "Install Python 3.10 or newer.")
+
+
+def _packages(folders: Folders) -> Iterator[Check]:
+    missing = []
+    names = []
+    for requirement in metadata.requires("tweeze") or ():
+        name = re.match(r"[\w.-]+", requirement)
+        if name is None or "extra ==" in requirement or "python_version" in requirement:
+            continue
+        names.append(name[0])
+        try:
+            metadata.version(name[0])
+        except metadata.PackageNotFoundError:
+            missing.append(name[0])
+    said = f"{', '.join(missing)} missing" if missing else f"all {len(names)} are there"
+    yield Check("packages", not missing, said, "Install Tweeze again: 'pipx reinstall tweeze'.")
+
+
+def _folders(folders: Folders) -> Iterator[Check]:
+    try:
+        check_private(folders)
+    except TweezeError as error:
+        yield Check("folders", False, str(error), "Do what the sentence says.")
+        return
+    yield Check("folders", True, f"{folders.root}, for you alone")
+    free = shutil.disk_usage(folders.root).free
+    said = f"{free / 1e9:.1f} GB free"
+    yield Check("disk", free > _ROOM, said, f"Free some space on the disk of {folders.root}.")
+
+
+def _engine(folders: Folders) -> Iterator[Check]:
+    beat = Heartbeat.of_living(folders)
+    if beat is not None:
+        said = f"{beat.state}, process {beat.pid}, {beat.queue} waiting"
+        yield Check("engine", True, said)
+    elif holder(folders.lock) is not None:
+        remedy = "Run 'tweeze stop' and try again; 'tweeze log' may say why."
+        yield Check("engine", False, "it runs, but does not answer", remedy)
+    else:
+        yield Check("engine", True, "not running; the next command that needs it starts it")
+
+
+def _models(folders: Folders) -> Iterator[Check]:
+    """Load every model, in a process of its own: a broken build may crash who imports it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge.doctor"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TWEEZE_HOME": str(folders.root)},
+    )
+    with process:
+        try:
+            out, words = process.communicate(timeout=_LOADING)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, words = process.communicate()
+    said = [json.loads(line) for line in out.decode().splitlines()]
+    yield from (Check(**facts) for facts in said)
+    if process.returncode:
+        last = words.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        yield Check(
+            "torch" if not said else "models",
+            False,
+            f"the process that loads them ended with {process.returncode}: {last}",
+            "Install torch again; the README says which build.",
+        )
+
+
+Examination = Callable[[Folders], Iterator[Check]]
+
+EXAMINATIONS: tuple[Examination, ...] = (_python, _packages, _folders, _engine, _models)
+
+
+def _load_all(folders: Folders) -> Iterator[Check]:
+    import torch
+
+    device = "CUDA" if torch.cuda.is_available() else "CPU"
+    said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads"
+    yield Check("torch", True, said)
+    for name in models.names(folders):
+        started = time.perf_counter()
+        try:
+            models.load(name, folders)
+        except TweezeError as error:
+            yield Check(f"model {name}", False, str(error), "Do what the sentence says.")
+        else:
+            yield Check(f"model {name}", True, f"loads in {time.perf_counter() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    for found in _load_all(Folders.of_user()):
+        print(json.dumps(vars(found)), flush=True)
