@@ -1,0 +1,273 @@
+"""Makes training and evaluation examples: mixtures, captions, and what each caption asks for.
+
+The target of a caption is the sum of all sources that it fits. Everything random comes from one
+``numpy.random.Generator``, so an example depends on nothing but the clips and the seed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.signal import fftconvolve
+
+from engine.training.corpus import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.training.corpus import Clip
+    from engine.training.labels import Taxonomy
+
+LEVEL = 0.05
+"""RMS of a source before its gain."""
+
+TEMPLATES = (
+    "{}",
+    "{}",
+    "{}",
+    "the sound of {}",
+    "a recording of {}",
+    "{} in the background",
+    "sound of {}",
+    "only the {}",
+    "the {}",
+)
+
+
+@dataclass(frozen=True)
+class MixingOptions:
+    """How examples are made; the defaults are those of ``compact``."""
+
+    samples: int = 3 * SAMPLE_RATE
+    max_sources: int = 3
+    snr: tuple[float, float] = (-8.0, 10.0)
+    """Range of each interferer's level below the first source, in dB."""
+    absent: float = 0.07
+    """Share of queries that describe nothing in the mixture."""
+    unknown: float = 0.03
+    """Share of queries that mean nothing; their target is the whole mixture."""
+    near: float = 0.15
+    """Share of mixtures whose second source comes from a neighbouring class."""
+    augment: float = 0.8
+    """Share of clips that are changed (speed, equaliser, reverb)."""
+    noise: float = 0.25
+    """Share of mixtures with a bed of coloured noise that no caption describes."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One mixture with its queries."""
+
+    mixture: NDArray[np.float32]
+    """``(samples,)``"""
+    targets: NDArray[np.float32]
+    """``(queries, samples)``"""
+    captions: tuple[str, ...]
+    """What is asked for; an empty caption stands for a query that means nothing."""
+
+
+class ClipStore:
+    """Clips of one split, grouped by class, read from the corpus's sample file."""
+
+    def __init__(self, samples: NDArray[np.int16], clips: Sequence[Clip]) -> None:
+        self._samples = samples
+        self.by_class: dict[str, list[Clip]] = defaultdict(list)
+        for clip in clips:
+            self.by_class[clip.name].append(clip)
+        self.names = tuple(sorted(self.by_class))
+
+    def read(self, clip: Clip) -> NDArray[np.float32]:
+        """Return the clip's samples, ``(clip.length,)``, in -1 ... 1."""
+        part = self._samples[clip.start : clip.start + clip.length]
+        return np.asarray(part / np.float32(32768), np.float32)
+
+
+def class_weights(names: Sequence[str], counts: Mapping[str, int]) -> NDArray[np.float64]:
+    """Return how often to draw each class: by the root of its clips, common ones more often."""
+    favoured = {"speech": 3.0, "music": 2.0}
+    weights = np.array([min(counts[n], 40) ** 0.5 * favoured.get(n, 1.0) for n in names])
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+class Mixer:
+    """Draws examples from a store."""
+
+    def __init__(
+        self, store: ClipStore, taxonomy: Taxonomy, options: MixingOptions | None = None
+    ) -> None:
+        self._store = store
+        self._taxonomy = taxonomy
+        self.options = options or MixingOptions()
+        counts = {name: len(clips) for name, clips in store.by_class.items()}
+        self._weights = class_weights(store.names, counts)
+        self._near = _neighbours(store.names, taxonomy)
+
+    def example(self, rng: np.random.Generator, queries: int = 2) -> Example:
+        """Draw a mixture of one to ``max_sources`` sources and ask for ``queries`` things in it."""
+        options = self.options
+        names = self._draw_classes(rng)
+        sources = []
+        for index, name in enumerate(names):
+            level = 0.0 if index == 0 else -rng.uniform(*options.snr)
+            source = self.source(name, rng)
+            sources.append(source * np.float32(LEVEL * 10 ** (level / 20) / _rms(source)))
+        mixture = np.sum(sources, axis=0)
+        if rng.random() < options.noise:
+            mixture = mixture + _noise(mixture.size, rng) * np.float32(
+                _rms(mixture) * 10 ** (-rng.uniform(10, 35) / 20)
+            )
+        captions = []
+        targets = []
+        for index in range(queries):
+            kind = rng.random()
+            if kind < options.unknown:
+                caption, target = "", mixture
+            else:
+                absent = kind < options.unknown + options.absent
+                caption = self._caption(names, index % len(names), absent, rng)
+                fitting = [
+                    source
+                    for name, source in zip(names, sources, strict=True)
+                    if self._taxonomy.fits(caption, name)
+                ]
+                target = np.sum(fitting, axis=0) if fitting else np.zeros_like(mixture)
+            captions.append(caption)
+            targets.append(target)
+        return Example(
+            mixture.astype(np.float32), np.stack(targets).astype(np.float32), tuple(captions)
+        )
+
+    def source(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return ``(samples,)`` of a random clip of a class, changed at random."""
+        clips = self._store.by_class[name]
+        audio = np.zeros(1, np.float32)
+        for _ in range(6):
+            audio = self._store.read(clips[rng.integers(len(clips))])
+            if rng.random() < self.options.augment:
+                audio = augment(audio, rng)
+            audio = place(audio, self.options.samples, rng)
+            if _rms(audio) > 1e-3:
+                break
+        return audio
+
+    def _draw_classes(self, rng: np.random.Generator) -> list[str]:
+        names = self._store.names
+        count = int(rng.choice([1, 2, 3], p=[0.06, 0.66, 0.28]))
+        count = min(count, self.options.max_sources)
+        drawn = [str(rng.choice(names, p=self._weights))]
+        if count > 1 and rng.random() < self.options.near and self._near[drawn[0]]:
+            drawn.append(str(rng.choice(self._near[drawn[0]])))
+        while len(drawn) < count:
+            drawn.append(str(rng.choice(names, p=self._weights)))
+        return drawn
+
+    def _caption(
+        self, names: Sequence[str], wanted: int, absent: bool, rng: np.random.Generator
+    ) -> str:
+        taxonomy = self._taxonomy
+        if absent:
+            while True:
+                caption = taxonomy.captions[rng.integers(len(taxonomy.captions))]
+                if not any(taxonomy.fits(caption, name) for name in names):
+                    return caption
+        name = names[wanted]
+        own = taxonomy.classes[name].captions
+        general = sorted(taxonomy.fitting[name] - set(own))
+        if general and rng.random() < 0.25:
+            return general[rng.integers(len(general))]
+        return own[rng.integers(len(own))]
+
+
+def phrase(caption: str, rng: np.random.Generator) -> str:
+    """Put a caption into one of the forms in which people write queries."""
+    return TEMPLATES[rng.integers(len(TEMPLATES))].format(caption)
+
+
+def place(
+    audio: NDArray[np.float32], samples: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Cut a long clip, place a short one, or repeat it with pauses; returns ``(samples,)``."""
+    if audio.size >= samples:
+        cut = int(rng.integers(audio.size - samples + 1))
+        return np.array(audio[cut : cut + samples], np.float32)
+    out = np.zeros(samples, np.float32)
+    if audio.size < samples // 2 and rng.random() < 0.6:
+        start = int(rng.integers(samples // 4))
+        while start < samples:
+            part = audio[: samples - start] * np.float32(rng.uniform(0.6, 1.0))
+            out[start : start + part.size] += part
+            start += audio.size + int(rng.integers(samples // 3))
+        return out
+    start = int(rng.integers(samples - audio.size + 1))
+    out[start : start + audio.size] = audio
+    return out
+
+
+def augment(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Change speed and pitch, tone, and sometimes the room; the length may change."""
+    audio = audio[: 6 * SAMPLE_RATE] if audio.size > 6 * SAMPLE_RATE else audio
+    if rng.random() < 0.5:
+        speed = rng.uniform(0.84, 1.19)
+        old = np.arange(audio.size, dtype=np.float32)
+        audio = np.interp(np.arange(0, audio.size - 1, speed), old, audio).astype(np.float32)
+    if rng.random() < 0.6:
+        audio = _equalise(audio, rng)
+    if rng.random() < 0.25:
+        audio = _reverberate(audio, rng)
+    return audio
+
+
+def _equalise(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    knots = np.linspace(np.log(60), np.log(16000), 7)
+    gains = rng.uniform(-8, 8, knots.size)
+    size = 2 * ((audio.size + 2048) // 2)
+    frequency = np.fft.rfftfreq(_fast_length(size), 1 / SAMPLE_RATE)
+    curve = 10 ** (np.interp(np.log(frequency + 1), knots, gains) / 20)
+    spectrum = np.fft.rfft(audio, _fast_length(size)) * curve
+    return np.asarray(np.fft.irfft(spectrum)[: audio.size], np.float32)
+
+
+def _reverberate(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    length = int(rng.uniform(0.05, 0.45) * SAMPLE_RATE)
+    decay = np.exp(-np.arange(length) * (6.9 / length))
+    room = rng.standard_normal(length) * decay
+    room *= rng.uniform(0.1, 0.6) / (np.linalg.norm(room) + 1e-9)
+    room[0] = 1
+    return np.asarray(fftconvolve(audio, room)[: audio.size + length // 2], np.float32)
+
+
+def _noise(samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    slope = rng.uniform(0, 1.2)
+    spectrum *= np.maximum(np.arange(spectrum.size), 8.0) ** -slope
+    noise = np.fft.irfft(spectrum, samples)
+    return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)
+
+
+def _fast_length(size: int) -> int:
+    return 1 << (size - 1).bit_length()
+
+
+def _rms(audio: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(audio), dtype=np.float64))) + 1e-9
+
+
+def _neighbours(names: Sequence[str], taxonomy: Taxonomy) -> dict[str, list[str]]:
+    """Classes that share a parent, or a grandparent's name, without one being the other's kind."""
+    lineages = {name: taxonomy.lineage(name) for name in names}
+    return {
+        name: [
+            other
+            for other in names
+            if other != name
+            and (lineages[name] & lineages[other])
+            and name not in lineages[other]
+            and other not in lineages[name]
+        ]
+        for name in names
+    }

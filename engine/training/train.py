@@ -1,0 +1,283 @@
+"""Trains ``compact``; can be stopped at any time and goes on where it was.
+
+    python -m engine.training.train STORE RUN --steps 8000 --decay 2000
+
+``RUN`` gets ``checkpoint.pt`` (everything needed to go on), ``log.csv`` (losses),
+``validation.csv``, ``curve.png`` and ``weights.safetensors`` (the averaged weights, in the form
+that ships). The examples of a step depend on the seed and the number of the step alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from engine.models.compact.network import CompactNet
+from engine.models.compact.text import TextTable, load_text_table
+from engine.models.compact.weights import new_network, save_weights
+from engine.training.corpus import HELD_OUT, TRAIN
+from engine.training.evaluate import draw_pairs, evaluate, load_stores, summary
+from engine.training.labels import load_taxonomy
+from engine.training.mixing import Mixer, phrase
+from engine.training.transform import stft
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from engine.training.labels import Taxonomy
+
+QUERIES = 2
+"""Queries about each mixture."""
+BEST_SNR_DB = 25.0
+"""A target that is this clean earns nothing more."""
+COMPRESSION = 0.3
+MAGNITUDE_WEIGHT = 10.0
+SNR_WEIGHT = 0.1
+LOUDNESS_JITTER_DB = 8.0
+"""The loudness of a whole recording differs by about this from that of three seconds of it."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate over the steps: up, level, and linearly down to nothing at the end."""
+
+    peak: float
+    warmup: int
+    steps: int
+    decay: int
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        up = (step + 1) / self.warmup
+        down = (self.steps - step) / max(self.decay, 1)
+        return self.peak * max(0.0, min(1.0, up, down))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from; ``items`` are mixtures times queries."""
+
+    mixtures: Tensor
+    """``(mixtures, samples)``"""
+    targets: Tensor
+    """``(items, samples)``"""
+    vectors: Tensor
+    """``(items, dim)``"""
+    jitter: Tensor
+    """``(mixtures,)``: factor on the measured loudness."""
+
+
+class UnknownQueries:
+    """Vectors of words that have nothing to do with any caption; sometimes no vector at all."""
+
+    def __init__(self, table: TextTable, taxonomy: Taxonomy) -> None:
+        captions = np.stack([table.embed(caption) for caption in taxonomy.captions])
+        words = np.stack([table.embed(word) for word in table.words])
+        far = (words @ captions.T).max(axis=1) < 0.45
+        self._vectors = words[far & (np.linalg.norm(words, axis=1) > 0.5)]
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return ``(dim,)``."""
+        vector = self._vectors[rng.integers(len(self._vectors))]
+        return vector if rng.random() < 0.7 else np.zeros_like(vector)
+
+
+def draw_batch(
+    mixer: Mixer, table: TextTable, unknown: UnknownQueries, mixtures: int, rng: np.random.Generator
+) -> Batch:
+    """Draw the examples of one step."""
+    examples = [mixer.example(rng, QUERIES) for _ in range(mixtures)]
+    vectors = [
+        table.embed(phrase(caption, rng)) if caption else unknown.draw(rng)
+        for example in examples
+        for caption in example.captions
+    ]
+    gains = 10 ** (rng.uniform(-LOUDNESS_JITTER_DB, LOUDNESS_JITTER_DB, mixtures) / 20)
+    return Batch(
+        torch.from_numpy(np.stack([e.mixture for e in examples])),
+        torch.from_numpy(np.concatenate([e.targets for e in examples])),
+        torch.from_numpy(np.stack(vectors)),
+        torch.from_numpy(gains.astype(np.float32)),
+    )
+
+
+def losses(net: CompactNet, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the magnitude loss and the loss in dB, both means over the batch.
+
+    The first is L1 on magnitudes to the power 0.3. The second is the negative signal-to-noise
+    ratio on the STFT, levelling out at 25 dB; where the target is silence it is the level of what
+    came out against the mixture's (Wisdom et al. 2021, FUSS).
+    """
+    mixture = stft(batch.mixtures).repeat_interleave(QUERIES, 0)
+    target = stft(batch.targets)
+    loudness = batch.mixtures.square().mean(1).sqrt() * batch.jitter
+    magnitude = mixture.abs()
+    with torch.autocast("cpu", torch.bfloat16):
+        mask = net(magnitude, batch.vectors, loudness.repeat_interleave(QUERIES))
+    mask = mask.float()
+    level = magnitude.square().mean((1, 2), keepdim=True).sqrt() + 1e-8
+    compressed = (magnitude * mask / level + 1e-5) ** COMPRESSION
+    wanted = (target.abs() / level + 1e-5) ** COMPRESSION
+    magnitude_loss = (compressed - wanted).abs().mean()
+    error = torch.view_as_real(mixture * mask - target).square().sum((1, 2, 3))
+    energy = torch.view_as_real(target).square().sum((1, 2, 3))
+    reference = torch.where(energy > 0, energy, magnitude.square().sum((1, 2)))
+    floor = 10 ** (-BEST_SNR_DB / 10)
+    decibels = 10 * torch.log10(error / (reference + 1e-9) + floor)
+    return magnitude_loss, decibels.mean()
+
+
+class Average:
+    """Exponential moving average of a network's parameters and statistics."""
+
+    def __init__(self, net: CompactNet, decay: float = 0.998) -> None:
+        self.decay = decay
+        self.state = {key: value.detach().clone() for key, value in net.state_dict().items()}
+
+    def update(self, net: CompactNet, step: int) -> None:
+        """Move towards the network; faster in the first steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for key, value in net.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
+class Run:
+    """A training run and its folder."""
+
+    def __init__(self, store: Path, folder: Path, seed: int, validation_pairs: int) -> None:
+        torch.manual_seed(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.seed = seed
+        taxonomy = load_taxonomy()
+        self.table = load_text_table()
+        self.unknown = UnknownQueries(self.table, taxonomy)
+        self.mixer = Mixer(load_stores(store, TRAIN), taxonomy)
+        self.pairs = draw_pairs(load_stores(store, HELD_OUT), taxonomy, validation_pairs, seed=7)
+        self.net = new_network()
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-3, weight_decay=1e-2)
+        self.average = Average(self.net)
+        self.step = 0
+        if (folder / "checkpoint.pt").exists():
+            self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.state = state["average"]
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Write the checkpoint and the averaged weights; either is whole or the old one."""
+        state = {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state,
+            "step": self.step,
+        }
+        torch.save(state, self.folder / "checkpoint.tmp")
+        (self.folder / "checkpoint.tmp").replace(self.folder / "checkpoint.pt")
+        save_weights(self.average.state, self.folder / "weights.safetensors")
+
+    def validate(self) -> dict[str, float]:
+        """Score the averaged weights on held-out pairs."""
+        net = new_network()
+        net.load_state_dict(self.average.state)
+        return summary(evaluate(net, self.table.embed, self.pairs))
+
+    def train(self, schedule: Schedule, mixtures: int, every: int) -> None:
+        """Go on up to ``schedule.steps``; log, validate and save each ``every`` steps."""
+        sums = np.zeros(2)
+        began = time.monotonic()
+        self.net.train()
+        while self.step < schedule.steps:
+            rng = np.random.default_rng((self.seed, self.step))
+            batch = draw_batch(self.mixer, self.table, self.unknown, mixtures, rng)
+            for group in self.optimizer.param_groups:
+                group["lr"] = schedule.rate(self.step)
+            magnitude, decibels = losses(self.net, batch)
+            loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+            self.optimizer.step()
+            self.average.update(self.net, self.step)
+            self.step += 1
+            sums += magnitude.item(), decibels.item()
+            if self.step % 50 == 0:
+                rate = 50 / (time.monotonic() - began)
+                self._log(
+                    "log.csv", {"magnitude": sums[0] / 50, "dB": sums[1] / 50, "steps/s": rate}
+                )
+                sums[:] = 0
+                began = time.monotonic()
+            if self.step % every == 0 or self.step == schedule.steps:
+                self.save()
+                self._log("validation.csv", self.validate())
+                began = time.monotonic()
+
+    def _log(self, name: str, figures: dict[str, float]) -> None:
+        path = self.folder / name
+        fresh = not path.exists()
+        with path.open("a", encoding="utf-8", newline="") as table:
+            writer = csv.writer(table)
+            if fresh:
+                writer.writerow(["step", *figures])
+            writer.writerow([self.step, *(f"{value:.4f}" for value in figures.values())])
+
+
+def plot(folder: Path) -> None:
+    """Draw ``curve.png`` from the two tables of a run."""
+    from matplotlib.figure import Figure
+
+    def table(name: str) -> dict[str, list[float]]:
+        with (folder / name).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {key: [float(row[key]) for row in rows] for key in rows[0]}
+
+    losses_, validation = table("log.csv"), table("validation.csv")
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(losses_["step"], losses_["dB"])
+    left.set(xlabel="step", ylabel="training loss, dB")
+    for key in ("SI-SDRi mean", "SI-SDRi median", "margin mean"):
+        right.plot(validation["step"], validation[key], label=key)
+    right.set(xlabel="step", ylabel="held-out, dB")
+    right.legend()
+    figure.savefig(folder / "curve.png", dpi=110)
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("store", type=Path, help="folder written by engine.training.corpus")
+    parser.add_argument("run", type=Path, help="folder of this run; an existing one goes on")
+    parser.add_argument("--steps", type=int, default=8000, help="where to stop")
+    parser.add_argument("--decay", type=int, default=2000, help="steps of falling rate at the end")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--mixtures", type=int, default=6, help="mixtures a step, two queries each")
+    parser.add_argument("--every", type=int, default=300, help="steps between validations")
+    parser.add_argument("--validation-pairs", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    run = Run(arguments.store, arguments.run, arguments.seed, arguments.validation_pairs)
+    schedule = Schedule(arguments.rate, 200, arguments.steps, arguments.decay)
+    run.train(schedule, arguments.mixtures, arguments.every)
+    plot(arguments.run)
+
+
+if __name__ == "__main__":
+    main()
