@@ -18,7 +18,18 @@ from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.folders import Folders
-from engine.job import Bandwidth, JobState, Keep, Options, Status, Stereo, check_id
+from engine.job import (
+    Bandwidth,
+    Context,
+    JobState,
+    Keep,
+    Memory,
+    Options,
+    Precision,
+    Status,
+    Stereo,
+    check_id,
+)
 
 __all__ = ["app", "main", "run"]
 
@@ -116,12 +127,27 @@ def separate(
     bandwidth: Annotated[
         Bandwidth, typer.Option(help="Whether the mask goes on above the model's own band.")
     ] = Bandwidth.FULL,
+    sharpness: Annotated[
+        float, typer.Option(help="Above 1: less of what only resembles the sound; 0.1 to 10.")
+    ] = 1.0,
+    precision: Annotated[
+        Precision, typer.Option(help="Draft is faster and rougher, where the model can.")
+    ] = Precision.EXACT,
+    context: Annotated[
+        Context, typer.Option(help="Short is faster, where the model can.")
+    ] = Context.EXACT,
+    memory: Annotated[
+        Memory, typer.Option(help="Low takes less memory and more time.")
+    ] = Memory.DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Pull the described sounds out of a file; prints the clips' paths, one a line."""
     from bridge.separating import separate
 
-    result = separate(file, queries, Options(model, keep, stereo, bandwidth), out)
+    options = Options(
+        model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
+    )
+    result = separate(file, queries, options, out)
     for note in result.status.notes:
         print(note, file=sys.stderr)
     if as_json:

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import BadInput, BadJob, BadQuery
+from engine.job import (
+    QUERY_LIMIT,
+    Bandwidth,
+    Clip,
+    ClipKind,
+    Context,
+    Job,
+    JobState,
+    Keep,
+    Memory,
+    Options,
+    Placement,
+    Precision,
+    Status,
+    Stereo,
+    clean_query,
+    file_name,
+    new_id,
+    one_line,
+    parse_lines,
+)
+from engine.request import Request
+
+# Everything that is no control character, line break or lone surrogate.
+texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=60)
+words = texts.map(lambda text: " ".join(text.split())).filter(bool)
+ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
+paths = texts.map(lambda text: Path("/music") / text.replace("/", "_"))
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> str:
+    try:
+        return clean_query(draw(words))
+    except BadQuery:  # composed to nothing or to something longer
+        return "dog barking"
+
+
+placements = st.builds(
+    Placement,
+    host=st.sampled_from(["audacity", "reaper"]),
+    project=texts,
+    track=texts,
+    start=st.integers(0, 10**11),
+    rate=st.integers(1000, 768_000),
+    mute=st.booleans(),
+)
+options = st.builds(
+    Options,
+    model=texts,
+    keep=st.sampled_from(Keep),
+    stereo=st.sampled_from(Stereo),
+    bandwidth=st.sampled_from(Bandwidth),
+    sharpness=st.integers(10, 1000).map(lambda n: n / 100),
+    precision=st.sampled_from(Precision),
+    context=st.sampled_from(Context),
+    memory=st.sampled_from(Memory),
+)
+jobs = st.builds(
+    Job,
+    id=ids,
+    mixture=paths,
+    queries=st.lists(queries(), min_size=1, max_size=4).map(tuple),
+    options=options,
+    title=texts,
+    placement=st.none() | placements,
+    client=texts,
+)
+clips = st.builds(Clip, path=paths, kind=st.sampled_from(ClipKind), query=texts, name=texts)
+statuses = st.builds(
+    Status,
+    id=ids,
+    state=st.sampled_from(JobState),
+    progress=st.integers(0, 10_000).map(lambda n: n / 10_000),
+    message=texts,
+    clips=st.lists(clips, max_size=3).map(tuple),
+    seconds=st.integers(0, 10**8).map(lambda n: n / 1000),
+    loading=st.integers(0, 10**8).map(lambda n: n / 1000),
+    notes=st.lists(texts, max_size=2).map(tuple),
+    bad_input=st.booleans(),
+)
+
+
+@given(jobs)
+def test_a_job_comes_back_from_its_text(job: Job) -> None:
+    assert Job.from_text(job.to_text()) == job
+
+
+@given(jobs)
+def test_windows_line_ends_change_nothing(job: Job) -> None:
+    assert Job.from_text(job.to_text().replace("\n", "\r\n")) == job
+
+
+@given(statuses)
+def test_a_status_comes_back_from_its_text(status: Status) -> None:
+    assert Status.from_text(status.to_text()) == status
+
+
+@given(ids, words, st.lists(st.tuples(st.just("query"), texts), max_size=3))
+def test_a_request_comes_back_from_its_text(
+    id_: str, host: str, fields: list[tuple[str, str]]
+) -> None:
+    request = Request(id_, host, tuple(fields))
+    assert Request.from_text(request.to_text()) == request
+
+
+@given(jobs, st.data())
+def test_a_job_text_that_is_cut_off_is_never_taken_for_whole(job: Job, data: st.DataObject) -> None:
+    text = job.to_text()
+    cut = data.draw(st.integers(0, len(text) - len("end\n")))
+    with pytest.raises(BadInput):
+        Job.from_text(text[:cut])
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_job_or_bad_input(text: str) -> None:
+    for parse in (Job.from_text, Status.from_text, Request.from_text):
+        with pytest.raises(BadInput):
+            parse(text)
+
+
+@given(st.text())
+def test_any_message_fits_on_one_line(text: str) -> None:
+    line = one_line(text)
+    assert parse_lines(f"message={line}\nend\n") == [("message", line)]
+
+
+@given(st.text())
+def test_any_name_becomes_a_name_of_a_file(text: str) -> None:
+    name = file_name(text)
+    assert name
+    assert len(name.encode()) <= 121
+    assert not set(name) & set('/\\:*?"<>|\0\n')
+    assert name not in (".", "..")
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("  dog \n barking\t", "dog barking"),
+        ('"dog" & $(rm -rf /); Exit:', '"dog" & $(rm -rf /); Exit:'),
+        ("🐕 barking", "🐕 barking"),
+        ("e\u0301cho", "écho"),
+        ("dog\u00a0barking", "dog barking"),
+    ],
+)
+def test_white_space_is_folded_and_the_rest_is_text(text: str, query: str) -> None:
+    assert clean_query(text) == query
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        (" \n ", "is empty"),
+        ("a" * 10_000, f"10,000 characters, and {QUERY_LIMIT} is the most"),
+        ("dog\x00bark", r"U\+0000"),
+        ("dog\x1b[31m", r"U\+001B"),
+        ("dog\ud800", r"U\+D800"),
+    ],
+)
+def test_what_is_no_query_is_refused_with_the_reason(text: str, said: str) -> None:
+    with pytest.raises(BadQuery, match=said):
+        clean_query(text)
+
+
+@pytest.mark.parametrize("id_", ["", "../up", "a/b", "-a", ".a", "a" * 65, "a b", "ä", "a\n"])
+def test_an_id_cannot_be_a_path(id_: str) -> None:
+    with pytest.raises(BadJob, match="no job id"):
+        Job(id_, Path("/a.wav"), ("dog",))
+
+
+def test_ids_are_fresh_and_valid() -> None:
+    made = {new_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert set("".join(made)) <= set(string.ascii_lowercase + string.digits + "-")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "surprise=1",
+        "keep=everything",
+        "no equals sign",
+        "=value",
+        "id=twice",
+        "sharpness=nan",
+        "sharpness=99",
+        "host=audacity",
+    ],
+)
+def test_a_line_that_is_not_of_the_form_is_refused(line: str) -> None:
+    text = Job("j1", Path("/a.wav"), ("dog",)).to_text().replace("end\n", f"{line}\nend\n")
+    with pytest.raises(BadInput):
+        Job.from_text(text)

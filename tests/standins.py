@@ -1,0 +1,68 @@
+"""A worker with a stand-in model whose query says how it misbehaves. Spawned processes import it.
+
+A query with `hold` makes the model wait, at its third segment, for as long as the file `hold` is in
+the home folder; with `crash` its process ends there; with `freeze` it stops itself, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from engine import worker
+from engine.folders import Folders
+from engine.models.base import FloatArray, Geometry, Separator
+from engine.separate import separate
+
+
+class StandIn:
+    """Takes a share of the mixture that depends on nothing but the query."""
+
+    name = "compact"
+    geometry = Geometry(32000, 2048, 640, block=16, context=16, core=64)
+
+    def __init__(self, folders: Folders) -> None:
+        self._root = folders.root
+        self._query = ""
+        self._masks = 0
+
+    def embed(self, query: str) -> FloatArray:
+        self._query = query
+        self._masks = 0
+        digest = hashlib.sha256(query.encode()).digest()
+        return np.frombuffer(digest, np.uint8)[:4].astype(np.float32) / 255
+
+    def mask(self, magnitude: FloatArray, vectors: FloatArray, loudness: float) -> FloatArray:
+        self._masks += 1
+        if self._masks == 3:
+            self._misbehave()
+        return np.stack([np.full(magnitude.shape, vector[0], np.float32) for vector in vectors])
+
+    def _misbehave(self) -> None:
+        while "hold" in self._query and (self._root / "hold").exists():
+            (self._root / "held").write_text(str(os.getpid()))
+            time.sleep(0.005)
+        if "crash" in self._query:
+            os._exit(3)
+        if "freeze" in self._query and not (self._root / "frozen").exists():
+            (self._root / "frozen").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if "memory" in self._query:
+            raise MemoryError
+        if "allocate" in self._query:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        if "bug" in self._query:
+            raise ZeroDivisionError("secret\ndetails")
+
+
+def load(name: str, folders: Folders) -> Separator:
+    return StandIn(folders)
+
+
+def main(connection: Connection, folders: Folders) -> None:
+    worker.serve(connection, folders, load=load, separate=separate)
