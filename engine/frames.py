@@ -10,7 +10,7 @@ import torch
 
 from engine.models.base import ComplexArray, FloatArray, Geometry
 
-__all__ = ["GROUP", "Grid", "Mask", "inverse", "reflect", "spectrum", "window"]
+__all__ = ["GROUP", "Grid", "Mask", "inverse", "reflect", "sharpened", "spectrum", "window"]
 
 GROUP = 1 << 19  # samples of windowed frames that are transformed at a time
 _CARRIED = (0.80, 0.97)  # of the model's band: the top bands whose mask goes on above it
@@ -81,6 +81,21 @@ def inverse(spectrum: ComplexArray, width: int) -> FloatArray:
     """Return the frames of a spectrogram, `(..., width // 2 + 1)` to `(..., width)`."""
     result: FloatArray = torch.fft.irfft(torch.from_numpy(spectrum), n=width).numpy()
     return result
+
+
+def sharpened(mask: Mask, power: float) -> Mask:
+    """Raise a mask's magnitude to a power, and leave its phase; a power of 1 changes no bit.
+
+    >>> sharpened(np.array([0.5, 0, -0.5j], np.complex64), 2.0).tolist()
+    [(0.25+0j), 0j, -0.25j]
+    """
+    if power == 1:
+        return mask
+    magnitude = np.abs(mask)
+    factor = np.zeros_like(magnitude)
+    np.power(magnitude, np.float32(power - 1), out=factor, where=magnitude > 0)
+    sharp: Mask = mask * factor
+    return sharp
 
 
 def reflect(index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

@@ -27,10 +27,10 @@ import numpy.typing as npt
 
 from engine.audio import FrameWriter
 from engine.errors import Cancelled, Failure
-from engine.frames import GROUP, Grid, Mask, inverse, spectrum, window
+from engine.frames import GROUP, Grid, Mask, inverse, sharpened, spectrum, window
 from engine.job import Bandwidth, Clip, ClipKind, Job, Keep, Stereo, file_name
 from engine.mixture import Mixture, prepare
-from engine.models.base import FloatArray, Geometry, Separator
+from engine.models.base import FloatArray, Geometry, Separator, Tunable
 
 __all__ = ["Segment", "plan", "separate"]
 
@@ -143,6 +143,8 @@ def _separate(
             raise Cancelled(f"Job {job.id} was cancelled.")
 
     checkpoint(0.0)
+    if isinstance(separator, Tunable):
+        separator = separator.tuned(job.options)
     geometry = separator.geometry
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -166,9 +168,11 @@ def _separate(
             for channel in range(len(magnitude)):
                 done = (index * len(magnitude) + channel) / steps
                 checkpoint(_PREPARING + done * (1 - _PREPARING))
-                mask = separator.mask(magnitude[channel : channel + 1], vectors, mixture.loudness)
+                heard = magnitude[channel : channel + 1]
                 keep = slice(segment.start - segment.first, segment.stop - segment.first)
-                masks.append(_checked(mask, magnitude.shape[1:], vectors, separator)[:, 0, keep])
+                mask = separator.mask(heard, vectors, mixture.loudness, keep)
+                kept = _checked(mask, magnitude.shape[1:], vectors, separator)[:, 0, keep]
+                masks.append(sharpened(kept, job.options.sharpness))
             stream.add(segment, masks, full=full)
             stream.save(index + 1)
     for output in outputs:

@@ -7,12 +7,14 @@ model sees magnitudes only, so that what is true of one (exactness, streaming) i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ComplexArray", "FloatArray", "Geometry", "Separator"]
+from engine.job import Options
+
+__all__ = ["ComplexArray", "FloatArray", "Geometry", "Separator", "Tunable"]
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]
@@ -81,7 +83,7 @@ class Separator(Protocol):
         """
 
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
     ) -> FloatArray | ComplexArray:
         """Estimate what share of each bin belongs to each query.
 
@@ -95,6 +97,9 @@ class Separator(Protocol):
         loudness
             RMS of the whole clip over all channels, at the model's rate; the only statistic of
             the whole clip that a model may use.
+        keep
+            The frames whose mask is wanted; the others are context, and their mask may hold any
+            finite numbers.
 
         Returns
         -------
@@ -102,3 +107,11 @@ class Separator(Protocol):
             `(queries, channels, frames, bins)`; real, or complex where the model turns phases.
 
         """
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A separator that has a choice of precision, context or memory."""
+
+    def tuned(self, options: Options) -> Separator:
+        """Return the same model, set up as `options` ask."""

@@ -33,7 +33,7 @@ class Constant:
     def embed(self, query):
         return np.zeros(1, np.float32)
 
-    def mask(self, magnitude, vectors, loudness):
+    def mask(self, magnitude, vectors, loudness, keep):
         return np.full((len(vectors), *magnitude.shape), self.value, np.float32)
 
 
@@ -48,7 +48,7 @@ class Blur:
     def embed(self, query):
         return np.array([len(query)], np.float32)
 
-    def mask(self, magnitude, vectors, loudness):
+    def mask(self, magnitude, vectors, loudness, keep):
         reach = self.geometry.context
         around = np.pad(np.log1p(magnitude / max(loudness, 1e-9)), ((0, 0), (reach, reach), (0, 0)))
         total = np.cumsum(around, axis=1, dtype=np.float64)
@@ -153,8 +153,8 @@ def test_too_little_context_shows(rng, wav, make_job, tmp_path):
     job = make_job(wav(x, 32_000))
 
     class Liar(Blur):
-        def mask(self, magnitude, vectors, loudness):
-            return Blur().mask(magnitude, vectors, loudness)
+        def mask(self, magnitude, vectors, loudness, keep):
+            return Blur().mask(magnitude, vectors, loudness, keep)
 
     honest = clips_of(separate(job, Blur(), tmp_path / "a"))["a dog"][0]
     lying = clips_of(separate(job, Liar(replace(GRID, context=16)), tmp_path / "b"))["a dog"][0]
@@ -226,11 +226,11 @@ class Mortal(Blur):
         object.__setattr__(self, "death", death)
         object.__setattr__(self, "calls", [])
 
-    def mask(self, magnitude, vectors, loudness):
+    def mask(self, magnitude, vectors, loudness, keep):
         self.calls.append(1)
         if len(self.calls) == self.death:
             raise KilledError
-        return super().mask(magnitude, vectors, loudness)
+        return super().mask(magnitude, vectors, loudness, keep)
 
 
 def test_cancel_leaves_nothing(rng, wav, make_job, tmp_path):
@@ -286,8 +286,8 @@ def test_removed_hiss_is_removed_above_the_models_band(rng, wav, make_job, tmp_p
     x = noise(rng, 96_000)
 
     class Top(Constant):
-        def mask(self, magnitude, vectors, loudness):
-            mask = super().mask(magnitude, vectors, loudness)
+        def mask(self, magnitude, vectors, loudness, keep):
+            mask = super().mask(magnitude, vectors, loudness, keep)
             mask[..., 512:] = 0.25
             return mask
 
