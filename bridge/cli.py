@@ -158,6 +158,19 @@ def separate(
 
 
 @app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for clips and picture.")] = Path("demo-output"),
+    model: Annotated[
+        str, typer.Option(help="One of those that 'tweeze models' lists.")
+    ] = "compact",
+) -> None:
+    """Separate the bundled recording, and say how well that went."""
+    from bridge import demo as demonstration
+
+    demonstration.run(out, model=model)
+
+
+@app.command()
 def start() -> None:
     """Start the engine, if it does not run."""
     beat, started = launch.ensure(Folders.of_user())

@@ -1,0 +1,136 @@
+"""`tweeze demo`: separates the bundled recording through the engine, and says how well it went."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bridge import launch, separating
+from bridge.picture import draw
+from engine.audio import read
+from engine.folders import Folders
+from engine.job import ClipKind, Keep, Options
+from engine.measure import null_depth, si_sdr
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["run"]
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """One of the sounds in the recording: how to ask for it, and the file of it alone."""
+
+    query: str
+    truth: Path
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What came of one query."""
+
+    query: str
+    improvement: float  # dB, SI-SDR against the truth, over the mixture's own
+    null: float  # dB
+    seconds: float
+    loading: float  # seconds; 0 where the model was resident
+    paths: tuple[Path, ...]
+    target: Samples
+    residual: Samples
+
+
+def run(out: Path, *, model: str = "compact") -> None:
+    """Separate each sound of the bundled recording; print figures, leave clips and a picture.
+
+    Raises
+    ------
+    TweezeError
+        As `bridge.separating.separate`.
+
+    """
+    folders = Folders.of_user()
+    with as_file(files("engine") / "demo") as folder:
+        facts = tomllib.loads((folder / "demo.toml").read_text("utf-8"))
+        mixture_file = folder / facts["mixture"]
+        sounds = [_Sound(s["query"], folder / s["truth"]) for s in facts["sound"]]
+        mixture, rate = read(mixture_file)
+        seconds = mixture.shape[1] / rate
+        print(
+            f"The recording: {seconds:.1f} s, {mixture.shape[0]} channels at {rate:,} Hz; in it, "
+            f"at once: {', '.join(sound.query for sound in sounds)}."
+        )
+        started = time.perf_counter()
+        beat, fresh = launch.ensure(folders)
+        waited = time.perf_counter() - started
+        how = f"started in {waited:.1f} s and stays" if fresh else "was running"
+        print(f"The engine (process {beat.pid}) {how}.\n")
+        print(
+            f"{'query':24} {'SI-SDR':>10} {'null':>9} {'separated in':>13} "
+            f"{'x real time':>12}  model loaded in"
+        )
+        rows = []
+        for row in _separate_all(mixture_file, mixture, sounds, model, out):
+            rows.append(row)
+            loading = f"{row.loading:.2f} s" if row.loading else "0 s: it was resident"
+            print(
+                f"{row.query:24.24} {row.improvement:+7.1f} dB {row.null:6.0f} dB "
+                f"{row.seconds:11.2f} s {seconds / row.seconds:12.1f}  {loading}",
+                flush=True,
+            )
+    picture = out / "demo.png"
+    draw(
+        picture,
+        [
+            ("mixture", mixture),
+            *((row.query, row.target) for row in rows),
+            (f"without {rows[0].query} (the residual)", rows[0].residual),
+        ],
+        rate,
+    )
+    print("\nClips:")
+    for row in rows:
+        for path in row.paths:
+            print(f"  {path}")
+    print(f"Spectrograms:\n  {picture.absolute()}")
+    print(
+        "\nSI-SDR: by how much nearer to the true sound the clip is than the mixture (more is "
+        "better).\nNull: how far below the mixture lies what is left of it without both clips "
+        "(less is better)."
+    )
+    loading_seconds = sum(row.loading for row in rows)
+    if loading_seconds:
+        print(f"Run it again: the {loading_seconds:.1f} s for loading the model will be gone.")
+
+
+def _separate_all(
+    mixture_file: Path, mixture: Samples, sounds: list[_Sound], model: str, out: Path
+) -> Iterator[_Row]:
+    options = Options(model=model, keep=Keep.BOTH)
+    for sound in sounds:
+        result = separating.separate(mixture_file, (sound.query,), options, out)
+        kinds = [clip.kind for clip in result.status.clips]
+        target = read(result.paths[kinds.index(ClipKind.TARGET)])[0]
+        residual = read(result.paths[kinds.index(ClipKind.RESIDUAL)])[0]
+        truth = read(sound.truth)[0]
+        yield _Row(
+            query=sound.query,
+            improvement=si_sdr(truth, target) - si_sdr(truth, mixture),
+            null=null_depth(mixture, (target, residual)),
+            seconds=result.status.seconds,
+            loading=result.status.loading,
+            paths=result.paths,
+            target=target,
+            residual=residual,
+        )
