@@ -37,7 +37,9 @@ class StandIn:
         digest = hashlib.sha256(query.encode()).digest()
         return np.frombuffer(digest, np.uint8)[:4].astype(np.float32) / 255
 
-    def mask(self, magnitude: FloatArray, vectors: FloatArray, loudness: float) -> FloatArray:
+    def mask(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> FloatArray:
         self._masks += 1
         if self._masks == 3:
             self._misbehave()
