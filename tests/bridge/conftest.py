@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bridge import launch
+from bridge.client import Client
+from bridge.heartbeat import Heartbeat
+from engine.folders import Folders
+
+DEADLINE = 90.0  # seconds until what must happen counts as not happening
+
+
+@dataclass(frozen=True)
+class Home:
+    """A private Tweeze, used as a user does: through the command line and the spool."""
+
+    root: Path
+
+    @property
+    def folders(self) -> Folders:
+        return Folders(self.root)
+
+    @property
+    def client(self) -> Client:
+        return Client(self.folders)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "TWEEZE_HOME": str(self.root), "COLUMNS": "200"}
+
+    def start(self, *arguments: str | Path, **more: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            [sys.executable, "-m", "bridge.cli", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            **more,
+        )
+
+    def tweeze(self, *arguments: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments, **more) as process:
+            try:
+                out, err = process.communicate(timeout=DEADLINE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def beat(self) -> Heartbeat:
+        beat = Heartbeat.of_living(self.folders)
+        assert beat is not None, "the engine does not run"
+        return beat
+
+    def leftovers(self) -> list[Path]:
+        """What jobs leave in Tweeze's own folders beside their statuses."""
+        f = self.folders
+        places = (f.clips, f.jobs, f.cancel, f.requests, f.mixtures)
+        hidden = [p for p in f.status.iterdir() if p.name.startswith(".")]
+        return [p for place in places for p in place.iterdir()] + hidden
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("tweeze") / "home")
+    yield home
+    launch.stop(home.folders)
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home")
+    yield home
+    launch.stop(home.folders)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="until")
+def _until() -> Callable[[Callable[[], object]], None]:
+    return until
+
+
+def write_noise(path: Path, seconds: float, *, rate: int = 16_000, channels: int = 1) -> Path:
+    noise = np.random.default_rng(4).standard_normal((int(seconds * rate), channels)) * 0.1
+    soundfile.write(path, noise.astype(np.float32), rate, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def noise() -> Callable[..., Path]:
+    return write_noise
+
+
+@pytest.fixture(scope="session")
+def short_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_noise(tmp_path_factory.mktemp("audio") / "street.wav", 1.0, channels=2)
+
+
+@pytest.fixture(scope="session")
+def long_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Long enough that something can be done to its job before it ends."""
+    return write_noise(tmp_path_factory.mktemp("audio") / "concert.wav", 240.0)

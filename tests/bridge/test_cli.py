@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import soundfile
+
+from bridge.heartbeat import Heartbeat
+from engine.job import JobState
+
+Until = Callable[[Callable[[], object]], None]
+
+
+def only(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def progress_of(home: Any, known: set[str]) -> float:
+    """How far the job has come that was not known before."""
+    for path in home.folders.status.iterdir():
+        if path.name not in known and not path.name.startswith("."):
+            status = home.client.status(path.name)
+            if status is not None and not status.state.final:
+                return float(status.progress)
+    return 0.0
+
+
+def test_a_file_becomes_clips(home: Any, short_wav: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "clips"
+    done = home.tweeze("separate", short_wav, "dog barking", "bird", "--keep", "both", "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    names = ["street - dog barking.wav", "street - bird.wav", "street - residual.wav"]
+    assert done.stdout.splitlines() == [str(out / name) for name in names]
+    for name in names:
+        info = soundfile.info(out / name)
+        assert (info.samplerate, info.frames, info.channels) == (16_000, 16_000, 2)
+        assert info.subtype == "FLOAT"
+    assert home.leftovers() == []
+
+
+def test_nothing_is_overwritten_and_the_current_folder_is_the_usual_one(
+    home: Any, short_wav: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "street - dog.wav").write_text("mine")
+    for _ in range(2):
+        assert home.tweeze("separate", short_wav, "dog", cwd=tmp_path).returncode == 0
+    assert only(tmp_path) == ["street - dog (2).wav", "street - dog (3).wav", "street - dog.wav"]
+    assert (tmp_path / "street - dog.wav").read_text() == "mine"
+
+
+def test_json_is_one_object(home: Any, short_wav: Path, tmp_path: Path) -> None:
+    done = home.tweeze("separate", short_wav, "dog", "--out", tmp_path, "--json")
+    said = json.loads(done.stdout)
+    (clip,) = said["clips"]
+    assert clip == {"path": str(tmp_path / "street - dog.wav"), "kind": "target", "query": "dog"}
+    assert said["model"] == "compact"
+    assert said["seconds"] > 0
+
+
+def test_a_symbolic_link_to_a_file_is_that_file(home: Any, short_wav: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.wav"
+    link.symlink_to(short_wav)
+    assert home.tweeze("separate", link, "dog", "--out", tmp_path / "o").returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second disk")
+def test_clips_go_to_another_disk_whole(home: Any, short_wav: Path, tmp_path: Path) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as out:
+        if Path(out).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is on the same disk")
+        done = home.tweeze("separate", short_wav, "dog", "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert only(Path(out)) == ["street - dog.wav"]
+        assert soundfile.info(Path(out) / "street - dog.wav").frames == 16_000
+    assert home.leftovers() == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_leaves_nothing(
+    home: Any, long_wav: Path, tmp_path: Path, until: Until, number: int, code: int
+) -> None:
+    home.tweeze("start")
+    known = {path.name for path in home.folders.status.iterdir()}
+    with home.start("separate", long_wav, "dog", "--out", tmp_path / "a" / "b") as process:
+        until(lambda: progress_of(home, known) > 0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (code, "", "Cancelled.\n")
+    assert only(tmp_path) == []
+    assert home.leftovers() == []
+    assert home.beat().state == "idle"
+
+
+def test_a_waiting_job_is_cancelled_by_name(
+    home: Any, long_wav: Path, short_wav: Path, tmp_path: Path, until: Until
+) -> None:
+    home.tweeze("start")
+    known = {path.name for path in home.folders.status.iterdir()}
+    with (
+        home.start("separate", long_wav, "dog", "--out", tmp_path / "1") as running,
+    ):
+        until(lambda: progress_of(home, known) > 0)
+        with home.start("separate", short_wav, "dog", "--out", tmp_path / "2") as waiting:
+            until(lambda: home.beat().queue == 1)
+            listed = json.loads(home.tweeze("status", "--json").stdout)
+            jobs = {job["state"]: job["id"] for job in listed["jobs"]}
+            for state, process in (("queued", waiting), ("running", running)):
+                done = home.tweeze("cancel", jobs[state])
+                assert done.stdout == f"Job {jobs[state]}: cancelled.\n"
+                _, err = process.communicate(timeout=60)
+                assert process.returncode == 130
+                assert err == f"Job {jobs[state]} was cancelled.\n"
+    assert only(tmp_path) == []
+    assert home.leftovers() == []
+    again = home.tweeze("cancel", jobs["running"])
+    assert "had already ended (cancelled)" in again.stdout
+
+
+def test_killing_worker_and_engine_changes_no_byte(
+    home: Any, long_wav: Path, tmp_path: Path, until: Until
+) -> None:
+    home.tweeze("start")
+    known = {path.name for path in home.folders.status.iterdir()}
+    with home.start("separate", long_wav, "dog", "--out", tmp_path / "1") as process:
+        until(lambda: progress_of(home, known) > 0.2)
+        os.kill(home.beat().worker, signal.SIGKILL)
+        until(lambda: progress_of(home, known) > 0.4)
+        os.kill(home.beat().pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    done = home.tweeze("separate", long_wav, "dog", "--out", tmp_path / "2")
+    assert done.returncode == 0
+    disturbed, undisturbed = (
+        (tmp_path / number / "concert - dog.wav").read_bytes() for number in "12"
+    )
+    assert disturbed == undisturbed
+    assert home.leftovers() == []
+
+
+def test_one_engine_a_user(fresh_home: Any) -> None:
+    processes = [fresh_home.start("start") for _ in range(4)]
+    pids = set()
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+        pids.add(out.split("process ")[1].split(")")[0])
+    assert len(pids) == 1
+    assert "was running" in fresh_home.tweeze("start").stdout
+    engine = psutil.Process(int(pids.pop()))
+    assert os.getsid(engine.pid) == engine.pid
+    assert engine.cwd() == "/"
+    assert fresh_home.tweeze("stop").stdout == "The engine has ended.\n"
+    assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
+    assert fresh_home.tweeze("stop").stdout == "The engine was not running.\n"
+    assert "not running" in fresh_home.tweeze("status").stdout
+
+
+def test_stopping_keeps_the_running_job(
+    fresh_home: Any, long_wav: Path, until: Until, tmp_path: Path
+) -> None:
+    from engine.job import Job
+
+    fresh_home.tweeze("start")
+    fresh_home.client.submit(Job("job-1", long_wav, ("dog",)))
+    until(lambda: progress_of(fresh_home, set()) > 0.05)
+    assert fresh_home.tweeze("stop").returncode == 0
+    status = fresh_home.client.status("job-1")
+    assert status.state is JobState.QUEUED
+    fresh_home.tweeze("start")
+    status = fresh_home.client.follow("job-1")
+    assert status.state is JobState.DONE
+    said = fresh_home.tweeze("status", "job-1").stdout
+    assert str(status.clips[0].path) in said
+
+
+def test_an_engine_that_does_not_start_says_why(fresh_home: Any) -> None:
+    fresh_home.folders.make()
+    fresh_home.folders.spool.chmod(0o755)
+    failed = fresh_home.tweeze("start")
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    assert f"run 'chmod 700 {fresh_home.folders.spool}'" in failed.stderr
+    fresh_home.folders.spool.chmod(0o700)
+    assert fresh_home.tweeze("start").returncode == 0
+
+
+def test_the_doctor_finds_nothing_wrong_and_then_something(fresh_home: Any) -> None:
+    well = fresh_home.tweeze("doctor")
+    assert well.returncode == 0, well.stdout + well.stderr
+    for name in ("python", "packages", "folders", "disk", "engine", "torch", "model compact"):
+        assert f"ok     {name}: " in well.stdout
+    fresh_home.folders.clips.chmod(0o777)
+    ill = fresh_home.tweeze("doctor", "--json")
+    assert ill.returncode == 1
+    wrong = [check for check in json.loads(ill.stdout) if not check["ok"]]
+    assert [check["name"] for check in wrong] == ["folders"]
+
+
+def test_the_log_is_shown(home: Any, short_wav: Path, tmp_path: Path) -> None:
+    home.tweeze("separate", short_wav, "$(reboot)", "--out", tmp_path)
+    assert "'$(reboot)'" in home.tweeze("log").stdout
+    assert home.tweeze("log", "-n", "1").stdout.count("\n") == 1
+
+
+def test_the_command_line_loads_no_torch(home: Any) -> None:
+    script = (
+        "import sys; from bridge.cli import run; code = run(['status']);"
+        "heavy = {'torch', 'transformers', 'scipy', 'matplotlib'} & set(sys.modules);"
+        "print(heavy); sys.exit(code or bool(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=home.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_version_and_the_models_are_told(home: Any) -> None:
+    assert home.tweeze("--version").stdout.startswith("tweeze ")
+    assert "compact" in home.tweeze("models").stdout.split()
+
+
+def test_the_sign_of_life_is_gone_with_the_engine(fresh_home: Any) -> None:
+    fresh_home.tweeze("start")
+    assert Heartbeat.of_living(fresh_home.folders)
+    fresh_home.tweeze("stop")
+    assert not fresh_home.folders.heartbeat.exists()
