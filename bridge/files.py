@@ -47,13 +47,17 @@ def read_small(path: Path) -> str:
     if path.is_symlink():
         raise BadJob(f"{path.name} is a symbolic link, not a file.")
     handle = os.open(path, flags)
-    with os.fdopen(handle, "rb") as file:
+    try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             raise BadJob(f"{path.name} is no regular file.")
         if about.st_size > SMALL:
             raise BadJob(f"{path.name} has {about.st_size:,} bytes; {SMALL:,} is the most.")
-        data = file.read(SMALL + 1)
+        data = b""
+        while len(data) <= SMALL and (part := os.read(handle, SMALL)):
+            data += part
+    finally:
+        os.close(handle)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

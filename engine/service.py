@@ -35,6 +35,7 @@ from engine.messages import (
     Stopped,
     Work,
 )
+from engine.waiting import within
 from engine.worker_handle import WorkerHandle, WorkerMain
 
 __all__ = ["Activity", "Limits", "Listener", "Service"]
@@ -285,7 +286,7 @@ class Service:
                     continue
                 await self._clear_dead_worker()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._news.wait(), wait)
+                await within(wait, self._news.wait())
 
     async def _clear_dead_worker(self) -> None:
         """Do not leave it to the next job to find that the waiting worker died or hangs."""
@@ -341,7 +342,7 @@ class Service:
         while True:
             asked = time.monotonic()
             try:
-                return await asyncio.wait_for(handle.inbox.get(), tick)
+                return await within(tick, handle.inbox.get())
             except asyncio.TimeoutError:
                 pass
             if time.monotonic() - asked > 3 * tick:

@@ -28,6 +28,7 @@ from engine.folders import Folders
 from engine.job import Job, JobState, Status, check_id, one_line
 from engine.request import Request
 from engine.service import Service
+from engine.waiting import within
 
 __all__ = ["Spool", "check_private"]
 
@@ -150,7 +151,7 @@ class Spool:
             if self._incomplete:
                 pause = min(pause, self._patience / 4)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._look.wait(), pause)
+                await within(pause, self._look.wait())
             self._look.clear()
             try:
                 await self._restore()
@@ -393,7 +394,7 @@ class Spool:
                 _LOG.warning("No sign of life can be written: %s", error)
             self._beat.clear()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._beat.wait(), _BEAT)
+                await within(_BEAT, self._beat.wait())
 
     def _clean(self) -> None:
         """Remove old statuses and refused files, and what writers left that died."""
