@@ -116,4 +116,4 @@ def short_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def long_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Long enough that something can be done to its job before it ends."""
-    return write_noise(tmp_path_factory.mktemp("audio") / "concert.wav", 240.0)
+    return write_noise(tmp_path_factory.mktemp("audio") / "concert.wav", 100.0)
