@@ -105,7 +105,7 @@ class Film(nn.Module):
         self.gain = nn.Linear(condition, channels) if gain else None
         for layer in (self.shift, self.gain):
             if layer is not None:
-                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.normal_(layer.weight, std=0.05)
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

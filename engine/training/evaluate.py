@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from engine.measure import si_sdr
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TEST, read_clips
 from engine.training.labels import load_taxonomy
 from engine.training.mixing import LEVEL, ClipStore, Mixer, MixingOptions, class_weights
-from engine.training.scores import si_sdr
 from engine.training.transform import istft, stft
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from engine.training.labels import Taxonomy
 
 EVALUATION_SECONDS = 5
+FLOOR_DB = -30.0
+"""Scores are not followed below this: the answer is wrong, and how wrong says nothing."""
 GROUPS = ("voice", "animal", "music", "vehicle", "water", "footsteps", "weapon", "tool")
 """Classes for which figures are printed together; the rest is "other"."""
 
@@ -73,6 +75,11 @@ class Score:
     def margin(self) -> float:
         """What the right words gained over the wrong ones."""
         return self.right - self.wrong
+
+
+def score(truth: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
+    """Return the SI-SDR of ``(samples,)`` in dB, at least ``FLOOR_DB``."""
+    return max(FLOOR_DB, si_sdr(truth, estimate)) if estimate.any() else FLOOR_DB
 
 
 def draw_pairs(store: ClipStore, taxonomy: Taxonomy, count: int, seed: int) -> list[Pair]:
@@ -124,9 +131,9 @@ def evaluate(
             scores.append(
                 Score(
                     pair.names[mine],
-                    si_sdr(truth, pair.mixture),
-                    si_sdr(truth, estimates[mine]),
-                    si_sdr(truth, estimates[other]),
+                    score(truth, pair.mixture),
+                    score(truth, estimates[mine]),
+                    score(truth, estimates[other]),
                 )
             )
     return scores

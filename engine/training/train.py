@@ -5,12 +5,17 @@
 ``RUN`` gets ``checkpoint.pt`` (everything needed to go on), ``log.csv`` (losses),
 ``validation.csv``, ``curve.png`` and ``weights.safetensors`` (the averaged weights, in the form
 that ships). The examples of a step depend on the seed and the number of the step alone.
+
+One process a core with one thread each learns nearly twice as fast as two threads in one process;
+their gradients are averaged after each step. With jemalloc preloaded (``LD_PRELOAD``) the kernel
+has less to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import datetime
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
 
 from engine.models.compact.network import CompactNet
 from engine.models.compact.text import TextTable, load_text_table
@@ -39,7 +46,7 @@ QUERIES = 2
 BEST_SNR_DB = 25.0
 """A target that is this clean earns nothing more."""
 COMPRESSION = 0.3
-MAGNITUDE_WEIGHT = 10.0
+MAGNITUDE_WEIGHT = 5.0
 SNR_WEIGHT = 0.1
 LOUDNESS_JITTER_DB = 8.0
 """The loudness of a whole recording differs by about this from that of three seconds of it."""
@@ -152,14 +159,38 @@ class Average:
                 self.state[key].copy_(value)
 
 
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run: how many, and which one this is (0 validates and saves)."""
+
+    size: int = 1
+    rank: int = 0
+
+    def average(self, net: CompactNet) -> None:
+        """Replace the gradients by their mean over the team."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.ravel() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+
+
 class Run:
     """A training run and its folder."""
 
-    def __init__(self, store: Path, folder: Path, seed: int, validation_pairs: int) -> None:
+    def __init__(
+        self, store: Path, folder: Path, seed: int, validation_pairs: int, team: Team
+    ) -> None:
         torch.manual_seed(seed)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seed = seed
+        self.team = team
         taxonomy = load_taxonomy()
         self.table = load_text_table()
         self.unknown = UnknownQueries(self.table, taxonomy)
@@ -202,7 +233,7 @@ class Run:
         began = time.monotonic()
         self.net.train()
         while self.step < schedule.steps:
-            rng = np.random.default_rng((self.seed, self.step))
+            rng = np.random.default_rng((self.seed, self.step, self.team.rank))
             batch = draw_batch(self.mixer, self.table, self.unknown, mixtures, rng)
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.rate(self.step)
@@ -210,10 +241,13 @@ class Run:
             loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            self.team.average(self.net)
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
             self.optimizer.step()
             self.average.update(self.net, self.step)
             self.step += 1
+            if self.team.rank > 0:
+                continue
             sums += magnitude.item(), decibels.item()
             if self.step % 50 == 0:
                 rate = 50 / (time.monotonic() - began)
@@ -238,8 +272,11 @@ class Run:
 
 
 def plot(folder: Path) -> None:
-    """Draw ``curve.png`` from the two tables of a run."""
+    """Draw ``curve.png`` from the two tables of a run, if there is something to draw."""
     from matplotlib.figure import Figure
+
+    if not (folder / "log.csv").exists():
+        return
 
     def table(name: str) -> dict[str, list[float]]:
         with (folder / name).open(encoding="utf-8", newline="") as file:
@@ -258,6 +295,25 @@ def plot(folder: Path) -> None:
     figure.savefig(folder / "curve.png", dpi=110)
 
 
+def work(rank: int, arguments: argparse.Namespace) -> None:
+    """Be one process of the team."""
+    torch.set_num_threads(1)
+    team = Team(arguments.processes, rank)
+    if team.size > 1:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"tcp://127.0.0.1:{arguments.port}",
+            rank=rank,
+            world_size=team.size,
+            timeout=datetime.timedelta(hours=12),
+        )
+    run = Run(arguments.store, arguments.run, arguments.seed, arguments.validation_pairs, team)
+    schedule = Schedule(arguments.rate, 200, arguments.steps, arguments.decay)
+    run.train(schedule, arguments.mixtures, arguments.every)
+    if rank == 0:
+        plot(arguments.run)
+
+
 def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -266,17 +322,23 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8000, help="where to stop")
     parser.add_argument("--decay", type=int, default=2000, help="steps of falling rate at the end")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
-    parser.add_argument("--mixtures", type=int, default=6, help="mixtures a step, two queries each")
+    parser.add_argument(
+        "--mixtures", type=int, default=4, help="mixtures a step and process, two queries each"
+    )
     parser.add_argument("--every", type=int, default=300, help="steps between validations")
     parser.add_argument("--validation-pairs", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="one a core")
+    parser.add_argument("--port", type=int, default=29517, help="where they meet, on this machine")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    run = Run(arguments.store, arguments.run, arguments.seed, arguments.validation_pairs)
-    schedule = Schedule(arguments.rate, 200, arguments.steps, arguments.decay)
-    run.train(schedule, arguments.mixtures, arguments.every)
-    plot(arguments.run)
+    context = multiprocessing.get_context("spawn")
+    others = [
+        context.Process(target=work, args=(rank, arguments), daemon=True)
+        for rank in range(1, arguments.processes)
+    ]
+    for process in others:
+        process.start()
+    work(0, arguments)
 
 
 if __name__ == "__main__":

@@ -41,11 +41,13 @@ class Compact:
         """Return the query's vector, ``(dim,)``; see :meth:`TextTable.embed`."""
         return self.table.embed(query)
 
-    def mask(self, magnitude: FloatArray, vectors: FloatArray, loudness: float) -> FloatArray:
+    def mask(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> FloatArray:
         """Return masks between 0 and 1, ``(queries, channels, frames, bins)``.
 
         ``magnitude`` is ``(channels, frames, bins)``, ``vectors`` ``(queries, dim)``, ``loudness``
-        the RMS of the whole clip over all channels.
+        the RMS of the whole clip over all channels. ``keep`` is not used: all frames get theirs.
         """
         queries, channels = len(vectors), len(magnitude)
         out = np.empty((queries, *magnitude.shape), np.float32)

@@ -113,6 +113,7 @@ class CompactNet(nn.Module):
         ``magnitude`` is ``(batch, frames, BINS)``, ``vectors`` ``(batch, VECTOR)``, ``loudness``
         the RMS of each whole clip, ``(batch,)``.
         """
-        x = self.unet(self.features(magnitude, loudness), self.query(vectors))
+        condition = self.query(vectors * VECTOR**0.5)
+        x = self.unet(self.features(magnitude, loudness), condition)
         band_mask = torch.sigmoid(x[:, 0, : magnitude.shape[1]].float())
         return torch.matmul(band_mask, self.spread)

@@ -1,0 +1,87 @@
+"""The label tables are well-formed, and captions mean what the hierarchy says."""
+
+import csv
+import re
+from importlib.resources import files
+
+import pytest
+
+from engine.training.corpus import load_sources
+from engine.training.instruments import instrument_classes
+from engine.training.labels import (
+    LabelError,
+    SoundClass,
+    Taxonomy,
+    label,
+    load_rules,
+    load_taxonomy,
+)
+
+TAXONOMY = load_taxonomy()
+RULES = load_rules(TAXONOMY)
+
+
+def test_captions_are_plain_words() -> None:
+    for item in TAXONOMY.classes.values():
+        assert len(set(item.captions)) == len(item.captions), item.name
+        for caption in item.captions:
+            assert re.fullmatch(r"[a-z0-9][a-z0-9 '-]*", caption), (item.name, caption)
+
+
+def test_every_rule_belongs_to_a_source() -> None:
+    names = [source.name for source in load_sources()]
+    for rule in RULES:
+        assert any(name.startswith(rule.source) for name in names), rule
+
+
+def test_no_rule_is_written_twice() -> None:
+    text = (files("engine.training") / "labels.csv").read_text(encoding="utf-8")
+    rows = [tuple(row.values()) for row in csv.DictReader(text.splitlines())]
+    assert len(set(rows)) == len(rows)
+    assert all(len(row) == 3 for row in rows)
+
+
+def test_every_instrument_has_a_class() -> None:
+    for program, name in instrument_classes().items():
+        assert name in TAXONOMY.classes, program
+
+
+def test_sources_are_pinned_and_licensed() -> None:
+    sources = load_sources()
+    assert len({source.name for source in sources}) == len(sources)
+    for source in sources:
+        assert source.kind in {"debian", "folder", "soundfont"}
+        assert source.licence, source.name
+        assert source.version or source.kind != "debian", source.name
+
+
+def test_a_caption_fits_its_class_and_the_classes_below() -> None:
+    assert TAXONOMY.fits("bird", "owl")
+    assert TAXONOMY.fits("owl hooting", "owl")
+    assert not TAXONOMY.fits("owl hooting", "crow")
+    assert not TAXONOMY.fits("owl hooting", "bird")
+    assert TAXONOMY.fits("music", "violin")
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "expected"),
+    [
+        ("esc-10", "001 - Dog bark/1-100032-A.ogg", "dog"),
+        ("tuxpaint-stamps-default", "stamps/animals/birds/owl_desc_fr.ogg", "speech"),
+        ("tuxpaint-stamps-default", "stamps/animals/birds/owl.ogg", "owl"),
+        ("wesnoth-1.16-data", "data/core/sounds/bow-miss.ogg", "whoosh"),
+        ("hydrogen-drumkits-effects", "GuitarStrums/Amajor.flac", "acoustic guitar"),
+        ("nowhere", "dog.ogg", None),
+    ],
+)
+def test_files_get_their_class(source: str, path: str, expected: str | None) -> None:
+    assert label(RULES, source, path) == expected
+
+
+def test_contradictions_are_named() -> None:
+    with pytest.raises(LabelError, match="unknown parent 'b'"):
+        Taxonomy({"a": SoundClass("a", ("b",), ("x",))})
+    with pytest.raises(LabelError, match="own ancestor"):
+        Taxonomy({"a": SoundClass("a", ("b",), ("x",)), "b": SoundClass("b", ("a",), ("y",))})
+    with pytest.raises(LabelError, match="no captions"):
+        Taxonomy({"a": SoundClass("a", (), ())})

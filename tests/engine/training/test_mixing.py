@@ -1,0 +1,95 @@
+"""Examples are repeatable, and a target is the sum of what its caption fits."""
+
+import numpy as np
+import pytest
+
+from engine.training.corpus import SAMPLE_RATE, TRAIN, Clip
+from engine.training.labels import SoundClass, Taxonomy
+from engine.training.mixing import ClipStore, Mixer, MixingOptions, augment, phrase, place
+
+TAXONOMY = Taxonomy(
+    {
+        "bird": SoundClass("bird", (), ("bird",)),
+        "owl": SoundClass("owl", ("bird",), ("owl", "hooting")),
+        "crow": SoundClass("crow", ("bird",), ("crow", "cawing")),
+        "bell": SoundClass("bell", (), ("bell",)),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def store() -> ClipStore:
+    rng = np.random.default_rng(0)
+    samples = (rng.uniform(-0.5, 0.5, 12 * SAMPLE_RATE) * 32767).astype(np.int16)
+    names = ("owl", "crow", "bell")
+    return ClipStore(
+        samples,
+        [
+            Clip(name, "s", f"{name}{n}", f"{name}{n}", TRAIN, (4 * i + 2 * n) * SAMPLE_RATE, 32000)
+            for i, name in enumerate(names)
+            for n in range(2)
+        ],
+    )
+
+
+def test_examples_depend_on_the_seed_alone(store: ClipStore) -> None:
+    mixer = Mixer(store, TAXONOMY)
+    first = mixer.example(np.random.default_rng(4))
+    second = mixer.example(np.random.default_rng(4))
+    np.testing.assert_array_equal(first.mixture, second.mixture)
+    np.testing.assert_array_equal(first.targets, second.targets)
+    assert first.captions == second.captions
+    assert (mixer.example(np.random.default_rng(5)).mixture != first.mixture).any()
+
+
+def test_a_general_caption_means_both_birds(store: ClipStore) -> None:
+    options = MixingOptions(samples=16000, noise=0.0, unknown=0.0, absent=0.0, max_sources=2)
+    mixer = Mixer(store, TAXONOMY, options)
+    seen = set()
+    for seed in range(200):
+        example = mixer.example(np.random.default_rng(seed))
+        for caption, target in zip(example.captions, example.targets, strict=True):
+            gap = float(np.abs(target - example.mixture).max())
+            seen.add((caption == "bird", gap < 1e-6))
+    assert (True, True) in seen, "bird in a mixture of birds is all of it"
+    assert (True, False) in seen
+    assert (False, False) in seen
+
+
+def test_absent_and_unknown_queries(store: ClipStore) -> None:
+    absent = Mixer(store, TAXONOMY, MixingOptions(samples=8000, absent=1.0, unknown=0.0))
+    unknown = Mixer(store, TAXONOMY, MixingOptions(samples=8000, absent=0.0, unknown=1.0))
+    for seed in range(10):
+        example = unknown.example(np.random.default_rng(seed), queries=1)
+        assert example.captions == ("",)
+        np.testing.assert_array_equal(example.targets[0], example.mixture)
+        example = absent.example(np.random.default_rng(seed), queries=1)
+        assert not example.targets.any()
+
+
+@pytest.mark.parametrize("length", [100, 5000, 8000, 30000])
+def test_placing_keeps_the_length(length: int) -> None:
+    rng = np.random.default_rng(length)
+    for _ in range(20):
+        placed = place(np.ones(length, np.float32), 8000, rng)
+        assert placed.shape == (8000,)
+        assert placed.any()
+
+
+def test_augmenting_stays_finite_and_audible() -> None:
+    rng = np.random.default_rng(0)
+    audio = rng.standard_normal(20000).astype(np.float32)
+    for _ in range(30):
+        changed = augment(audio, rng)
+        assert changed.dtype == np.float32
+        assert np.isfinite(changed).all()
+        assert 0.8 * audio.size < changed.size < 2 * audio.size
+        assert 0.05 < np.std(changed) < 20
+
+
+def test_phrases_keep_the_caption() -> None:
+    rng = np.random.default_rng(0)
+    phrases = {phrase("owl hooting", rng) for _ in range(100)}
+    assert "owl hooting" in phrases
+    assert len(phrases) > 3
+    assert all("owl hooting" in item for item in phrases)

@@ -1,0 +1,160 @@
+"""Training steps, averages, checkpoints and scores, on noise."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.models.compact.weights import new_network
+from engine.training.corpus import SAMPLE_RATE, TRAIN, build
+from engine.training.evaluate import Pair, evaluate, group_of, score, summary
+from engine.training.instruments import midi_file, phrase
+from engine.training.labels import load_taxonomy
+from engine.training.train import QUERIES, Average, Batch, Schedule, losses
+
+
+def small_batch(seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    mixtures = 0.1 * torch.randn(1, 9000, generator=generator)
+    targets = torch.stack([mixtures[0] * 0.5, torch.zeros(9000)])
+    vectors = torch.nn.functional.normalize(torch.randn(QUERIES, 128, generator=generator))
+    return Batch(mixtures, targets, vectors, torch.ones(1))
+
+
+def test_schedule() -> None:
+    schedule = Schedule(peak=1.0, warmup=10, steps=100, decay=20)
+    rates = [schedule.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[50] == 1.0
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+
+
+def test_a_step_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    net = new_network().train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    batch = small_batch()
+    totals = []
+    for _ in range(4):
+        magnitude, decibels = losses(net, batch)
+        loss = magnitude + decibels
+        totals.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert totals[-1] < totals[0] - 0.1
+
+
+def test_a_silent_target_is_scored_by_what_comes_out() -> None:
+    net = new_network().eval()
+    batch = small_batch()
+    with torch.no_grad():
+        net.unet.last.weight.zero_()
+        net.unet.last.bias.fill_(-20.0)
+        _, quiet = losses(
+            net, Batch(batch.mixtures, batch.targets * 0, batch.vectors, batch.jitter)
+        )
+        net.unet.last.bias.fill_(20.0)
+        _, loud = losses(net, Batch(batch.mixtures, batch.targets * 0, batch.vectors, batch.jitter))
+    assert float(quiet) == pytest.approx(-25, abs=0.1)
+    assert float(loud) == pytest.approx(0, abs=0.1)
+
+
+def test_average_follows_the_network() -> None:
+    net = new_network()
+    average = Average(net, decay=0.5)
+    with torch.no_grad():
+        net.unet.last.bias.fill_(4.0)
+    for step in range(100, 140):
+        average.update(net, step)
+    assert float(average.state["unet.last.bias"][0]) == pytest.approx(4.0, abs=1e-3)
+
+
+class TestScores:
+    def test_scale_does_not_matter(self) -> None:
+        rng = np.random.default_rng(0)
+        truth = rng.standard_normal(4000).astype(np.float32)
+        guess = truth + 0.1 * rng.standard_normal(4000).astype(np.float32)
+        assert score(truth, guess) == pytest.approx(20, abs=0.5)
+        assert score(truth, 7 * guess) == pytest.approx(score(truth, guess), abs=1e-3)
+
+    def test_never_below_the_floor(self) -> None:
+        rng = np.random.default_rng(0)
+        truth = rng.standard_normal(4000).astype(np.float32)
+        assert score(truth, np.zeros(4000, np.float32)) == -30
+        assert score(truth, np.roll(truth, 100) * 0) == -30
+
+    def test_a_mask_of_ones_gains_nothing(self) -> None:
+        rng = np.random.default_rng(0)
+        sources = rng.standard_normal((2, SAMPLE_RATE)).astype(np.float32)
+        net = new_network().eval()
+        with torch.no_grad():
+            net.unet.last.weight.zero_()
+            net.unet.last.bias.fill_(30.0)
+        pair = Pair(("dog", "rain"), ("dog", "rain"), sources)
+        scores = evaluate(net, lambda _: np.zeros(128, np.float32), [pair])
+        assert len(scores) == 2
+        figures = summary(scores)
+        assert figures["SI-SDRi mean"] == pytest.approx(0, abs=1e-3)
+        assert figures["margin mean"] == 0
+
+
+def test_groups() -> None:
+    taxonomy = load_taxonomy()
+    assert group_of("owl", taxonomy) == "animal"
+    assert group_of("violin", taxonomy) == "music"
+    assert group_of("thud", taxonomy) == "other"
+
+
+@pytest.mark.parametrize("program", ["0", "33", "drums"])
+def test_phrases_are_midi_files(program: str) -> None:
+    import random
+
+    data = phrase(program, random.Random(0))
+    assert data == phrase(program, random.Random(0))
+    assert data[:4] == b"MThd"
+    assert data[14:18] == b"MTrk"
+    assert int.from_bytes(data[18:22], "big") == len(data) - 22
+    assert data[-3:] == b"\xff\x2f\x00"
+    assert midi_file([(200, b"\x90\x40\x40")], 500_000)[29:32] == b"\x81\x48\x90"
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    import soundfile
+
+    from engine.training.train import work
+
+    folders = {"001 - Dog bark": "dog", "002 - Rain": "rain", "007 - Helicopter": "x"}
+    rng = np.random.default_rng(0)
+    for folder in folders:
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+        for number in range(8):
+            name = f"{1 + number % 4}-{number}-A.ogg"
+            noise = 0.1 * np.cumsum(rng.standard_normal(24000)) / 50
+            soundfile.write(tmp_path / "raw" / folder / name, noise, 32000)
+    clips = build({"esc-10": tmp_path / "raw"}, tmp_path / "store")
+    assert {clip.split for clip in clips} >= {TRAIN}
+
+    def arguments(folder: str, steps: int) -> argparse.Namespace:
+        return argparse.Namespace(
+            store=tmp_path / "store", run=tmp_path / folder, steps=steps, decay=1, rate=1e-3,
+            mixtures=1, every=1, validation_pairs=1, seed=1, processes=1, port=0,
+        )  # fmt: skip
+
+    work(0, arguments("whole", 2))
+    work(0, arguments("parts", 1))
+    work(0, arguments("parts", 2))
+    whole, parts = (
+        torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)
+        for folder in ("whole", "parts")
+    )
+    assert whole["step"] == parts["step"] == 2
+    with (tmp_path / "parts" / "validation.csv").open() as table:
+        assert [row["step"] for row in csv.DictReader(table)] == ["1", "2"]
+    assert (tmp_path / "parts" / "weights.safetensors").stat().st_size < 7e6
+    for key, value in whole["net"].items():
+        assert value.shape == parts["net"][key].shape
