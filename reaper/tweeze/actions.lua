@@ -1,0 +1,273 @@
+-- What each of Tweeze's actions does; the scripts of the action list only call these.
+-- @noindex
+local form = require 'tweeze.form'
+local home = require 'tweeze.home'
+local jobs = require 'tweeze.jobs'
+local pending = require 'tweeze.pending'
+local run = require 'tweeze.run'
+local selection = require 'tweeze.selection'
+local settings = require 'tweeze.settings'
+local window = require 'tweeze.window'
+local wishes = require 'tweeze.wishes'
+
+local actions = {}
+
+local TITLE = 'Tweeze'
+local OK, YES_NO, YES = 0, 4, 6 -- as ShowMessageBox knows them
+
+local function tell(sentence) reaper.ShowMessageBox(sentence, TITLE, OK) end
+
+local function print_all(sentences)
+  for _, sentence in ipairs(sentences) do
+    reaper.ShowConsoleMsg('Tweeze: ' .. sentence .. '\n')
+  end
+end
+
+-- Do one cycle of a run; a fault of Tweeze's own becomes a sentence, too.
+local function step(self)
+  local went_well, why = xpcall(run.step, debug.traceback, self)
+  if went_well then return end
+  pcall(run.leave, self)
+  reaper.ShowConsoleMsg('Tweeze: ' .. tostring(why) .. '\n')
+  self.outcome = 'failed'
+  self.sentence = 'Tweeze failed in a way it does not know; the console holds the details.'
+end
+
+-- Call `each_cycle` in every defer cycle until it returns false; then, or when REAPER ends the
+-- script, let go of the runs in `runs`.
+local function keep_going(runs, each_cycle)
+  reaper.atexit(function()
+    for _, self in ipairs(runs) do run.leave(self) end
+  end)
+  local function cycle()
+    if each_cycle() ~= false then reaper.defer(cycle) end
+  end
+  reaper.defer(cycle)
+end
+
+local function begin(where, project, wish)
+  local regions, why = selection.find(project)
+  if not regions then return nil, why end
+  return run.begin(where, project, regions, wish, home.new_id()),
+    selection.warnings(regions, wish.mute)
+end
+
+local function conclude(self)
+  print_all(self.notes)
+  if self.sentence then tell(self.sentence) end
+end
+
+-- Follow a run in the open window. Esc cancels; closing the window leaves it at work.
+local function watch(self, warnings, runs)
+  local shown = true
+  return function()
+    step(self)
+    if shown then
+      local char = window.key()
+      if char == 27 then run.cancel(self) end
+      if char == -1 then shown = false end
+      window.draw_progress(self.batch.label, self.share, self.message, warnings)
+    end
+    if not self.outcome then return true end
+    window.close()
+    runs[1] = nil
+    conclude(self)
+    return false
+  end
+end
+
+-- Tweeze: separate selection.
+function actions.separate(scripts)
+  local where, project = home.find(scripts), reaper.EnumProjects(-1)
+  local regions, why = selection.find(project)
+  if not regions then return tell(why) end
+  local models, sounds = home.offer(where)
+  local entry = form.new(settings.load(), settings.history(), models, sounds)
+  local runs, working = {}, nil
+  window.open(TITLE)
+  local function accept()
+    local wish = form.wish(entry)
+    settings.save(wish)
+    local self, said = begin(where, project, wish)
+    if not self then
+      window.close()
+      tell(said)
+      return false
+    end
+    runs[1] = self
+    working = watch(self, said, runs)
+    return true
+  end
+  keep_going(runs, function()
+    if working then return working() end
+    local char, unicode = window.key()
+    if char == -1 then return false end
+    local answer = char ~= 0 and form.key(entry, char, unicode)
+    if answer == 'close' then
+      window.close()
+      return false
+    end
+    if answer == 'run' then return accept() end
+    window.draw_form(entry, selection.warnings(regions, entry.mute))
+    return true
+  end)
+end
+
+-- Tweeze: again, with what was typed and chosen last.
+function actions.again(scripts)
+  local where, project = home.find(scripts), reaper.EnumProjects(-1)
+  local wish = settings.load()
+  if #wish.queries == 0 then
+    return tell('There is nothing to repeat yet: run "Tweeze - separate selection" first.')
+  end
+  local self, said = begin(where, project, wish)
+  if not self then return tell(said) end
+  print_all(said)
+  keep_going({ self }, function()
+    step(self)
+    if not self.outcome then return true end
+    conclude(self)
+    return false
+  end)
+end
+
+-- Tweeze: cancel whatever of this project is at work.
+function actions.cancel(scripts)
+  local where, project = home.find(scripts), reaper.EnumProjects(-1)
+  reaper.SetExtState(TITLE, 'cancel', reaper.genGuid(''), false)
+  local lives = home.heartbeat(where) ~= nil
+  for _, batch in ipairs(pending.all()) do
+    local unattended = not batch.claimed and not pending.is_attended(batch)
+    if unattended and pending.belongs(batch, project) then
+      for _, region in ipairs(batch.regions) do jobs.cancel(where, region.job, lives) end
+      pending.forget(batch)
+    end
+  end
+end
+
+-- Return the batches that wait for this project, and how many wait for others.
+local function waiting(project)
+  local here, elsewhere = {}, 0
+  for _, batch in ipairs(pending.all()) do
+    if not pending.is_attended(batch) then
+      if pending.belongs(batch, project) then here[#here + 1] = batch
+      else elsewhere = elsewhere + 1 end
+    end
+  end
+  return here, elsewhere
+end
+
+local AGAIN = "'%s' may be in the project already: REAPER ended while it was put in. "
+  .. 'Insert it again?'
+
+-- Tweeze: collect what was separated while this project was closed.
+function actions.collect(scripts)
+  local where, project = home.find(scripts), reaper.EnumProjects(-1)
+  local batches, elsewhere = waiting(project)
+  local runs = {}
+  for _, batch in ipairs(batches) do
+    if batch.claimed and reaper.ShowMessageBox(AGAIN:format(batch.label), TITLE, YES_NO) == YES
+    then
+      pending.release(batch)
+      batch.claimed = false
+    end
+    if not batch.claimed then runs[#runs + 1] = run.resume(where, project, batch) end
+  end
+  if #runs == 0 then
+    local more = elsewhere > 0 and (' %d for other projects.'):format(elsewhere) or ''
+    return tell('Nothing waits for this project.' .. more)
+  end
+  keep_going(runs, function()
+    local self = runs[1]
+    step(self)
+    if self.outcome then
+      conclude(self)
+      table.remove(runs, 1)
+    end
+    return #runs > 0
+  end)
+end
+
+local function begin_wish(where, wish, id)
+  local project = reaper.EnumProjects(-1)
+  local regions, why
+  if #wish.queries == 0 then
+    why = 'There is nothing to repeat yet: name a query.'
+  else
+    regions, why = selection.find(project)
+  end
+  if not regions then
+    wishes.answer(where, id, 'failed', why, {})
+    return nil
+  end
+  settings.save(wish)
+  local self = run.begin(where, project, regions, wish, id)
+  self.warnings = selection.warnings(regions, wish.mute)
+  return self
+end
+
+-- Carry on with a wish's run; false when it has ended.
+local function attend_wish(where, self)
+  local id, sent = self.batch.id, #self.batch.regions
+  if wishes.is_cancelled(where, id) then run.cancel(self) end
+  step(self)
+  if self.outcome then
+    local said = table.concat({ self.sentence, table.unpack(self.warnings) }, ' ')
+    wishes.answer(where, id, self.outcome, said, self.batch.regions)
+    return false
+  end
+  if #self.batch.regions > sent then
+    wishes.answer(where, id, 'working', self.message, self.batch.regions)
+  end
+  return true
+end
+
+-- Offer what has been finished for a project that was just opened.
+local function offer(where, project, runs)
+  for _, batch in ipairs(waiting(project)) do
+    local finished = true
+    for _, region in ipairs(batch.regions) do
+      local status = jobs.status(where, region.job)
+      finished = finished and status ~= nil and status.final
+    end
+    local question = ("'%s' is ready for this project. Insert it now?"):format(batch.label)
+    if finished and not batch.claimed
+      and reaper.ShowMessageBox(question, TITLE, YES_NO) == YES then
+      local self = run.resume(where, project, batch)
+      self.warnings = {}
+      runs[#runs + 1] = self
+    end
+  end
+end
+
+-- Tweeze: listen, until it is ended. Hears the wishes that come over OSC, and offers what became
+-- ready while a project was closed. There is one listener at a time.
+function actions.listen(scripts)
+  local where, runs = home.find(scripts), {}
+  local listener = { id = 'listener' }
+  if pending.is_attended(listener) then return end
+  local next_look, shown = 0, nil
+  local function look(now)
+    next_look = now + 0.2
+    pending.attend(listener, now)
+    wishes.be_alive(where)
+    local wish, id = wishes.take(where)
+    if wish then runs[#runs + 1] = begin_wish(where, wish, id) end
+    local project = reaper.EnumProjects(-1)
+    if project ~= shown then
+      shown = project
+      offer(where, project, runs)
+    end
+  end
+  keep_going(runs, function()
+    local now = reaper.time_precise()
+    if now >= next_look then look(now) end
+    for index = #runs, 1, -1 do
+      if not attend_wish(where, runs[index]) then table.remove(runs, index) end
+    end
+    return true
+  end)
+  reaper.atexit(function() pending.attend(listener, nil) end)
+end
+
+return actions

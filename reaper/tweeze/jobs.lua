@@ -1,0 +1,63 @@
+-- A script's side of the spool: send a job, hear how it goes, cancel it.
+-- @noindex
+local text = require 'tweeze.text'
+
+local jobs = {}
+
+-- Return where the mixture of a job is to lie; the engine removes it when the job has ended.
+function jobs.mixture(where, id)
+  return where.root .. '/mixtures/' .. id .. '.wav'
+end
+
+-- Send a job whose mixture is written; true, or nil and a reason.
+function jobs.send(where, id, region, wish, project)
+  local rows = { { 'tweeze', '1' }, { 'id', id }, { 'mixture', jobs.mixture(where, id) } }
+  local function say(key, value) rows[#rows + 1] = { key, value } end
+  for _, query in ipairs(wish.queries) do say('query', query) end
+  say('model', wish.model)
+  say('keep', wish.keep)
+  say('title', region.title)
+  say('client', 'reaper')
+  say('host', 'reaper')
+  say('project', project)
+  say('track', region.title)
+  say('start', ('%d'):format(math.floor(region.position * region.rate + 0.5)))
+  say('rate', ('%d'):format(region.rate))
+  say('mute', wish.mute and 'yes' or 'no')
+  return text.write(where.spool .. '/jobs/' .. id, rows)
+end
+
+-- Return what the engine last said of a job: state, progress, message, clips, notes; or nil.
+function jobs.status(where, id)
+  local rows = text.read(where.spool .. '/status/' .. id)
+  if not rows then return nil end
+  local status = {
+    state = text.one(rows, 'state', 'queued'),
+    progress = tonumber(text.one(rows, 'progress')) or 0,
+    message = text.one(rows, 'message', ''),
+    notes = text.all(rows, 'note'),
+    clips = {},
+  }
+  local kinds, names = text.all(rows, 'kind'), text.all(rows, 'name')
+  for index, path in ipairs(text.all(rows, 'clip')) do
+    status.clips[index] = { path = path, kind = kinds[index], name = names[index] }
+  end
+  status.final = status.state == 'done' or status.state == 'failed' or status.state == 'cancelled'
+  return status
+end
+
+-- Return whether the job waits in the spool for an engine to take it.
+function jobs.waits(where, id)
+  return reaper.file_exists(where.spool .. '/jobs/' .. id)
+end
+
+-- Cancel a job. Without an engine, one that none has taken yet is taken back.
+function jobs.cancel(where, id, engine_lives)
+  if not engine_lives and os.remove(where.spool .. '/jobs/' .. id) then
+    os.remove(jobs.mixture(where, id))
+  else
+    text.write(where.spool .. '/cancel/' .. id, {})
+  end
+end
+
+return jobs

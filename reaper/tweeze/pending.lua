@@ -1,0 +1,150 @@
+-- Notes on what was sent to the engine and is not in a project yet. A note is a file, so that it
+-- outlives this script, this project's being open, and REAPER; it is claimed by being renamed,
+-- so that nothing goes in twice.
+-- @noindex
+local text = require 'tweeze.text'
+
+local pending = {}
+
+local SECTION = 'Tweeze'
+local ATTENDED = 10 -- seconds without a sign after which a script counts as gone
+
+local function folder() return reaper.GetResourcePath() .. '/Data/Tweeze/pending' end
+local function claimed(id) return folder() .. '/' .. id .. '.claimed' end
+local function free(id) return folder() .. '/' .. id end
+
+-- Return a mark of the project, by which it is known again: kept with it when it is saved.
+function pending.project_mark(project)
+  local _, mark = reaper.GetProjExtState(project, SECTION, 'project')
+  if mark == '' then
+    mark = reaper.genGuid('')
+    reaper.SetProjExtState(project, SECTION, 'project', mark)
+  end
+  return mark
+end
+
+local function project_file(project)
+  local index = 0
+  while true do
+    local other, file = reaper.EnumProjects(index)
+    if not other then return '' end
+    if other == project then return file or '' end
+    index = index + 1
+  end
+end
+
+local function append_values(rows, prefix, values)
+  local names = {}
+  for name in pairs(values) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    rows[#rows + 1] = { prefix .. name, ('%.17g'):format(values[name]) }
+  end
+end
+
+-- Write the note of a batch: its regions as far as their jobs are sent.
+function pending.write(batch, project)
+  reaper.RecursiveCreateDirectory(folder(), 0)
+  local rows = {
+    { 'tweeze', '1' }, { 'id', batch.id }, { 'project', batch.project },
+    { 'file', project_file(project) }, { 'mute', batch.mute and 'yes' or 'no' },
+    { 'label', batch.label },
+  }
+  for _, region in ipairs(batch.regions) do
+    rows[#rows + 1] = { 'job', region.job }
+    rows[#rows + 1] = { 'track', region.track_id }
+    rows[#rows + 1] = { 'title', region.title }
+    rows[#rows + 1] = { 'position', ('%.17g'):format(region.position) }
+    rows[#rows + 1] = { 'length', ('%.17g'):format(region.length) }
+    for _, id in ipairs(region.mute) do rows[#rows + 1] = { 'original', id } end
+    append_values(rows, 'item:', region.item_values)
+    append_values(rows, 'take:', region.take_values)
+  end
+  return text.write(free(batch.id), rows)
+end
+
+-- Return the batch that a note tells of, or nil.
+local function read(path)
+  local rows = text.read(path)
+  if not rows then return nil end
+  local batch = {
+    id = text.one(rows, 'id'),
+    project = text.one(rows, 'project', ''),
+    file = text.one(rows, 'file', ''),
+    mute = text.one(rows, 'mute') == 'yes',
+    label = text.one(rows, 'label', ''),
+    regions = {},
+  }
+  local region
+  for _, row in ipairs(rows) do
+    local key, value = row[1], row[2]
+    local kind, name = key:match('^(%a+):(.+)$')
+    if key == 'job' then
+      region = { job = value, item_values = {}, take_values = {}, mute = {} }
+      batch.regions[#batch.regions + 1] = region
+    elseif key == 'track' and region then region.track_id = value
+    elseif key == 'title' and region then region.title = value
+    elseif key == 'position' and region then region.position = tonumber(value)
+    elseif key == 'length' and region then region.length = tonumber(value)
+    elseif key == 'original' and region then region.mute[#region.mute + 1] = value
+    elseif kind == 'item' and region then region.item_values[name] = tonumber(value)
+    elseif kind == 'take' and region then region.take_values[name] = tonumber(value)
+    end
+  end
+  return batch.id and batch or nil
+end
+
+-- Return the batches of all notes, the oldest first, each with whether somebody `claimed` it.
+function pending.all()
+  local batches, index = {}, 0
+  reaper.EnumerateFiles(folder(), -1)
+  while true do
+    local name = reaper.EnumerateFiles(folder(), index)
+    if not name then break end
+    local batch = not name:match('^%.') and read(folder() .. '/' .. name)
+    if batch then
+      batch.claimed = name:match('%.claimed$') ~= nil
+      batches[#batches + 1] = batch
+    end
+    index = index + 1
+  end
+  table.sort(batches, function(a, b) return a.id < b.id end)
+  return batches
+end
+
+-- Return whether a batch came from this project.
+function pending.belongs(batch, project)
+  local _, mark = reaper.GetProjExtState(project, SECTION, 'project')
+  if mark ~= '' then return mark == batch.project end
+  -- Closed without being saved, the project has lost its mark; its file is the same.
+  return batch.file ~= '' and batch.file == project_file(project)
+end
+
+-- Say that a running script looks after a batch, as of `now`; nil says that it no longer does.
+function pending.attend(batch, now)
+  reaper.SetExtState(SECTION, 'attended:' .. batch.id, now and tostring(now) or '', false)
+end
+
+-- Return whether a running script looks after a batch.
+function pending.is_attended(batch)
+  local said = tonumber(reaper.GetExtState(SECTION, 'attended:' .. batch.id))
+  return said ~= nil and math.abs(reaper.time_precise() - said) < ATTENDED
+end
+
+-- Claim a batch; true for the one script that may insert it now.
+function pending.claim(batch)
+  return os.rename(free(batch.id), claimed(batch.id)) ~= nil
+end
+
+-- Give a claimed batch back, untouched.
+function pending.release(batch)
+  os.rename(claimed(batch.id), free(batch.id))
+end
+
+-- Forget a batch: it is in the project, or there is nothing to insert.
+function pending.forget(batch)
+  os.remove(free(batch.id))
+  os.remove(claimed(batch.id))
+end
+
+return pending

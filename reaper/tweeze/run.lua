@@ -1,0 +1,293 @@
+-- One separation from selection to new tracks: capture, send, wait, deliver, insert. `run.step`
+-- does a few milliseconds of it; a script calls that from `reaper.defer` until it has an outcome.
+-- @noindex
+local capture = require 'tweeze.capture'
+local deliver = require 'tweeze.deliver'
+local home = require 'tweeze.home'
+local insert = require 'tweeze.insert'
+local jobs = require 'tweeze.jobs'
+local pending = require 'tweeze.pending'
+
+local run = {}
+
+local BUDGET = 0.015 -- seconds of work in one cycle, the last piece estimated
+local POLL = 0.1 -- seconds between looks at the spool
+local PATIENCE = 30 -- seconds that an engine gets to start, or to take a job
+local STARTS = 3 -- times that the engine is started before that is given up
+local CAPTURED = 0.1 -- share of the progress bar that capturing takes
+
+local NEVER_RAN = 'The engine of Tweeze has not run yet: run "tweeze start" in a terminal once.'
+local NO_START = 'The engine of Tweeze does not start: run "tweeze doctor" in a terminal. The job '
+  .. 'waits for it; "Tweeze - collect" brings the result.'
+local BY_HAND = 'waiting for the engine: run "tweeze start" in a terminal'
+
+local function finish(self, outcome, sentence)
+  if self.capture then capture.abandon(self.capture) end
+  if self.delivery and outcome ~= 'done' then deliver.abandon(self.delivery) end
+  if self.claimed and outcome == 'later' then pending.release(self.batch) end
+  pending.attend(self.batch, nil)
+  self.capture, self.delivery = nil, nil
+  self.outcome, self.sentence = outcome, sentence
+end
+
+local function cancel_jobs(self)
+  local lives = home.heartbeat(self.where) ~= nil
+  for _, region in ipairs(self.batch.regions) do jobs.cancel(self.where, region.job, lives) end
+  pending.forget(self.batch)
+end
+
+-- Stop, and stop the engine's work on it.
+function run.cancel(self)
+  if self.outcome then return end
+  cancel_jobs(self)
+  finish(self, 'cancelled')
+end
+
+-- Let go of what is open; what was sent goes on and can be collected.
+function run.leave(self)
+  if not self.outcome then finish(self, 'later') end
+end
+
+local function fail(self, sentence)
+  cancel_jobs(self)
+  finish(self, 'failed', sentence)
+end
+
+local function new(where, project, batch, stage)
+  local now = reaper.time_precise()
+  pending.attend(batch, now)
+  return {
+    where = where, project = project, batch = batch, stage = stage, share = 0, message = '',
+    notes = {}, attended = now, next_poll = now, starts = 0,
+    cancel_mark = reaper.GetExtState('Tweeze', 'cancel'),
+  }
+end
+
+-- Begin to separate `regions` of a project as a wish says: queries, keep, mute, model.
+-- `id` names the batch, and its jobs with a number behind it.
+function run.begin(where, project, regions, wish, id)
+  local batch = {
+    id = id, project = pending.project_mark(project), mute = wish.mute,
+    label = table.concat(wish.queries, ', '), regions = {},
+  }
+  local self = new(where, project, batch, 'engine')
+  self.regions, self.wish = regions, wish
+  return self
+end
+
+-- Take up a batch whose jobs were sent before.
+function run.resume(where, project, batch)
+  return new(where, project, batch, 'wait')
+end
+
+-- Note that the engine is there, else start it now and then; false when that is given up.
+local function attend_engine(self, now)
+  if home.heartbeat(self.where) then
+    self.started, self.starts = nil, 0
+    return true
+  end
+  if self.started and now - self.started < PATIENCE then return true end
+  if self.starts >= STARTS then return false end
+  self.started, self.starts = now, self.starts + 1
+  self.message = home.start(self.where) and 'starting the engine' or BY_HAND
+  if self.message == BY_HAND then self.starts = 0 end -- there is a person to wait for
+  return true
+end
+
+local function can_write(where)
+  local probe = where.root .. '/mixtures/.probe'
+  local file = io.open(probe, 'wb')
+  if not file then return false end
+  file:close()
+  os.remove(probe)
+  return true
+end
+
+local steps = {}
+
+-- Wait until the engine's folders are there: it makes them, for the user alone.
+function steps.engine(self, now)
+  if can_write(self.where) then
+    attend_engine(self, now)
+    self.stage = 'capture'
+    return true
+  end
+  if not self.where.start then fail(self, NEVER_RAN)
+  elseif not attend_engine(self, now) then fail(self, NO_START) end
+  return false
+end
+
+local function send(self, region)
+  local batch = self.batch
+  batch.regions[#batch.regions + 1] = region
+  local sent, why = pending.write(batch, self.project)
+  if sent then sent, why = jobs.send(self.where, region.job, region, self.wish, batch.project) end
+  if not sent then
+    fail(self, ('The job could not be sent (%s): run "tweeze doctor".'):format(why or '?'))
+  end
+end
+
+local function begin_capture(self, region)
+  local batch = self.batch
+  region.job = ('%s-%d'):format(batch.id, #batch.regions + 1)
+  local why
+  self.capture, why = capture.begin(region, jobs.mixture(self.where, region.job))
+  if not self.capture then fail(self, why) end
+end
+
+function steps.capture(self)
+  local region = self.regions[#self.batch.regions + 1]
+  if not region then
+    self.stage = 'wait'
+    return true
+  end
+  self.message = 'reading the selection'
+  local source = region.take or region.track
+  local kind = region.take and 'MediaItem_Take*' or 'MediaTrack*'
+  if not reaper.ValidatePtr2(self.project, source, kind) then
+    fail(self, ("'%s' went away while Tweeze read it."):format(region.title))
+    return false
+  end
+  if not self.capture then
+    begin_capture(self, region)
+    return not self.outcome
+  end
+  local whole, why = capture.step(self.capture)
+  if whole == nil then
+    self.capture = nil
+    fail(self, why)
+  elseif whole then
+    self.notes[#self.notes + 1] = self.capture.unchecked
+    self.capture = nil
+    send(self, region)
+  end
+  local part = self.capture and self.capture.done / region.frames or 0
+  self.share = CAPTURED * (#self.batch.regions + part) / #self.regions
+  return not self.outcome
+end
+
+-- Look at one job: its share, and whether it has come to its end; nil if it is lost.
+local function look(self, region, now)
+  local status = jobs.status(self.where, region.job)
+  if status or jobs.waits(self.where, region.job) or not home.heartbeat(self.where) then
+    region.missing = nil
+    region.status = status
+    return status and status.progress or 0, status ~= nil and status.final
+  end
+  region.missing = region.missing or now
+  if now - region.missing > PATIENCE then return nil end
+  return 0, false
+end
+
+local function note_ends(self)
+  local good = 0
+  for _, region in ipairs(self.batch.regions) do
+    local status = region.status
+    if status.state == 'done' then
+      good, region.clips = good + 1, status.clips
+      for _, note in ipairs(status.notes) do self.notes[#self.notes + 1] = note end
+    else
+      self.failure = status.message ~= '' and status.message or 'The job was cancelled.'
+      self.all_cancelled = self.all_cancelled ~= false and status.state == 'cancelled'
+    end
+  end
+  return good
+end
+
+function steps.wait(self, now)
+  if now < self.next_poll then return false end
+  self.next_poll = now + POLL
+  if not attend_engine(self, now) then
+    finish(self, 'later', NO_START)
+    return false
+  end
+  if not self.started then self.message = 'separating' end
+  local sum, ended = 0, 0
+  for _, region in ipairs(self.batch.regions) do
+    local share, final = look(self, region, now)
+    if not share then
+      fail(self, 'The engine knows nothing of the job: try again.')
+      return false
+    end
+    sum = sum + share
+    if final then ended = ended + 1 end
+  end
+  local count = #self.batch.regions
+  self.share = math.max(self.share, CAPTURED + (1 - CAPTURED) * sum / count)
+  if ended == count then self.stage = 'claim' end
+  return ended == count
+end
+
+function steps.claim(self)
+  local good = note_ends(self)
+  if good == 0 then
+    pending.forget(self.batch)
+    if self.all_cancelled then finish(self, 'cancelled')
+    else finish(self, 'failed', self.failure) end
+    return false
+  end
+  if not pending.claim(self.batch) then
+    finish(self, 'elsewhere') -- another script has inserted it meanwhile
+    return false
+  end
+  self.claimed = true
+  local clips = {}
+  for _, region in ipairs(self.batch.regions) do
+    for _, clip in ipairs(region.clips or {}) do clips[#clips + 1] = clip end
+  end
+  self.delivery = deliver.begin(clips, reaper.GetProjectPathEx(self.project))
+  self.stage = 'deliver'
+  return true
+end
+
+function steps.deliver(self)
+  self.message = 'bringing the clips'
+  local there, why = deliver.step(self.delivery)
+  if there then
+    self.delivery, self.stage = nil, 'insert'
+  elseif there == nil then
+    self.delivery = nil
+    finish(self, 'later', why)
+  end
+  return there ~= nil
+end
+
+function steps.insert(self)
+  local inserted, why = insert.batch(self.project, self.batch)
+  pending.forget(self.batch)
+  self.share = 1
+  if not inserted then finish(self, 'failed', why)
+  elseif self.failure then finish(self, 'partly', self.failure)
+  else finish(self, 'done') end
+  return false
+end
+
+-- Return whether the project can be worked on now; one that was closed ends the run.
+local function project_is_here(self)
+  if not reaper.ValidatePtr2(self.project, self.project, 'ReaProject*') then
+    finish(self, 'later')
+    return false
+  end
+  if self.stage == 'wait' then return true end -- needs nothing of the project
+  return reaper.EnumProjects(-1) == self.project
+end
+
+-- Do one cycle's work.
+function run.step(self)
+  if self.outcome then return end
+  if reaper.GetExtState('Tweeze', 'cancel') ~= self.cancel_mark then return run.cancel(self) end
+  local began = reaper.time_precise()
+  local longest, now = 0, began
+  if now - self.attended > 1 then
+    pending.attend(self.batch, now)
+    self.attended = now
+  end
+  repeat
+    if not project_is_here(self) then return end
+    local more = steps[self.stage](self, now)
+    local after = reaper.time_precise()
+    longest, now = math.max(longest, after - now), after
+  until not more or now - began + longest > BUDGET
+end
+
+return run

@@ -1,0 +1,64 @@
+-- What the user chose last, and the last ten queries; kept in REAPER's own settings.
+-- @noindex
+local text = require 'tweeze.text'
+
+local settings = {}
+
+local SECTION = 'Tweeze'
+local REMEMBERED = 10 -- queries
+
+settings.KEEPS = { 'target', 'residual', 'both' }
+
+local function get(key, default)
+  local value = reaper.GetExtState(SECTION, key)
+  return value ~= '' and value or default
+end
+
+-- Return the queries in what was typed: several are parted by semicolons.
+function settings.queries(typed)
+  local queries = {}
+  for part in text.clean(typed):gmatch('[^;]+') do
+    local query = part:gsub('^%s+', ''):gsub('%s+$', ''):gsub('%s+', ' ')
+    if query ~= '' then queries[#queries + 1] = query end
+  end
+  return queries
+end
+
+-- Return what was typed last, the latest first.
+function settings.history()
+  local typed = {}
+  for number = 1, REMEMBERED do typed[number] = get('query' .. number) end
+  return typed
+end
+
+-- Return the last wish: what was typed, its queries, keep, mute and model.
+function settings.load()
+  local typed = get('query1', '')
+  local keep = get('keep', 'target')
+  return {
+    typed = typed, queries = settings.queries(typed),
+    keep = keep, mute = get('mute', 'no') == 'yes', model = get('model', 'compact'),
+  }
+end
+
+-- Keep a wish as the last one.
+function settings.save(wish)
+  local history = settings.history()
+  local number = 1
+  local function put(typed)
+    if number <= REMEMBERED then
+      reaper.SetExtState(SECTION, 'query' .. number, typed, true)
+      number = number + 1
+    end
+  end
+  put(wish.typed)
+  for index = 1, REMEMBERED do
+    local typed = history[index]
+    if typed and typed ~= wish.typed then put(typed) end
+  end
+  reaper.SetExtState(SECTION, 'keep', wish.keep, true)
+  reaper.SetExtState(SECTION, 'mute', wish.mute and 'yes' or 'no', true)
+  reaper.SetExtState(SECTION, 'model', wish.model, true)
+end
+
+return settings
