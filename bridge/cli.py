@@ -114,7 +114,7 @@ def _options(
 def separate(
     file: Annotated[Path, typer.Argument(help="An audio file.")],
     queries: Annotated[
-        list[str], typer.Argument(metavar="QUERY...", help="The sounds, like 'dog barking'.")
+        list[str], typer.Argument(metavar="QUERY", help="The sounds, like 'dog barking'.")
     ],
     model: Annotated[
         str, typer.Option(help="One of those that 'tweeze models' lists.")
@@ -226,7 +226,7 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     """Cancel a job that waits or runs."""
     client = Client(Folders.of_user())
     found = client.status(check_id(job))
-    if found is None and not (client.folders.jobs / job).exists():
+    if not client.knows(job):
         raise BadJob(f"There is no job {job}: see 'tweeze status' for those there are.")
     if found is not None and found.state.final:
         print(f"Job {job} had already ended ({found.state.value}).")

@@ -62,6 +62,10 @@ class Client:
         except (OSError, BadInput):
             return None
 
+    def knows(self, id: str) -> bool:  # noqa: A002
+        """Return whether the spool holds anything of a job."""
+        return (self.folders.status / id).exists() or (self.folders.jobs / id).exists()
+
     def follow(
         self,
         id: str,  # noqa: A002

@@ -108,14 +108,10 @@ def _raise_unless_done(status: Status) -> None:
 def _take_back(client: Client, job: Job) -> None:
     """Cancel a job, wait until the engine has let go of it, and remove what it made."""
     client.cancel(job.id)
-    if client.status(job.id) is not None or not _unlinked(client.folders.jobs / job.id):
+    if client.knows(job.id):
         with contextlib.suppress(TweezeError):
             client.follow(job.id, restart=False)
     shutil.rmtree(client.folders.clips / job.id, ignore_errors=True)
-
-
-def _unlinked(path: Path) -> bool:
-    return not path.exists()
 
 
 @contextlib.contextmanager

@@ -275,6 +275,7 @@ class Service:
     async def _wait_for_news(self) -> None:
         """Wait for a job; with nothing to do for long, let the worker go."""
         self._news.clear()
+        self._served.clear()  # nobody waits, so nobody has a claim to be next
         idle_since = time.monotonic()
         while not self._news.is_set():
             wait: float | None = None
@@ -347,13 +348,15 @@ class Service:
                 pass
             if time.monotonic() - asked > 3 * tick:
                 handle.excuse()  # this process was held up as well: a suspended machine, perhaps
-            elif handle.silence > self._patience():
+            elif handle.silence > self._patience(handle):
                 _LOG.warning("Worker %d is silent: it is replaced.", handle.pid)
                 return Gone()
 
-    def _patience(self) -> float:
-        # Loading large libraries from a cold disk can hold up every thread of the worker.
-        return self._limits.silence * (4 if self.activity is Activity.LOADING else 1)
+    def _patience(self, handle: WorkerHandle) -> float:
+        # Starting a process and loading large libraries from a cold disk, on a machine that has
+        # other things to do, can hold up every thread of the worker.
+        slow = self.activity is Activity.LOADING or not handle.greeted
+        return self._limits.silence * (4 if slow else 1)
 
     def _heed(self, ticket: _Ticket, message: FromWorker) -> None:
         status = ticket.status

@@ -32,6 +32,8 @@ class WorkerHandle:
     ----------
     inbox
         Messages from the worker in order, pulses left out; the last one is `Gone`.
+    greeted
+        Whether it has said anything yet.
 
     """
 
@@ -39,6 +41,7 @@ class WorkerHandle:
         self.inbox: asyncio.Queue[FromWorker] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._heard = time.monotonic()
+        self.greeted = False
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
@@ -99,6 +102,7 @@ class WorkerHandle:
             except Exception:  # closed, or cut off in the middle of a message
                 message = Gone()
             self._heard = time.monotonic()
+            self.greeted = True
             if not isinstance(message, Pulse):
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
                     self._loop.call_soon_threadsafe(self.inbox.put_nowait, message)

@@ -28,7 +28,7 @@ from engine.journal import Journal
 from engine.request import Request
 from engine.service import Service
 
-DEADLINE = 30.0
+DEADLINE = 90.0
 
 
 @pytest.fixture

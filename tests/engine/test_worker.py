@@ -21,7 +21,7 @@ from engine.job import Job
 from engine.lock import ProcessLock, holder
 from engine.messages import Cancel, Failed, Finished, FromWorker, Loaded, Loading, Pulse, Work
 
-DEADLINE = 30.0
+DEADLINE = 90.0
 SPAWN = multiprocessing.get_context("spawn")
 
 

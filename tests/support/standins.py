@@ -46,9 +46,11 @@ class StandIn:
         return np.stack([np.full(magnitude.shape, vector[0], np.float32) for vector in vectors])
 
     def _misbehave(self) -> None:
-        while "hold" in self._query and (self._root / "hold").exists():
-            (self._root / "held").write_text(str(os.getpid()))
-            time.sleep(0.005)
+        if "hold" in self._query and (self._root / "hold").exists():
+            (self._root / ".held").write_text(str(os.getpid()))
+            (self._root / ".held").replace(self._root / "held")
+            while (self._root / "hold").exists():
+                time.sleep(0.005)
         if "crash" in self._query:
             os._exit(3)
         if "freeze" in self._query and not (self._root / "frozen").exists():
