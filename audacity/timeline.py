@@ -1,0 +1,525 @@
+"""Audio out of Audacity's timeline and clips into it, over one connection of `audacity.pipe`.
+
+What the selection is, and what is exact about it: each selected audio track is exported alone, at
+the *project's* rate, as float32, with the track's gain (and clip envelopes) baked in. A mono track
+is exported without its pan, and the track of its clip gets that pan; a stereo track's pan is baked
+in. Muted, or silenced by another track's solo, a track exports as nothing, so these are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from audacity.pipe import Blocked, NoProject, Pipe, Refused, command, plain
+from engine.errors import BadInput, HostError
+from engine.job import Clip, Placement, file_name, new_id
+
+__all__ = ["Captured", "Fingerprint", "NothingSelected", "OtherProject", "Place", "capture"]
+
+_EXPORT_FORMAT = "/FileFormats/ExportFormat_SF1_Type/WAV_10000"
+_FLOAT, _PCM16 = "6", "2"  # libsndfile's subtypes; Audacity takes 16 bit where none is set
+_LAST_TRACK = 100  # a larger index for SelectTracks opens a dialog
+_LONG = 300.0  # seconds that an export or import may take
+
+
+class NothingSelected(BadInput):
+    """The selection in Audacity cannot be separated; the message says why."""
+
+
+class OtherProject(HostError):  # noqa: N818
+    """The project in front is not, or no longer, the one that a clip came from."""
+
+
+@dataclass(frozen=True)
+class _Track:
+    name: str
+    kind: str
+    channels: int
+    selected: bool
+    muted: bool
+    soloed: bool
+    pan: float
+    clips: tuple[tuple[float, float], ...]
+
+    @property
+    def is_audio(self) -> bool:
+        return self.kind == "wave"
+
+    def identity(self) -> str:
+        return _digest(self.kind, self.name, self.channels)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a Nyquist script sees: seconds, Hz, and the project's name ('' if it has none)."""
+
+    start: float
+    end: float
+    rate: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a project is known by when a clip comes back to it.
+
+    Its rate, its name (a project without one may get one meanwhile), its tracks' kinds, names and
+    channels, and the extents of the source track's clips. Tracks may be added (clips of other jobs
+    are), and gain, pan, mute, solo and selection may change; anything else is another project.
+    """
+
+    rate: int
+    name: str
+    source: int
+    extent: str
+    tracks: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """Return the one-line form that a `Placement` carries."""
+        return " ".join(
+            ["a1", str(self.rate), self.name or "-", str(self.source), self.extent, *self.tracks]
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> Fingerprint:
+        """Read the one-line form; OtherProject if it is none."""
+        form, *words = text.split(" ")
+        if form != "a1" or len(words) < 5 or not (words[0].isdigit() and words[2].isdigit()):
+            raise OtherProject("The clip does not say which Audacity project it came from.")
+        rate, name, source, extent, *tracks = words
+        if int(source) >= len(tracks):
+            raise OtherProject("The clip does not say which Audacity project it came from.")
+        return cls(int(rate), "" if name == "-" else name, int(source), extent, tuple(tracks))
+
+    @classmethod
+    def of(cls, view: _View, tracks: Sequence[_Track], source: int) -> Fingerprint:
+        """Return the fingerprint of a project for clips of the track with index `source`."""
+        return cls(
+            rate=view.rate,
+            name=_digest(view.name) if view.name else "",
+            source=source,
+            extent=_digest(*tracks[source].clips),
+            tracks=tuple(track.identity() for track in tracks),
+        )
+
+    def find(self, tracks: Sequence[_Track]) -> int | None:
+        """Return the index that the source track has now, or None in another project."""
+        at = 0  # where the next track may be found
+        found = None
+        for number, identity in enumerate(self.tracks):
+            is_source = number == self.source
+            while at < len(tracks):
+                track = tracks[at]
+                at += 1
+                same = track.identity() == identity
+                if same and not (is_source and _digest(*track.clips) != self.extent):
+                    break
+            else:
+                return None
+            if is_source:
+                found = at - 1
+        return found
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The selected part of one track, in a file.
+
+    `start` is in frames at `rate` Hz from the project's start; `project` is the fingerprint's text.
+    """
+
+    path: Path
+    track: str
+    start: int
+    rate: int
+    frames: int
+    channels: int
+    project: str
+
+
+def capture(pipe: Pipe, folder: Path, *, keepsake: Path) -> list[Captured]:
+    """Export the selected part of each selected audio track to a float32 WAV file in `folder`.
+
+    Files are named by fresh job ids. Tracks are taken from top to bottom; one that holds no audio
+    in the selected time is left out. Selection, undo history and export settings stay as they are.
+
+    Parameters
+    ----------
+    pipe
+        An open connection.
+    folder
+        Where the files go.
+    keepsake
+        A file that holds the user's export setting while ours is in force, so that a later call
+        can put it back if this one is cut short.
+
+    Raises
+    ------
+    NothingSelected
+        There is nothing to export; the message says what to do.
+    HostError
+        Audacity cannot be reached, or refuses.
+
+    """
+    tracks = _tracks(pipe)
+    chosen = _choose(tracks)
+    parts = {index: folder / f"{new_id()}.part.wav" for index in chosen}
+    try:
+        sound = _export(pipe, tracks, parts, keepsake)
+        for captured in sound.values():
+            captured.path.with_name(f"{captured.path.stem}.part.wav").replace(captured.path)
+        return list(sound.values())
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _export(
+    pipe: Pipe, tracks: Sequence[_Track], parts: Mapping[int, Path], keepsake: Path
+) -> dict[int, Captured]:
+    """Export tracks to the files of `parts`; what holds audio is returned under its final name."""
+    alone = sum(track.selected and track.is_audio for track in tracks) == 1
+    folder = next(iter(parts.values())).parent
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(_doorway(folder))
+        stack.enter_context(_float_export(pipe, keepsake))
+        stack.enter_context(_selection_kept(pipe, tracks))
+        for index, part in parts.items():
+            if not alone:
+                _select(pipe, [index])
+            channels = min(tracks[index].channels, 2)
+            pipe.do(
+                command("Export2", Filename=out / part.name, NumChannels=channels), timeout=_LONG
+            )
+            if not part.exists():
+                raise HostError(
+                    f"Audacity said that it exported the track {tracks[index].name!r}, but wrote "
+                    "no file: is the disk full?"
+                )
+        infos = {index: soundfile.info(str(part)) for index, part in parts.items()}
+        sound = {index: info for index, info in infos.items() if info.frames > 0}
+        if not sound:
+            raise NothingSelected(
+                "Nothing is selected: mark a range of time that holds audio on the selected track."
+            )
+        view = _look(pipe)
+        for info in sound.values():
+            if info.subtype != "FLOAT" or info.samplerate != view.rate:
+                raise HostError(
+                    f"Audacity exported {info.subtype} at {info.samplerate} Hz instead of FLOAT at "
+                    f"{view.rate} Hz: set the WAV export to 32-bit float, and try again."
+                )
+    return {
+        index: Captured(
+            path=parts[index].with_name(parts[index].name.replace(".part", "")),
+            track=plain(tracks[index].name),
+            start=round(view.start * view.rate),
+            rate=view.rate,
+            frames=info.frames,
+            channels=info.channels,
+            project=Fingerprint.of(view, tracks, index).to_text(),
+        )
+        for index, info in sound.items()
+    }
+
+
+class Place:
+    """The place in the open project where a job's clips belong; use it as a context.
+
+    Raises on entry OtherProject if the project in front is not the one that `placement` names.
+    On exit the user's selection is what it was on entry.
+    """
+
+    def __init__(self, pipe: Pipe, placement: Placement) -> None:
+        self._pipe = pipe
+        self._placement = placement
+        self._fingerprint = Fingerprint.from_text(placement.project)
+        self._stack = contextlib.ExitStack()
+        self._in_doubt = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether an insertion began of which nobody knows how it ended."""
+        return self._in_doubt
+
+    def __enter__(self) -> Place:
+        pipe, placement = self._pipe, self._placement
+        self._tracks = _tracks(pipe)
+        source = self._fingerprint.find(self._tracks)
+        if source is None:
+            raise OtherProject(_other(placement))
+        self._source = source
+        self._count = len(self._tracks)
+        with contextlib.ExitStack() as stack:
+            self._doorway = Path(stack.enter_context(_scratch()))
+            self._restore = stack.enter_context(_selection_kept(pipe, self._tracks))
+            _select(pipe, [source])
+            # A second from the selection's end (counted backwards from there): never empty, and
+            # it tells whether the user's selection is 0-0, the only one SelRestore leaves out.
+            pipe.do(command("SelectTime", Start=0, End=-1, RelativeTo="SelectionEnd"))
+            view = _look(pipe)
+            self._restore.at_origin = view.start == 0
+            here = Fingerprint.of(view, self._tracks, source)
+            named = self._fingerprint.name
+            if here.rate != self._fingerprint.rate or (named and here.name != named):
+                raise OtherProject(_other(placement))
+            self._restore.now()  # what an undo of the insertion goes back to
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def insert(self, clip: Clip, *, mute: bool = False) -> None:
+        """Put one clip on a new track, as one step of the undo history.
+
+        Parameters
+        ----------
+        clip
+            Its `name` becomes the track's name (and the audio clip's, as far as a file can be
+            called that).
+        mute
+            Whether to mute the source track in the same step.
+
+        Raises
+        ------
+        HostError
+            Audacity refused, and the project is as it was before; or it is gone or blocked.
+
+        """
+        pipe, new = self._pipe, self._count
+        name = plain(clip.name) or "Tweeze"
+        source = self._tracks[self._source]
+        file = self._doorway / f"{file_name(name)}.wav"
+        _lend(clip.path, file)
+        line = command("Import2", Filename=file)
+        self._in_doubt = True
+        try:
+            pipe.do(line, timeout=_LONG)
+        except Refused:
+            self._in_doubt = False
+            raise
+        finally:
+            file.unlink()
+        try:
+            # The import left the new track selected, alone.
+            start = self._placement.start / self._placement.rate
+            pipe.do(command("SetClip", At=0, Start=start))
+            if file.stem != name:
+                pipe.do(command("SetTrackStatus", Name=name))
+            if source.channels == 1 and source.pan and soundfile.info(str(clip.path)).channels == 1:
+                pipe.do(command("SetTrackAudio", Pan=100 * source.pan))
+            if mute:
+                _select(pipe, [self._source])
+                pipe.do(command("SetTrackAudio", Mute=1))
+            self._restore.now()  # writes all of this into the step that the import made
+        except Refused:
+            pipe.do("Undo:")
+            self._in_doubt = False
+            raise
+        self._in_doubt = False
+        self._count = new + 1
+
+
+def _other(placement: Placement) -> str:
+    return (
+        f"The Audacity project in front is not the one that {placement.track!r} came from, or has "
+        "changed since: bring that project to the front and run 'tweeze insert'."
+    )
+
+
+def _tracks(pipe: Pipe) -> list[_Track]:
+    clips: dict[int, list[tuple[float, float]]] = {}
+    for row in _json(pipe, "Clips"):
+        clips.setdefault(int(row["track"]), []).append((float(row["start"]), float(row["end"])))
+    return [
+        _Track(
+            name=str(row.get("name", "")),
+            kind=str(row.get("kind", "")),
+            channels=int(row.get("channels", 0)),
+            selected=bool(row.get("selected", 0)),
+            muted=bool(row.get("mute", 0)),
+            soloed=bool(row.get("solo", 0)),
+            pan=float(row.get("pan", 0.0)),
+            clips=tuple(clips.get(index, [])),
+        )
+        for index, row in enumerate(_json(pipe, "Tracks"))
+    ]
+
+
+def _json(pipe: Pipe, what: str) -> list[dict[str, Any]]:
+    reply = pipe.do(command("GetInfo", Type=what, Format="JSON"))
+    try:
+        rows = json.loads(reply, strict=False)
+    except ValueError as error:
+        raise HostError(f"Audacity's list of {what} cannot be read: {reply[:80]!r}.") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise HostError(f"Audacity's list of {what} is none: {reply[:80]!r}.")
+    return rows
+
+
+def _choose(tracks: Sequence[_Track]) -> list[int]:
+    if not any(track.is_audio for track in tracks):
+        raise NothingSelected("The project holds no audio track: import or record one first.")
+    chosen = [i for i, track in enumerate(tracks) if track.selected and track.is_audio]
+    if not chosen:
+        if any(track.selected for track in tracks):
+            raise NothingSelected(
+                "Only a track without audio is selected: select a range on an audio track."
+            )
+        raise NothingSelected("Nothing is selected: mark a range of time on an audio track.")
+    solo = [track.name for track in tracks if track.soloed]
+    for index in chosen:
+        track = tracks[index]
+        if track.muted:
+            raise NothingSelected(
+                f"The track {track.name!r} is muted, so Audacity would export silence: unmute it."
+            )
+        if solo and not track.soloed:
+            raise NothingSelected(
+                f"The track {solo[0]!r} plays solo, so Audacity would export silence for "
+                f"{track.name!r}: switch the solo off."
+            )
+    return chosen
+
+
+def _select(pipe: Pipe, indices: Sequence[int]) -> None:
+    if any(index > _LAST_TRACK for index in indices):
+        raise HostError(
+            f"Audacity lets other programs select only the first {_LAST_TRACK + 1} tracks: move "
+            "the selected ones up."
+        )
+    if not indices:
+        pipe.do(command("SelectTracks", Track=0, TrackCount=1, Mode="Set"))
+        pipe.do(command("SelectTracks", Track=0, TrackCount=1, Mode="Remove"))
+    for number, index in enumerate(indices):
+        mode = "Add" if number else "Set"
+        pipe.do(command("SelectTracks", Track=index, TrackCount=1, Mode=mode))
+
+
+class _Restore:
+    """Puts the user's selection back, and with it the present state into the top undo step."""
+
+    def __init__(self, pipe: Pipe, tracks: Sequence[_Track]) -> None:
+        self._pipe = pipe
+        self._selected = [i for i, track in enumerate(tracks) if track.selected]
+        self.at_origin = False
+
+    def now(self) -> None:
+        _select(self._pipe, self._selected)
+        if self.at_origin:
+            self._pipe.do("CursProjectStart:")
+        else:
+            self._pipe.do("SelRestore:")
+
+
+@contextlib.contextmanager
+def _selection_kept(pipe: Pipe, tracks: Sequence[_Track]) -> Iterator[_Restore]:
+    restore = _Restore(pipe, tracks)
+    pipe.do("SelSave:")
+    try:
+        yield restore
+    finally:
+        if not pipe.broken:
+            with contextlib.suppress(NoProject):
+                restore.now()
+
+
+def _look(pipe: Pipe) -> _View:
+    """Ask a Nyquist script; a track and a range of time must be selected, else a dialog opens."""
+    with _scratch() as folder:
+        file = Path(folder) / "view"
+        script = (
+            f'(let ((fp (open "{file.as_posix()}" :direction :output)))'
+            ' (setf *float-format* "%.9f")'
+            ' (format fp "~a~%~a~%~a~%~a~%" (get (quote *selection*) (quote start))'
+            " (get (quote *selection*) (quote end)) (get (quote *project*) (quote rate))"
+            ' (get (quote *project*) (quote name))) (close fp) "")'
+        )
+        pipe.do(command("NyquistPrompt", Version=4, Command=script), timeout=60)
+        try:
+            lines = file.read_text("utf-8", "replace").split("\n")
+        except FileNotFoundError:
+            lines = []
+        numbers = [text for text in lines[:3] if re.fullmatch(r"-?[0-9]+(\.[0-9]*)?", text)]
+        if len(numbers) != 3:
+            raise Blocked(
+                "Audacity did not run Tweeze's question: close the effect that is open, and try "
+                "again."
+            )
+        start, end, rate = (float(number) for number in numbers)
+        name = "".join(lines[3:])
+        return _View(start, end, round(rate), "" if name == "NIL" else name)
+
+
+@contextlib.contextmanager
+def _float_export(pipe: Pipe, keepsake: Path) -> Iterator[None]:
+    """Have WAV exports be float32, and put the user's own setting back afterwards.
+
+    A setting that an earlier, interrupted call left in `keepsake` is the user's own. Where none
+    was ever made, Audacity's own choice (16 bit) is written; a setting cannot be deleted.
+    """
+    if keepsake.exists():
+        own = keepsake.read_text("ascii").strip() or _PCM16
+        pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=own))
+        keepsake.unlink()
+    try:
+        own = pipe.do(command("GetPreference", Name=_EXPORT_FORMAT)).strip()
+    except Refused:
+        own = _PCM16
+    if own == _FLOAT:
+        yield
+        return
+    keepsake.write_text(own, "ascii")
+    try:
+        pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=_FLOAT))
+        yield
+    finally:
+        if not pipe.broken:
+            pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=own))
+            keepsake.unlink()
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="tweeze-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _doorway(folder: Path) -> Iterator[Path]:
+    """Give `folder` a short name without quotes, so that any home fits into a command."""
+    with _scratch() as short:
+        link = Path(short) / "m"
+        try:
+            link.symlink_to(folder, target_is_directory=True)
+        except OSError:  # Windows, without the right to make links
+            link = folder
+        yield link
+
+
+def _lend(clip: Path, name: Path) -> None:
+    """Let `name` be another name of the clip's file, which Audacity copies on import."""
+    if not clip.is_file():
+        raise HostError(f"The clip {clip} is no longer there: nothing was inserted.")
+    for way in (Path.symlink_to, Path.hardlink_to):
+        with contextlib.suppress(OSError):
+            way(name, clip)
+            return
+    shutil.copyfile(clip, name)
+
+
+def _digest(*values: object) -> str:
+    return hashlib.blake2b(repr(values).encode("utf-8", "replace"), digest_size=6).hexdigest()

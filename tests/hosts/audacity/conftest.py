@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.hosts.audacity.editor import Editor, Screen, missing_tools, only_one
+
+
+@pytest.fixture(scope="session")
+def screen() -> Iterator[Screen]:
+    missing = missing_tools()
+    if missing:
+        said = f"not installed: {', '.join(missing)} (tests/install-tools installs them)"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(f"NO REAL AUDACITY WAS TESTED, {said}")
+    with only_one():
+        made = Screen()
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def editor(screen: Screen, tmp_path: Path) -> Iterator[Editor]:
+    """A running Audacity with an empty project and the smallest settings."""
+    made = Editor(screen, tmp_path / "home")
+    made.prepare()
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Callable[..., Path]:
+    """Write noise to a float32 WAV file: `sound("name", rate, channels, seconds)`."""
+
+    def write(name: str, rate: int = 44100, channels: int = 2, seconds: float = 5.0) -> Path:
+        path = tmp_path / f"{name}.wav"
+        rng = np.random.default_rng(len(name) + rate + channels)
+        noise = rng.uniform(-0.3, 0.3, (round(seconds * rate), channels)).astype("float32")
+        soundfile.write(path, noise, rate, subtype="FLOAT")
+        return path
+
+    return write

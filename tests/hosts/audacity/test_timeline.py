@@ -1,0 +1,487 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audacity.pipe import Blocked, Gone, Pipe, command
+from audacity.timeline import Captured, NothingSelected, OtherProject, Place, capture
+from engine.errors import HostError
+from engine.job import Clip, ClipKind, Placement
+from tests.hosts.audacity.editor import Editor
+
+Sound = Callable[..., Path]
+PREFERENCE = "/FileFormats/ExportFormat_SF1_Type/WAV_10000"
+
+
+@pytest.fixture
+def mixtures(tmp_path: Path) -> Path:
+    # Too long for a command together with a file's name, with quotes and other letters.
+    folder = tmp_path / ('a "quoted" ö ' + "x" * 200) / ("y" * 250) / ("z" * 250)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def take(editor: Editor, mixtures: Path) -> list[Captured]:
+    with editor.pipe() as pipe:
+        return capture(pipe, mixtures, keepsake=mixtures / "keepsake")
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(soundfile.read(path, dtype="float32", always_2d=True)[0])
+
+
+def placement(captured: Captured, *, mute: bool = False) -> Placement:
+    return Placement(
+        "audacity", captured.project, captured.track, captured.start, captured.rate, mute
+    )
+
+
+def clip(captured: Captured, name: str = "dog barking") -> Clip:
+    """A made-up result for a captured mixture: its samples, halved and turned around."""
+    path = captured.path.with_name(f"clip-{name[:20].replace('/', '_')}.wav")
+    soundfile.write(path, -0.5 * read(captured.path), captured.rate, subtype="FLOAT")
+    return Clip(path, ClipKind.TARGET, name, name)
+
+
+def put(editor: Editor, captured: Captured, *clips: Clip, mute: bool = False) -> None:
+    with editor.pipe() as pipe, Place(pipe, placement(captured)) as place:
+        for number, one in enumerate(clips):
+            place.insert(one, mute=mute and number == 0)
+
+
+def export(editor: Editor, track: int, start: float, end: float, path: Path) -> np.ndarray:
+    channels = editor.tracks()[track]["channels"]
+    editor.do(
+        command("SelectTracks", Track=track, TrackCount=1, Mode="Set"),
+        command("SelectTime", Start=start, End=end),
+        command("Export2", Filename=path, NumChannels=channels),
+    )
+    return read(path)
+
+
+def selection(editor: Editor, path: Path) -> tuple[list[bool], str]:
+    """Which tracks are selected, and the times to the last digit (a range must be marked)."""
+    path.unlink(missing_ok=True)
+    editor.do(
+        f'NyquistPrompt: Version=4 Command="(let ((fp (open \\"{path}\\" :direction :output)))'
+        ' (setf *float-format* \\"%.17g\\") (format fp \\"~a ~a\\"'
+        " (get (quote *selection*) (quote start)) (get (quote *selection*) (quote end)))"
+        ' (close fp) \\"\\")"'
+    )
+    return [bool(track["selected"]) for track in editor.tracks()], path.read_text()
+
+
+def load(editor: Editor, *files: Path) -> None:
+    editor.do(*(command("Import2", Filename=file) for file in files))
+
+
+def mark(editor: Editor, tracks: Sequence[int], start: float, end: float) -> None:
+    lines = [command("SelectTime", Start=f"{start:.12f}", End=f"{end:.12f}")]
+    for number, track in enumerate(tracks):
+        mode = "Add" if number else "Set"
+        lines.append(command("SelectTracks", Track=track, TrackCount=1, Mode=mode))
+    editor.do(*lines)
+
+
+RANGES = {
+    "whole seconds": (1.0, 3.0, 88200),
+    "between samples": (1.2345678901, 3.1000226757, 82267),
+    "past the end": (4.5, 5.5, 22050),
+    "from the origin": (0.0, 1.0, 44100),
+}
+
+
+@pytest.mark.parametrize(
+    ("channels", "span"),
+    [(1, RANGES["between samples"]), *((2, span) for span in RANGES.values())],
+    ids=["mono, between samples", *RANGES],
+)
+def test_a_clip_comes_back_where_its_mixture_was_sample_for_sample(
+    editor: Editor,
+    sound: Sound,
+    mixtures: Path,
+    tmp_path: Path,
+    channels: int,
+    span: tuple[float, float, int],
+) -> None:
+    source = sound("source", channels=channels)
+    start, end, frames = span
+    load(editor, source)
+    mark(editor, [0], start, end)
+    before = selection(editor, tmp_path / "seen")
+    mark(editor, [0], start, end)
+
+    (captured,) = take(editor, mixtures)
+    assert (captured.rate, captured.channels, captured.track) == (44100, channels, "source")
+    assert captured.frames == frames
+    assert captured.start == round(start * 44100)
+    original = read(source)
+    assert np.array_equal(
+        read(captured.path), original[captured.start : captured.start + captured.frames]
+    )
+
+    made = clip(captured)
+    put(editor, captured, made)
+    assert selection(editor, tmp_path / "seen") == ([True, False], before[1])
+    names = [(t["name"], t["channels"], t["mute"]) for t in editor.tracks()]
+    assert names == [("source", channels, 0), ("dog barking", channels, 0)]
+
+    first = captured.start / captured.rate
+    back = export(editor, 1, first, first + frames / 44100, tmp_path / "back.wav")
+    assert np.array_equal(back, read(made.path))
+    assert len(export(editor, 1, 0, 60, tmp_path / "all.wav")) <= captured.start + frames
+    assert np.array_equal(export(editor, 0, 0, 60, tmp_path / "original.wav"), original)
+
+
+def test_one_undo_step_a_clip_with_the_mute_in_the_first(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.25, 2.5)
+    (captured,) = take(editor, mixtures)
+    names = ['the "big" dog', "a/b\\c: everything else"]
+    put(editor, captured, *(clip(captured, name) for name in names), mute=True)
+
+    def rows() -> list[tuple[str, float, int, int]]:
+        return [(t["name"], t["start"], t["mute"], t["selected"]) for t in editor.tracks()]
+
+    untouched = ("source", 0.0, 0, 1)
+    muted = ("source", 0.0, 1, 1)
+    first, second = (names[0], 1.25, 0, 0), ("a/b/c: everything else", 1.25, 0, 0)
+    assert rows() == [muted, first, second]
+    for command_, expected in [
+        ("Undo:", [muted, first]),
+        ("Undo:", [untouched]),
+        ("Redo:", [muted, first]),
+        ("Redo:", [muted, first, second]),
+    ]:
+        editor.do(command_)
+        assert rows() == expected
+    assert selection(editor, tmp_path / "seen")[1] == "1.25 2.5"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "span"),
+    [([1], (0.5, 4.0)), ([], (2.0, 3.0)), ([0, 1], (3.0, 3.0)), ([0], (0.0, 0.0)), ([0], (0.0, 2))],
+    ids=["another range", "no track", "a cursor", "the cursor at 0", "from 0"],
+)
+def test_the_selection_of_the_moment_stays(
+    editor: Editor,
+    sound: Sound,
+    mixtures: Path,
+    tmp_path: Path,
+    tracks: list[int],
+    span: tuple[float, float],
+) -> None:
+    load(editor, sound("one"), sound("two"))
+    mark(editor, [0], 1.0, 2.0)
+    (captured,) = take(editor, mixtures)
+    mark(editor, tracks, *span)
+    if not tracks:
+        editor.do(command("SelectTracks", Track=0, TrackCount=9, Mode="Remove"))
+    put(editor, captured, clip(captured))
+    for step in ("", "Undo:", "Redo:"):
+        if step:
+            editor.do(step)
+        rows = editor.tracks()
+        assert [i for i, row in enumerate(rows) if row["selected"]] == tracks
+        # A second after the selection's end, and a second before its start, name both.
+    seen = []
+    for edge, second in (("SelectionEnd", -1), ("SelectionStart", 1)):
+        editor.do("SelSave:", command("SelectTime", Start=0, End=second, RelativeTo=edge))
+        editor.do(command("SelectTracks", Track=0, TrackCount=1, Mode="Set"))
+        seen.append(float(selection(editor, tmp_path / "seen")[1].split()[0]))
+        if span != (0.0, 0.0):
+            editor.do("SelRestore:")
+        else:
+            editor.do("CursProjectStart:")
+    assert seen == [span[1], span[0]]
+
+
+def test_each_selected_track_is_captured_alone(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    left, right, other = sound("left"), sound("right", channels=1), sound("other")
+    load(editor, left, other, right)
+    mark(editor, [0, 2], 1.0, 2.0)
+    first, second = take(editor, mixtures)
+    assert [c.track for c in (first, second)] == ["left", "right"]
+    assert np.array_equal(read(first.path), read(left)[44100:88200])
+    assert np.array_equal(read(second.path), read(right)[44100:88200])
+    # The clips of the first job do not make the second one's project another.
+    put(editor, first, clip(first, "left: dog"), mute=True)
+    put(editor, second, clip(second, "right: dog"), mute=True)
+    rows = [(t["name"], t["channels"], t["mute"], t["selected"]) for t in editor.tracks()]
+    assert rows == [
+        ("left", 2, 1, 1),
+        ("other", 2, 0, 0),
+        ("right", 1, 1, 1),
+        ("left: dog", 2, 0, 0),
+        ("right: dog", 1, 0, 0),
+    ]
+
+
+def test_a_mono_track_gives_its_pan_to_the_clips_track(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    source = sound("voice", channels=1)
+    load(editor, source)
+    mark(editor, [0], 1.0, 2.0)
+    editor.do(command("SetTrackAudio", Pan=-40, Gain=-6.0206))
+    (captured,) = take(editor, mixtures)
+    assert captured.channels == 1
+    np.testing.assert_allclose(read(captured.path), 0.5 * read(source)[44100:88200], rtol=2e-5)
+    put(editor, captured, clip(captured))
+    assert [round(t["pan"], 3) for t in editor.tracks()] == [-0.4, -0.4]
+    editor.do("Undo:", "Redo:")
+    assert [round(t["pan"], 3) for t in editor.tracks()] == [-0.4, -0.4]
+
+
+def test_a_48_khz_track_is_captured_at_the_projects_rate(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    load(editor, sound("at44"), sound("at48", 48000))
+    mark(editor, [1], 1.00001, 2.0)
+    (captured,) = take(editor, mixtures)
+    assert captured.rate == 44100
+    made = clip(captured)
+    put(editor, captured, made)
+    first = captured.start / 44100
+    back = export(editor, 2, first, first + captured.frames / 44100, tmp_path / "back.wav")
+    assert np.array_equal(back, read(made.path))
+
+
+def nothing(editor: Editor) -> None:
+    editor.do("SelectNone:")
+
+
+def point(editor: Editor) -> None:
+    mark(editor, [0], 2.0, 2.0)
+
+
+def beyond(editor: Editor) -> None:
+    mark(editor, [0], 30.0, 31.0)
+
+
+def muted(editor: Editor) -> None:
+    mark(editor, [0], 1.0, 2.0)
+    editor.do(command("SetTrackAudio", Mute=1))
+
+
+def soloed(editor: Editor) -> None:
+    mark(editor, [1], 1.0, 2.0)
+    editor.do(command("SetTrackAudio", Solo=1))
+    mark(editor, [0], 1.0, 2.0)
+
+
+def label(editor: Editor) -> None:
+    mark(editor, [0], 1.0, 2.0)
+    editor.do("NewLabelTrack:", command("SelectTracks", Track=2, TrackCount=1, Mode="Set"))
+
+
+def empty(editor: Editor) -> None:
+    editor.do("SelectAll:", "RemoveTracks:")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (nothing, "Nothing is selected"),
+        (point, "Nothing is selected: mark a range"),
+        (beyond, "Nothing is selected: mark a range"),
+        (muted, "'one' is muted"),
+        (soloed, "'two' plays solo"),
+        (label, "Only a track without audio"),
+        (empty, "holds no audio track"),
+    ],
+)
+def test_what_cannot_be_captured_is_one_sentence(
+    editor: Editor,
+    sound: Sound,
+    mixtures: Path,
+    spoil: Callable[[Editor], None],
+    sentence: str,
+) -> None:
+    load(editor, sound("one"), sound("two"))
+    spoil(editor)
+    with pytest.raises(NothingSelected, match=sentence) as caught:
+        take(editor, mixtures)
+    assert str(caught.value).count(".") == 1
+    assert list(mixtures.iterdir()) == []
+    empty(editor)
+    load(editor, sound("three"))
+    mark(editor, [0], 1.0, 2.0)
+    assert take(editor, mixtures)[0].frames == 44100
+
+
+def test_another_project_gets_nothing(editor: Editor, sound: Sound, mixtures: Path) -> None:
+    source = sound("source")
+    load(editor, source)
+    mark(editor, [0], 1.0, 2.0)
+    (captured,) = take(editor, mixtures)
+    made = clip(captured)
+
+    def refused() -> None:
+        before = editor.tracks()
+        with pytest.raises(OtherProject, match="tweeze insert"):
+            put(editor, captured, made)
+        assert editor.tracks() == before
+
+    editor.do(command("SelectTime", Start=0, End=0.5), "Delete:")  # the source itself was cut
+    refused()
+    editor.do("Undo:")
+    put(editor, captured, made)
+    editor.do("Undo:", command("SetTrackStatus", Name="renamed"))
+    refused()
+    empty(editor)
+    refused()
+    load(editor, sound("another"))
+    refused()
+
+
+def test_a_second_window_with_the_same_tracks_is_another_project(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    source = sound("source")
+    load(editor, source)
+    mark(editor, [0], 1.0, 2.0)
+    editor.do(command("SaveProject2", Filename=tmp_path / "first.aup3"))
+    (captured,) = take(editor, mixtures)
+    editor.do("New:")
+    load(editor, source)
+    before = editor.tracks()
+    with pytest.raises(OtherProject):
+        put(editor, captured, clip(captured))
+    assert editor.tracks() == before
+
+
+@pytest.mark.parametrize("own", ["2", "4"])
+def test_the_users_export_setting_is_put_back(
+    editor: Editor, sound: Sound, mixtures: Path, own: str
+) -> None:
+    setting = command("GetPreference", Name=PREFERENCE)
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    editor.do(command("SetPreference", Name=PREFERENCE, Value=own))
+    assert take(editor, mixtures)[0].frames == 44100
+    assert editor.do(setting).strip() == own
+    point(editor)
+    with pytest.raises(NothingSelected):
+        take(editor, mixtures)
+    assert editor.do(setting).strip() == own
+    # Cut short: what the user had is known to the next call.
+    editor.do(command("SetPreference", Name=PREFERENCE, Value="6"))
+    (mixtures / "keepsake").write_text(own)
+    mark(editor, [0], 1.0, 2.0)
+    assert take(editor, mixtures)[0].frames == 44100
+    assert editor.do(setting).strip() == own
+    assert not (mixtures / "keepsake").exists()
+
+
+class Stumbling(Pipe):
+    """A connection on which one command is preceded by a mishap."""
+
+    def __init__(self, at: str, mishap: Callable[[], None]) -> None:
+        super().__init__(timeout=3)
+        self._at = at
+        self._mishap = mishap
+
+    def do(self, line: str, *, timeout: float | None = None) -> str:
+        if line.startswith(self._at):
+            self._at = "never again"
+            self._mishap()
+        return super().do(line, timeout=3)
+
+
+STEPS_OUT = ["GetInfo", "Export2", "SelRestore"]
+STEPS_IN = ["GetInfo", "NyquistPrompt", "Import2", "SetClip"]
+
+
+@pytest.mark.parametrize("step", STEPS_OUT)
+def test_audacity_killed_while_capturing(
+    editor: Editor, sound: Sound, mixtures: Path, step: str
+) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    with (
+        Stumbling(step, editor.kill) as pipe,
+        pytest.raises(Gone, match="closed in the middle"),
+    ):
+        capture(pipe, mixtures, keepsake=mixtures / "keepsake")
+    assert [path for path in mixtures.iterdir() if path.suffix == ".wav"] == []
+    editor.start()
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    assert take(editor, mixtures)[0].frames == 44100
+
+
+@pytest.mark.parametrize("step", STEPS_IN)
+def test_audacity_killed_while_inserting(
+    editor: Editor, sound: Sound, mixtures: Path, step: str
+) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    (captured,) = take(editor, mixtures)
+    made = clip(captured)
+    with (
+        Stumbling(step, editor.kill) as pipe,
+        pytest.raises(Gone, match="closed in the middle"),
+        Place(pipe, placement(captured)) as place,
+    ):
+        place.insert(made)
+    assert made.path.exists()
+    editor.start()
+    load(editor, sound("source"))
+    put(editor, captured, made)
+    assert len(editor.tracks()) == 2
+
+
+@pytest.mark.parametrize("step", ["SelSave", "Import2", "SelRestore"])
+def test_a_dialog_while_inserting(editor: Editor, sound: Sound, mixtures: Path, step: str) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    (captured,) = take(editor, mixtures)
+    made = clip(captured)
+
+    def dialog() -> None:
+        editor.screen.focus(editor.screen.window("^source$"))
+        editor.screen.key("ctrl+shift+i")  # Import Audio: a file dialog
+        editor.screen.window("Select one or more files")
+
+    with (
+        Stumbling(step, dialog) as pipe,
+        contextlib.suppress(Blocked),
+        Place(pipe, placement(captured)) as place,
+    ):
+        place.insert(made)
+    editor.screen.key("Escape")
+    deadline = time.monotonic() + 20
+    while True:
+        with contextlib.suppress(HostError):
+            rows = editor.tracks()
+            break
+        assert time.monotonic() < deadline
+    assert len(rows) in (1, 2)  # a command that was sent may be carried out late, but not twice
+    put(editor, captured, made)
+
+
+def test_a_stopped_audacity_does_not_hold_us_up(editor: Editor) -> None:
+    pid = editor.pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(Blocked):
+            Pipe(timeout=1)
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert threading.active_count() == 1
