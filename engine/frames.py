@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,17 @@ import torch
 
 from engine.models.base import ComplexArray, FloatArray, Geometry
 
-__all__ = ["GROUP", "Grid", "Mask", "inverse", "reflect", "sharpened", "spectrum", "window"]
+__all__ = [
+    "GROUP",
+    "Grid",
+    "Mask",
+    "inverse",
+    "masked",
+    "reflect",
+    "sharpened",
+    "spectrum",
+    "window",
+]
 
 GROUP = 1 << 19  # samples of windowed frames that are transformed at a time
 _CARRIED = (0.80, 0.97)  # of the model's band: the top bands whose mask goes on above it
@@ -81,6 +92,22 @@ def inverse(spectrum: ComplexArray, width: int) -> FloatArray:
     """Return the frames of a spectrogram, `(..., width // 2 + 1)` to `(..., width)`."""
     result: FloatArray = torch.fft.irfft(torch.from_numpy(spectrum), n=width).numpy()
     return result
+
+
+def masked(spectrum: ComplexArray, mask: npt.NDArray[Any]) -> ComplexArray:
+    """Return the product of a spectrogram and masks that broadcast to it.
+
+    NumPy's product of complex numbers rounds differently with an array's place in memory; this
+    one gives each bin the same bits in any batch.
+    """
+    out = np.empty(np.broadcast_shapes(spectrum.shape, mask.shape), np.complex64)
+    if np.iscomplexobj(mask):
+        out.real = spectrum.real * mask.real - spectrum.imag * mask.imag
+        out.imag = spectrum.real * mask.imag + spectrum.imag * mask.real
+    else:
+        out.real = spectrum.real * mask
+        out.imag = spectrum.imag * mask
+    return out
 
 
 def sharpened(mask: Mask, power: float) -> Mask:

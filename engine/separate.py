@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from engine.audio import FrameWriter
 from engine.errors import Cancelled, Failure
-from engine.frames import GROUP, Grid, Mask, inverse, sharpened, spectrum, window
+from engine.frames import GROUP, Grid, Mask, inverse, masked, sharpened, spectrum, window
 from engine.job import Bandwidth, Clip, ClipKind, Job, Keep, Stereo, file_name
 from engine.mixture import Mixture, prepare
 from engine.models.base import FloatArray, Geometry, Separator, Tunable
@@ -281,7 +281,7 @@ class _Stream:
             part = slice(start - segment.start, stop - segment.start)
             for query in range(len(masks[0])):
                 spread = [self._grid.spread(mask[query, part], full=full) for mask in masks]
-                frames = inverse(mixture * np.stack(spread), width) * self._window
+                frames = inverse(masked(mixture, np.stack(spread)), width) * self._window
                 self._overlap_add(query, frames, centres)
             self._weigh(centres)
             next_first = int(self._grid.centres(stop, stop + 1)[0]) - width // 2

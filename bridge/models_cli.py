@@ -1,0 +1,185 @@
+"""`tweeze models ...`: which models there are, getting, adding, checking and removing them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import BadInput
+from engine.folders import Folders
+from engine.models import catalogue, releases
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The models that can be used: list, pull, add, verify, remove.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON list.")]
+Name = Annotated[str, typer.Argument(help="A model that 'tweeze models list' shows.")]
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context, as_json: Json = False) -> None:
+    """The models that can be used; without a command, list them."""
+    if context.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """List the models, and those that can be pulled."""
+    _list(as_json=as_json)
+
+
+@app.command()
+def pull(
+    release: Annotated[str, typer.Argument(help="A published model, like audiosep.")],
+    name: Annotated[str, typer.Option(help="What to call it; else the release's name.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Download a published model, after showing its size and its terms."""
+    wanted = releases.release(release)
+    print(wanted.title)
+    print(f"{wanted.size / 1e9:.2f} GB from {wanted.checkpoint.page}")
+    print()
+    print(textwrap.indent(wanted.terms, "  ", lambda line: bool(line.strip())))
+    print()
+    if sys.stdin.isatty() and not yes:
+        typer.confirm("Download it?", default=True, abort=True)
+    with _progress("Checking", wanted.checkpoint.size) as step:
+        made = releases.pull(wanted, Folders.of_user(), name=name, progress=step)
+    _say_ready(made)
+
+
+@app.command()
+def add(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="An AudioSep checkpoint: .ckpt, .safetensors.")
+    ],
+    name: Annotated[str, typer.Option(help="What to call it; else after the file.")] = "",
+    clap: Annotated[
+        Path | None, typer.Option(help="The CLAP checkpoint, if CHECKPOINT holds no text encoder.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with vocab.json and merges.txt of roberta-base.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Its licence, to be listed.")] = "",
+) -> None:
+    """Add a checkpoint that is on this computer. It stays where it is."""
+    files = [path for path in (checkpoint, clap) if path is not None]
+    size = sum(path.stat().st_size for path in files if path.is_file())
+    with _progress("Reading", size) as step:
+        made = catalogue.add(
+            Folders.of_user(),
+            name or _name_after(checkpoint),
+            checkpoint.absolute(),
+            clap=clap.absolute() if clap else None,
+            tokenizer=tokenizer.absolute() if tokenizer else None,
+            licence=licence,
+            progress=step,
+        )
+    _say_ready(made)
+
+
+@app.command()
+def verify(name: Name, as_json: Json = False) -> None:
+    """Read all files of a model and compare them with what was recorded."""
+    found = catalogue.entry(name, Folders.of_user())
+    with _progress("Reading", found.size) as step:
+        findings = catalogue.verify(found, step)
+    if as_json:
+        print(json.dumps([{"path": str(f.path), "problem": f.problem} for f in findings]))
+    else:
+        for finding in findings:
+            state = (
+                f"WRONG  {finding.path} {finding.problem}"
+                if finding.problem
+                else (f"ok     {finding.path}")
+            )
+            print(state)
+    if any(finding.problem for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Remove a model. A checkpoint that you added stays; one that was pulled goes."""
+    if name == catalogue.BUNDLED:
+        raise BadInput(f"'{name}' is part of Tweeze and cannot be removed.")
+    found = catalogue.entry(name, Folders.of_user())
+    size = found.size
+    catalogue.remove(found)
+    print(f"Removed {name} ({size / 1e9:.2f} GB).")
+
+
+def _list(*, as_json: bool) -> None:
+    rows = list(_rows(Folders.of_user()))
+    if as_json:
+        print(json.dumps(rows))
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else ""
+        print(f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {row['licence']}".rstrip())
+
+
+def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
+    yield {"name": catalogue.BUNDLED, "state": "bundled", "bytes": 0, "licence": "MIT"}
+    added = catalogue.entries(folders)
+    for entry in added:
+        yield {
+            "name": entry.name,
+            "state": "added",
+            "bytes": entry.size,
+            "licence": entry.licence,
+            "origin": entry.origin or str(entry.source("separator")),
+        }
+    for release in releases.RELEASES:
+        if all(entry.name != release.name for entry in added):
+            yield {
+                "name": release.name,
+                "state": "to pull",
+                "bytes": release.size,
+                "licence": release.licence,
+                "origin": release.checkpoint.page,
+            }
+
+
+def _name_after(checkpoint: Path) -> str:
+    letters = [c if c.isascii() and c.isalnum() else "-" for c in checkpoint.stem.lower()]
+    return "-".join(part for part in "".join(letters).split("-") if part)[:40].rstrip("-")
+
+
+def _say_ready(made: catalogue.Entry) -> None:
+    print(f"{made.name} is ready: tweeze separate FILE QUERY --model {made.name}")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[catalogue.Progress]:
+    """Show a bar on a terminal; yields what is told how many bytes are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=total, visible=False)
+
+    def step(count: int) -> None:
+        # Shown with the first bytes, so that the bar does not stand beside that of a download.
+        bar.start()
+        bar.update(task, advance=count, visible=True)
+
+    try:
+        yield step
+    finally:
+        bar.stop()

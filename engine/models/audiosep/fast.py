@@ -1,0 +1,189 @@
+"""The fast form of a checkpoint: what loads at once, made once, in a folder of its own.
+
+`separator.safetensors` holds the folded network, `text.safetensors` the text encoder, `vocab.json`
+and `merges.txt` the tokenizer, `graph.xml` and `graph.bin` what OpenVINO reads, `embeddings` those
+of earlier queries. `form.json` says what the rest was made from, and the digest of each file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from engine.errors import Failure, ModelBroken
+from engine.models.audiosep import checkpoint, network, text
+
+__all__ = ["FORM", "FastForm", "digest", "write"]
+
+FORM = 1  # raised when what `network.fold` or the text encoder expect changes
+_SEPARATOR = "separator.safetensors"
+_TEXT = "text.safetensors"
+_RECORD = "form.json"
+_ROOM = 700_000_000  # bytes that a fast form takes, with some to spare
+
+
+def digest(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
+    """Return a file's SHA-256 in hexadecimal; `progress` is told how many bytes were read."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 22):
+            found.update(part)
+            progress(len(part))
+    return found.hexdigest()
+
+
+def write(folder: Path, separator: Path, words: Path, tokenizer: Path, origin: str) -> FastForm:
+    """Convert a checkpoint into `folder`, which is made, or replaced when all is well.
+
+    Parameters
+    ----------
+    folder
+        Of the fast form.
+    separator, words
+        The checkpoint files that hold the separation network and the text branch; often the same.
+    tokenizer
+        Folder with the tokenizer's two files.
+    origin
+        What names the checkpoint for good: its digest.
+
+    Raises
+    ------
+    ModelBroken
+        A file does not hold what it should.
+    Failure
+        The disk has no room.
+
+    """
+    text.tokenizer(tokenizer)
+    found = checkpoint.read(separator)
+    if not found.separator:
+        raise ModelBroken(
+            f"{separator} holds no separation network ('ss_model.*'): it is a text encoder, "
+            "which goes with a separator's checkpoint (--clap)."
+        )
+    encoder = found.text if words == separator else checkpoint.read(words).text
+    if not encoder:
+        raise ModelBroken(
+            f"{words} holds no text encoder: give the CLAP checkpoint that belongs to it "
+            "(--clap music_speech_audioset_epoch_15_esc_89.98.pt)."
+        )
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    if free < _ROOM:
+        raise Failure(
+            f"Converting the model needs {_ROOM / 1e9:.1f} GB in {folder.parent}, "
+            f"and {free / 1e9:.1f} GB are free: make room and try again."
+        )
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(mode=0o700)
+        safetensors.torch.save_file(network.fold(found.separator), part / _SEPARATOR)
+        safetensors.torch.save_file(text.renamed(encoder), part / _TEXT)
+        for name in (text.VOCABULARY, text.MERGES):
+            shutil.copyfile(tokenizer / name, part / name)
+        files = (_SEPARATOR, _TEXT, text.VOCABULARY, text.MERGES)
+        record = {
+            "form": FORM,
+            "origin": origin,
+            "files": {name: digest(part / name) for name in files},
+        }
+        (part / _RECORD).write_text(json.dumps(record, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    except OSError as error:
+        raise Failure(f"Writing {part} failed: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return FastForm(folder)
+
+
+@dataclass(frozen=True)
+class FastForm:
+    """A fast form on disk."""
+
+    folder: Path
+
+    def is_made_from(self, origin: str) -> bool:
+        """Whether this is the fast form, as this Tweeze expects it, of that checkpoint."""
+        record = self._record()
+        return record.get("form") == FORM and record.get("origin") == origin
+
+    def network(self) -> network.Network:
+        """Return the folded network, mapped from disk."""
+        state = self._tensors(_SEPARATOR)
+        try:
+            return network.Network.from_state(state)
+        except RuntimeError as error:
+            raise self._broken(_SEPARATOR) from error
+
+    def encoder(self) -> text.TextEncoder:
+        """Return the text encoder, mapped from disk."""
+        return text.TextEncoder(self._tensors(_TEXT), text.tokenizer(self.folder))
+
+    @property
+    def embeddings(self) -> text.EmbeddingCache:
+        """The embeddings of earlier queries."""
+        return text.EmbeddingCache(self.folder / "embeddings")
+
+    @property
+    def graph(self) -> Path:
+        """OpenVINO's graph, once it is made; `graph.bin` lies beside it."""
+        return self.folder / "graph.xml"
+
+    def note_graph(self, facts: Mapping[str, object]) -> None:
+        """Record that the graph was made, and what was measured with it."""
+        record = self._record()
+        graph = {path.name: digest(path) for path in (self.graph, self.graph.with_suffix(".bin"))}
+        record["files"] = {**self._files(), **graph}
+        record["graph"] = dict(facts)
+        temporary = self.folder / f"{_RECORD}.{os.getpid()}.part"
+        temporary.write_text(json.dumps(record, indent=1))
+        temporary.replace(self.folder / _RECORD)
+
+    def graph_facts(self) -> Mapping[str, object]:
+        """Return what `note_graph` was told; empty if there is no graph."""
+        facts = self._record().get("graph")
+        return facts if isinstance(facts, dict) and self.graph.is_file() else {}
+
+    def damaged(self, progress: Callable[[int], None] = lambda _: None) -> tuple[Path, ...]:
+        """Return the files that are missing or not as they were written."""
+        found = []
+        files = self._files()
+        for name, expected in files.items():
+            path = self.folder / name
+            if not path.is_file() or digest(path, progress) != expected:
+                found.append(path)
+        return tuple(found) if files else (self.folder / _RECORD,)
+
+    def _files(self) -> dict[str, str]:
+        files = self._record().get("files")
+        return files if isinstance(files, dict) else {}
+
+    def _record(self) -> dict[str, object]:
+        try:
+            record = json.loads((self.folder / _RECORD).read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        try:
+            return safetensors.torch.load_file(self.folder / name)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise self._broken(name) from error
+
+    def _broken(self, name: str) -> ModelBroken:
+        return ModelBroken(
+            f"{self.folder / name} is damaged: remove the folder {self.folder}, "
+            "and the next use makes it anew from the checkpoint."
+        )

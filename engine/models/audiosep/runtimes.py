@@ -1,0 +1,158 @@
+"""What computes the folded network: torch everywhere, OpenVINO where it is installed.
+
+Both take one channel and one query at a time: a batch would cost memory and saves no time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from engine.errors import ModelBroken
+from engine.job import Precision
+from engine.models.audiosep.network import BINS, BLOCK, Network
+from engine.models.base import FloatArray
+
+__all__ = ["OpenVino", "Runtime", "Torch", "device", "has_openvino", "write_graph"]
+
+
+Keep = tuple[int, int]
+
+
+class Runtime(Protocol):
+    """A network that is ready to run."""
+
+    def logits(self, spectrum: FloatArray, shifts: FloatArray, keep: Keep) -> FloatArray:
+        """Return the mask's logits, `(3, stop - start, 1024)`, of one channel for one query.
+
+        Parameters
+        ----------
+        spectrum
+            `(frames, 1024)`: normalised magnitudes; `frames` is a multiple of 32.
+        shifts
+            `(8256,)`: the query's shift vector.
+        keep
+            The frames `(start, stop)` which are wanted, multiples of 32.
+
+        """
+
+
+def device() -> torch.device:
+    """Return the fastest device that torch has: CUDA, then Apple's GPU, then the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed (`pip install 'tweeze[cpu]'`)."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+class Torch:
+    """The network in torch, in the memory layout that its convolutions are fastest in."""
+
+    def __init__(self, network: Network, precision: Precision, where: torch.device) -> None:
+        self.precision = precision if _torch_has_bf16(where) else Precision.EXACT
+        self._type = torch.bfloat16 if self.precision is Precision.DRAFT else torch.float32
+        self._device = where
+        # A copy of its own: the network's arrays may be mapped from disk, and others use them.
+        state = {
+            name: tensor.to(where, self._type, copy=True).contiguous(memory_format=_layout(tensor))
+            for name, tensor in network.state_dict().items()
+            if not name.startswith("film.")
+        }
+        state |= {k: v for k, v in network.state_dict().items() if k.startswith("film.")}
+        self._network = Network.from_state(state)
+
+    def logits(self, spectrum: FloatArray, shifts: FloatArray, keep: Keep) -> FloatArray:
+        """See `Runtime.logits`."""
+        with torch.inference_mode():
+            x = torch.from_numpy(spectrum)[None, None].to(self._device, self._type)
+            shift = torch.from_numpy(shifts).to(self._device, self._type)
+            x = x.contiguous(memory_format=torch.channels_last)
+            logits = self._network(x, shift, torch.tensor(keep))[0]
+            result: FloatArray = logits.float().contiguous().cpu().numpy()
+        return result
+
+
+def _layout(tensor: torch.Tensor) -> torch.memory_format:
+    return torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+
+
+def _torch_has_bf16(where: torch.device) -> bool:
+    if where.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if where.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False
+
+
+class OpenVino:
+    """The network compiled by OpenVINO for this processor."""
+
+    def __init__(self, graph: Path, precision: Precision) -> None:
+        core = _openvino().Core()
+        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = precision if capable else Precision.EXACT
+        draft = self.precision is Precision.DRAFT
+        try:
+            self._compiled = core.compile_model(
+                core.read_model(graph),
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": "bf16" if draft else "f32",
+                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                    "NUM_STREAMS": 1,
+                    "PERFORMANCE_HINT": "LATENCY",
+                },
+            )
+        except RuntimeError as error:
+            raise ModelBroken(f"OpenVINO cannot read {graph}: {error}") from error
+        self._request = self._compiled.create_infer_request()
+
+    def logits(self, spectrum: FloatArray, shifts: FloatArray, keep: Keep) -> FloatArray:
+        """See `Runtime.logits`."""
+        inputs = {0: spectrum[None, None], 1: shifts, 2: np.array(keep)}
+        self._request.infer(inputs, share_inputs=True)
+        result: FloatArray = np.array(self._request.get_output_tensor(0).data[0])
+        return result
+
+
+def write_graph(network: Network, path: Path) -> None:
+    """Write the network as OpenVINO's graph, in float32: `path` (`.xml`) and a `.bin` beside it."""
+    openvino = _openvino()
+    count = len(network.norm_shift)
+    example = (
+        torch.zeros(1, 1, 3 * BLOCK, BINS),
+        torch.zeros(count),
+        torch.tensor((BLOCK, 2 * BLOCK)),
+    )
+    graph = openvino.convert_model(
+        network, example_input=example, input=[[1, 1, -1, BINS], [count], [2]]
+    )
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.part.xml")
+    try:
+        openvino.save_model(graph, temporary, compress_to_fp16=False)
+        temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        temporary.with_suffix(".bin").unlink(missing_ok=True)
+
+
+def _openvino() -> Any:
+    # Its import reports itself to Google Analytics where this module is found, and Tweeze goes
+    # to the network only when it is asked to.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino

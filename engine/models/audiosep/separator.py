@@ -1,0 +1,187 @@
+"""AudioSep as the segmenter sees it: an embedding for a query, a complex mask for a spectrum."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from engine.errors import ModelBroken
+from engine.job import Context, Memory, Options, Precision
+from engine.models.audiosep import runtimes
+from engine.models.audiosep.fast import FastForm
+from engine.models.audiosep.network import BINS, BLOCK, Network
+from engine.models.audiosep.text import TextEncoder
+from engine.models.base import ComplexArray, FloatArray, Geometry
+
+__all__ = ["AudioSep"]
+
+_CONTEXT = {Context.EXACT: 320, Context.SHORT: 192}  # frames; the network reaches 318 frames far
+_CORE = {Memory.DEFAULT: 1280, Memory.LOW: 320}  # frames; see docs/models.md for what they cost
+_SILENCE = np.float32(1e-5)  # the published transform knows no smaller magnitude
+_GROUP = 256  # frames whose logits become a mask at a time
+_TRIAL = 4 * BLOCK  # frames; long enough to tell which runtime is faster
+
+
+class AudioSep:
+    """A `Separator`, and `Tunable`."""
+
+    def __init__(
+        self, name: str, form: FastForm, *, runtime: str = "", options: Options | None = None
+    ) -> None:
+        """Take the model from its fast form; `runtime` can insist on `torch` or `openvino`."""
+        self.name = name
+        self._resident = _Resident(form, runtime)
+        self._set_up(options or Options())
+
+    def _set_up(self, options: Options) -> None:
+        self._options = options
+        self.geometry = Geometry(
+            sample_rate=32000,
+            n_fft=2048,
+            hop=320,
+            block=BLOCK,
+            context=_CONTEXT[options.context],
+            core=_CORE[options.memory],
+        )
+
+    def tuned(self, options: Options) -> AudioSep:
+        """Return the same model with the precision, context and memory that `options` ask."""
+        other = object.__new__(AudioSep)
+        other.name = self.name
+        other._resident = self._resident
+        other._set_up(options)
+        return other
+
+    @property
+    def runtime(self) -> runtimes.Runtime:
+        """What computes the network under the present options."""
+        return self._resident.runtime(self._options)
+
+    def embed(self, query: str) -> FloatArray:
+        """Return the embedding of a query: shape `(512,)`, length 1."""
+        return self._resident.embed(query, keep=self._options.memory is not Memory.LOW)
+
+    def mask(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> ComplexArray:
+        """Return complex masks; `loudness` is not used. See `Separator.mask`."""
+        del loudness
+        runtime = self.runtime
+        start, stop, _ = keep.indices(magnitude.shape[1])
+        grid = (start // BLOCK * BLOCK, -(-stop // BLOCK) * BLOCK)
+        masks = np.zeros((len(vectors), *magnitude.shape), np.complex64)
+        shifts = self._resident.shifts(vectors)
+        for channel, heard in enumerate(magnitude):
+            spectrum = self._resident.normalised(heard)
+            for query, shift in enumerate(shifts):
+                logits = runtime.logits(spectrum, shift, grid)
+                for first in range(start, stop, _GROUP):
+                    last = min(first + _GROUP, stop)
+                    part = logits[:, first - grid[0] : last - grid[0]]
+                    masks[query, channel, first:last, :BINS] = _complex(part)
+        return masks
+
+
+def _complex(logits: FloatArray) -> ComplexArray:
+    """Return `sigmoid(a) * unit(tanh(b) + i tanh(c))` of logits `(3, frames, bins)`."""
+    with np.errstate(over="ignore"):
+        magnitude = 1 / (1 + np.exp(-logits[0]))
+    real, imaginary = np.tanh(logits[1]), np.tanh(logits[2])
+    magnitude /= np.maximum(np.sqrt(real * real + imaginary * imaginary), np.float32(1e-10))
+    mask = np.empty(magnitude.shape, np.complex64)
+    mask.real = magnitude * real
+    mask.imag = magnitude * imaginary
+    return mask
+
+
+class _Resident:
+    """What stays in memory, shared by all that `tuned` returns."""
+
+    def __init__(self, form: FastForm, runtime: str) -> None:
+        self._form = form
+        self._wanted = runtime
+        self._network: Network = form.network()
+        self._encoder: TextEncoder | None = None
+        self._embeddings = form.embeddings
+        self._runtime: runtimes.Runtime | None = None
+        self._runtime_for: tuple[Precision, Memory] | None = None
+
+    def embed(self, query: str, *, keep: bool) -> FloatArray:
+        vector = self._embeddings.get(query)
+        if vector is None:
+            encoder = self._encoder or self._form.encoder()
+            vector = encoder.embed(query)
+            self._embeddings.put(query, vector)
+            self._encoder = encoder if keep else None
+        return vector
+
+    def shifts(self, vectors: FloatArray) -> list[FloatArray]:
+        # One by one: a product of matrices rounds differently with the number of its rows.
+        with torch.inference_mode():
+            return [self._network.shifts(torch.from_numpy(v)).numpy() for v in vectors]
+
+    def normalised(self, magnitude: FloatArray) -> FloatArray:
+        """Return what the network sees of magnitudes `(frames, 1025)`, padded to whole blocks."""
+        spectrum = np.zeros((-(-len(magnitude) // BLOCK) * BLOCK, BINS), np.float32)
+        heard = spectrum[: len(magnitude)]
+        np.maximum(magnitude[:, :BINS], _SILENCE, out=heard)
+        heard *= self._network.input_scale.numpy()
+        heard += self._network.input_shift.numpy()
+        return spectrum
+
+    def runtime(self, options: Options) -> runtimes.Runtime:
+        """Return the runtime for the options; only one is kept, for it holds its work space."""
+        wanted = (options.precision, options.memory)
+        if self._runtime is None or self._runtime_for != wanted:
+            self._runtime = None
+            self._runtime = self._made(options.precision)
+            self._runtime_for = wanted
+        return self._runtime
+
+    def _made(self, precision: Precision) -> runtimes.Runtime:
+        where = runtimes.device()
+        choice = self._wanted
+        if not choice:
+            usable = where.type == "cpu" and runtimes.has_openvino()
+            choice = "openvino" if usable and self._openvino_is_faster() else "torch"
+        if choice == "openvino":
+            return self._compiled(precision)
+        return runtimes.Torch(self._network, precision, where)
+
+    def _compiled(self, precision: Precision) -> runtimes.OpenVino:
+        if not self._form.graph.is_file():
+            runtimes.write_graph(self._network, self._form.graph)
+        try:
+            return runtimes.OpenVino(self._form.graph, precision)
+        except ModelBroken:  # a cache like any other: once more from the network
+            runtimes.write_graph(self._network, self._form.graph)
+            return runtimes.OpenVino(self._form.graph, precision)
+
+    def _openvino_is_faster(self) -> bool:
+        """Tell by a trial, once for each version of OpenVINO, which runtime is faster here."""
+        facts = self._form.graph_facts()
+        installed = version("openvino")
+        if facts.get("openvino") != installed:
+            runtimes.write_graph(self._network, self._form.graph)
+            facts = {
+                "openvino": installed,
+                "seconds_openvino": self._trial(self._compiled(Precision.EXACT)),
+                "seconds_torch": self._trial(
+                    runtimes.Torch(self._network, Precision.EXACT, torch.device("cpu"))
+                ),
+            }
+            self._form.note_graph(facts)
+        return float(str(facts["seconds_openvino"])) < float(str(facts["seconds_torch"]))
+
+    def _trial(self, runtime: runtimes.Runtime) -> float:
+        spectrum = np.zeros((_TRIAL, BINS), np.float32)
+        shifts = np.zeros(len(self._network.norm_shift), np.float32)
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            runtime.logits(spectrum, shifts, (0, _TRIAL))
+            seconds.append(time.perf_counter() - started)
+        return round(min(seconds), 4)
