@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge import launch
+from bridge import launch, models_cli
 from bridge.client import Client
 from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
@@ -42,6 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(models_cli.app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -261,19 +263,6 @@ def log(
             more = file.read()
             position += len(more)
             print(more.decode("utf-8", "replace"), end="", flush=True)
-
-
-@app.command()
-def models(as_json: Json = False) -> None:
-    """List the models that can be used."""
-    from engine import models as catalogue
-
-    names = catalogue.names(Folders.of_user())
-    if as_json:
-        print(json.dumps([{"name": name} for name in names]))
-    else:
-        for name in names:
-            print(name)
 
 
 @app.command()
