@@ -49,8 +49,8 @@ class Destination:
             folder.mkdir()
             self._made.append(folder)
 
-    def deliver(self, clips: Sequence[Clip], title: str) -> tuple[Path, ...]:
-        """Move the clips here as `<title> - <query>.wav`, with a number where that name is taken.
+    def deliver(self, clips: Sequence[Clip]) -> tuple[Path, ...]:
+        """Move the clips here under their names, with a number where a name is taken.
 
         Raises
         ------
@@ -60,8 +60,7 @@ class Destination:
         """
         try:
             for clip in clips:
-                stem = file_name(f"{title} - {clip.query or clip.kind.value}")
-                self._place(clip.path, stem)
+                self._place(clip.path, file_name(clip.name))
             sync_folder(self.folder)
         except OSError as error:
             self.withdraw()

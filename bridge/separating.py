@@ -78,7 +78,7 @@ def separate(
                 status = client.separate(job, heard)
             _raise_unless_done(status)
             with interruption.shield():
-                paths = destination.deliver(status.clips, title)
+                paths = destination.deliver(status.clips)
         except BaseException as error:
             destination.withdraw()
             if isinstance(error, Interrupted):

@@ -37,7 +37,11 @@ def test_a_file_becomes_clips(home: Any, short_wav: Path, tmp_path: Path) -> Non
     out = tmp_path / "new" / "clips"
     done = home.tweeze("separate", short_wav, "dog barking", "bird", "--keep", "both", "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
-    names = ["street - dog barking.wav", "street - bird.wav", "street - residual.wav"]
+    names = [
+        "street - dog barking.wav",
+        "street - bird.wav",
+        "street - without dog barking, bird.wav",
+    ]
     assert done.stdout.splitlines() == [str(out / name) for name in names]
     for name in names:
         info = soundfile.info(out / name)
