@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge import launch, models_cli
+from bridge import hosts_cli, launch, models_cli
 from bridge.client import Client
 from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
@@ -42,6 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+hosts_cli.add_to(app)
 
 app.add_typer(models_cli.app, name="models")
 
@@ -270,7 +272,8 @@ def doctor(as_json: Json = False) -> None:
     """Say what is installed, what is wrong, and what to do about it."""
     from bridge.doctor import examine
 
-    checks = list(examine(Folders.of_user()))
+    folders = Folders.of_user()
+    checks = [*examine(folders), *hosts_cli.examine(folders)]
     if as_json:
         print(json.dumps([vars(check) for check in checks]))
     else:

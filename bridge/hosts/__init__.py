@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from bridge.hosts.audacity import AudacityHost
 from engine.job import Status
 from engine.request import Request
 from engine.service import Service
@@ -44,4 +45,4 @@ class Host(Protocol):
 
 HostMaker = Callable[[Service], Host]
 
-REGISTERED: tuple[HostMaker, ...] = ()
+REGISTERED: tuple[HostMaker, ...] = (AudacityHost,)

@@ -1,0 +1,132 @@
+"""`tweeze install`, `uninstall`, `trigger` and `insert`: what has to do with an editor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge import launch, login
+from bridge.client import Client
+from bridge.files import replace_text
+from engine.errors import BadInput, Failure, HostError
+from engine.folders import Folders
+from engine.job import JobState, Keep, Status, new_id
+from engine.request import Request
+
+if TYPE_CHECKING:
+    from bridge.doctor import Check
+
+__all__ = ["add_to", "examine"]
+
+
+class Editor(str, Enum):
+    """The editors that have menu commands to install."""
+
+    AUDACITY = "audacity"
+
+
+Where = Annotated[Editor, typer.Argument(help="The editor.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (install, uninstall, trigger, insert):
+        app.command()(command)
+
+
+def install(editor: Where) -> None:
+    """Put Tweeze's commands into an editor, and have the engine start at login."""
+    from audacity.install import find
+    from audacity.install import install as put_in
+    from engine import models
+
+    folders = Folders.of_user()
+    folders.make()
+    done = put_in(find(), folders, models.names(folders))
+    done.append(login.enable(folders))
+    beat, started = launch.ensure(folders)
+    done.append(f"The engine {'has started' if started else 'runs'} (process {beat.pid}).")
+    for sentence in done:
+        print(sentence)
+    print("In Audacity: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y).")
+
+
+def uninstall(editor: Where) -> None:
+    """Take Tweeze's commands out of an editor; what you changed since stays."""
+    from audacity.install import uninstall as take_out
+
+    for sentence in take_out(Folders.of_user()):
+        print(sentence)
+    print(login.disable())
+
+
+def trigger(
+    queries: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]...", help="The sounds, in words.")
+    ] = None,
+    host: Annotated[Editor, typer.Option(help="The editor.")] = Editor.AUDACITY,
+    keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
+    mute: Annotated[bool, typer.Option("--mute", help="Mute the original track.")] = False,
+    model: Annotated[
+        str, typer.Option(help="One of those that 'tweeze models' lists.")
+    ] = "compact",
+    again: Annotated[bool, typer.Option("--again", help="Repeat what was asked for last.")] = False,
+) -> None:
+    """Do what the editor's menu command does, for a hotkey of your desktop."""
+    if bool(queries) == again:
+        raise BadInput("Name a sound, or say --again: 'tweeze trigger \"dog barking\"'.")
+    fields: list[tuple[str, str]] = [("action", "again")]
+    if queries:
+        fields = [("action", "separate"), *(("query", query) for query in queries)]
+        fields += [("keep", keep.value), ("mute", "yes" if mute else "no"), ("model", model)]
+    print(_ask(host, fields).message)
+
+
+def insert(
+    job: Annotated[str, typer.Argument(help="A job's id; without it, all that waits.")] = "",
+    host: Annotated[Editor, typer.Option(help="The editor.")] = Editor.AUDACITY,
+    again: Annotated[bool, typer.Option("--again", help="Also clips that are in already.")] = False,
+) -> None:
+    """Insert clips that were kept, into the project that is in front."""
+    if again and not job:
+        raise BadInput("Name the job whose clips are to go in again: 'tweeze insert JOB --again'.")
+    fields = [("action", "insert"), ("again", "yes" if again else "no")]
+    if job:
+        fields.append(("job", job))
+    print(_ask(host, fields).message)
+
+
+def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
+    """Send a request and wait until the engine has carried it out."""
+    client = Client(Folders.of_user())
+    launch.ensure(client.folders)
+    request = Request(new_id(), host.value, tuple(fields))
+    text = request.to_text()  # refuses what cannot be sent before anything is
+    try:
+        replace_text(client.folders.requests / request.id, text)
+    except OSError as error:
+        raise Failure(
+            f"{client.folders.requests} cannot be written ({error.strerror}): run 'tweeze doctor'."
+        ) from error
+    status = client.follow(request.id, restart=False)
+    if status.state is not JobState.DONE:
+        kind = BadInput if status.bad_input else HostError
+        raise kind(status.message or "The request was cancelled.")
+    return status
+
+
+def examine(folders: Folders) -> Iterator[Check]:
+    """Look at what was installed into editors; says nothing where nothing was."""
+    from audacity.install import check, installed
+    from bridge.doctor import Check
+
+    if not installed(folders):
+        return
+    for found in check(folders):
+        yield Check(found.name, found.ok, found.said, found.remedy)
+    said = "this Tweeze" if login.is_current(folders) else "another one, or none"
+    remedy = "Close Audacity and run 'tweeze install audacity' again."
+    yield Check("start at login", login.is_current(folders), said, remedy)
