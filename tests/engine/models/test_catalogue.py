@@ -1,0 +1,340 @@
+"""The catalogue: adding, finding, checking and removing models; and pulling published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine import models
+from engine.errors import BadInput, Failure, ModelBroken, UnknownModel
+from engine.folders import Folders
+from engine.models import catalogue, releases
+from engine.models.audiosep import AudioSep, FastForm, fast
+
+UNREAD = "query_encoder.model.audio_branch"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Folders:
+    made = Folders(tmp_path / "home")
+    made.make()
+    return made
+
+
+@pytest.fixture
+def no_cache(monkeypatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+
+
+@pytest.fixture
+def stub(monkeypatch) -> None:
+    """Spare a test the conversion of half a gigabyte of zeros."""
+
+    def write(folder: Path, *_: object) -> None:
+        folder.mkdir(parents=True)
+
+    monkeypatch.setattr("engine.models.audiosep.write", write)
+
+
+def save(state: dict[str, torch.Tensor], path: Path, *prefixes: str) -> Path:
+    torch.save({name: t for name, t in state.items() if name.startswith(prefixes)}, path)
+    return path
+
+
+def test_an_added_model_is_listed_and_loads(entry, folders):
+    assert models.names(folders) == ("compact", "formula")
+    assert catalogue.entry("formula", folders) == entry
+    loaded = models.load("formula", folders)
+    assert isinstance(loaded, AudioSep)
+    assert loaded.name == "formula"
+    assert entry.licence == "none"
+    assert 600e6 < entry.size < 800e6  # the checkpoint itself lies where it was
+
+
+def test_unknown_models_are_refused_with_a_way_out(home):
+    assert models.names(home) == ("compact",)
+    with pytest.raises(UnknownModel, match="tweeze models pull audiosep"):
+        models.load("audiosep", home)
+    with pytest.raises(UnknownModel, match="there are: compact"):
+        models.load("demucs", home)
+
+
+def test_a_model_is_well_until_a_byte_changes(entry):
+    assert [finding.problem for finding in catalogue.verify(entry)] == ["", ""]
+    for name in ("separator.safetensors", "merges.txt"):
+        path = entry.fast / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        found = {f.path: f.problem for f in catalogue.verify(entry) if f.problem}
+        assert found == {path: "is not as it was written"}
+        path.write_bytes(whole)
+    assert not any(finding.problem for finding in catalogue.verify(entry))
+
+
+def test_a_model_works_without_its_checkpoint_but_says_so(entry, official):
+    away = official.with_suffix(".away")
+    official.rename(away)
+    try:
+        assert isinstance(catalogue.load(entry), AudioSep)
+        problems = [finding for finding in catalogue.verify(entry) if finding.problem]
+        assert [finding.path for finding in problems] == [official]
+        assert "gone" in problems[0].problem
+    finally:
+        away.rename(official)
+
+
+def test_a_fast_form_of_an_older_tweeze_is_made_anew(entry, monkeypatch):
+    made = []
+    monkeypatch.setattr(fast, "FORM", fast.FORM + 1)
+    monkeypatch.setattr(catalogue, "_make_fast", lambda *arguments: made.append(arguments))
+    catalogue.load(entry)
+    assert made == [(entry, entry.tokenizer)]
+    changed = replace(entry, sources=(replace(entry.sources[0], sha256="0" * 64),))
+    with pytest.raises(ModelBroken, match="was changed: add it anew"):
+        catalogue.load(changed)
+    gone = replace(entry, sources=(replace(entry.sources[0], path="/nowhere"),))
+    with pytest.raises(ModelBroken, match="is gone: add it anew"):
+        catalogue.load(gone)
+
+
+def test_a_broken_fast_form_is_no_traceback(entry, tmp_path):
+    copy = tmp_path / "fast"
+    copy.mkdir()
+    for name in ("form.json", "vocab.json", "merges.txt"):
+        shutil.copy(entry.fast / name, copy)
+    (copy / "separator.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelBroken, match="damaged"):
+        FastForm(copy).network()
+    with pytest.raises(ModelBroken, match="damaged"):
+        FastForm(copy).encoder()
+    (copy / "merges.txt").write_text("nonsense\n" * 3)
+    with pytest.raises(ModelBroken, match="tokenizer"):
+        fast.text.tokenizer(copy)
+
+
+@pytest.mark.parametrize("name", ["", "Big", "a/b", "..", "-a", "a" * 41, "compact", "ä", "a b"])
+def test_a_name_that_cannot_be_is_refused(name, home, tmp_path):
+    with pytest.raises(BadInput):
+        catalogue.add(home, name, tmp_path / "x", tokenizer=tmp_path)
+    assert not list(home.models.iterdir())
+
+
+def test_a_taken_name_is_refused(entry, folders, official):
+    with pytest.raises(BadInput, match="tweeze models remove formula"):
+        catalogue.add(folders, "formula", official)
+
+
+def test_a_missing_file_is_named(home, tmp_path):
+    with pytest.raises(BadInput, match=r"There is no file .*nothing"):
+        catalogue.add(home, "mine", tmp_path / "nothing")
+
+
+def test_without_a_tokenizer_it_says_where_to_get_one(home, tmp_path, no_cache):
+    (tmp_path / "x.ckpt").write_bytes(b"x")
+    with pytest.raises(BadInput, match="--tokenizer FOLDER"):
+        catalogue.add(home, "mine", tmp_path / "x.ckpt")
+
+
+def test_the_tokenizer_is_found_in_the_cache(home, tmp_path, roberta, hollow_state, monkeypatch):
+    import huggingface_hub
+
+    def cached(repository: str, file: str) -> str | None:
+        return str(roberta / file) if repository == "roberta-base" else None
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    assert catalogue.tokenizer_folder(home) == roberta
+
+
+def test_the_tokenizer_of_another_model_serves(entry, folders, no_cache):
+    assert catalogue.tokenizer_folder(folders) == entry.tokenizer
+
+
+def test_another_tokenizer_is_refused(home, tmp_path, hollow_state):
+    path = save(hollow_state, tmp_path / "whole.ckpt", "")
+    (tmp_path / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3}')
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(ModelBroken, match="not that of roberta-base"):
+        catalogue.add(home, "mine", path, tokenizer=tmp_path)
+    assert not list(home.models.iterdir())
+
+
+def test_a_checkpoint_without_text_encoder_asks_for_one(home, tmp_path, roberta, hollow_state):
+    separator = save(hollow_state, tmp_path / "separator.ckpt", "ss_model.")
+    clap = save(hollow_state, tmp_path / "clap.pt", "query_encoder.")
+    with pytest.raises(ModelBroken, match="--clap"):
+        catalogue.add(home, "mine", separator, tokenizer=roberta)
+    with pytest.raises(ModelBroken, match="holds no separation network"):
+        catalogue.add(home, "mine", clap, tokenizer=roberta)
+    with pytest.raises(ModelBroken, match="holds no text encoder"):
+        catalogue.add(home, "mine", separator, clap=separator, tokenizer=roberta)
+    assert not list(home.models.iterdir())
+
+
+def test_a_separate_text_encoder_is_taken(home, tmp_path, roberta, hollow_state):
+    separator = save(hollow_state, tmp_path / "separator.ckpt", "ss_model.")
+    clap = save(hollow_state, tmp_path / "clap.pt", "query_encoder.")
+    made = catalogue.add(home, "mine", separator, clap=clap, tokenizer=roberta)
+    assert [source.role for source in made.sources] == ["separator", "text"]
+    assert not any(finding.problem for finding in catalogue.verify(made))
+    assert catalogue.entries(home) == (made,)
+    catalogue.remove(made)
+    assert catalogue.entries(home) == ()
+    assert not list(home.models.iterdir())
+    assert separator.exists()
+    assert clap.exists()
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    home, tmp_path, roberta, hollow_state, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    path = save(hollow_state, tmp_path / "whole.ckpt", "")
+    with pytest.raises(Failure, match="make room"):
+        catalogue.add(home, "mine", path, tokenizer=roberta)
+    with pytest.raises(Failure, match=r"needs 2\.0 GB"):
+        releases.pull(releases.release("audiosep"), home)
+
+
+def test_a_damaged_record_is_no_model(home):
+    for name, content in (("a", "{"), ("b", "[]"), ("c", '{"form": 99}'), ("d", '{"form": 1}')):
+        (home.models / name).mkdir()
+        (home.models / name / "model.json").write_text(content)
+    assert models.names(home) == ("compact",)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub as a download needs. It hangs up in the middle, once."""
+
+    files: dict[str, bytes]
+    cut: int
+    ranges: list[str | None]
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        content = self.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
+        self.send_response(206 if asked else 200)
+        if asked:
+            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", span)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        if not body:
+            return
+        self.ranges.append(asked)
+        stop = len(content)
+        if type(self).cut and self.path.endswith(".ckpt"):
+            stop, type(self).cut = start + type(self).cut, 0
+            self.close_connection = True
+        self.wfile.write(content[start:stop])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def hub(files: dict[str, bytes], cut: int = 0) -> Iterator[tuple[str, type[Hub]]]:
+    handler = type("Handler", (Hub,), {"files": files, "cut": cut, "ranges": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def published(hollow_state, roberta, tmp_path) -> tuple[releases.Release, dict[str, bytes]]:
+    """A small release, and the files of the hub that has it."""
+    # Large enough for the hub's client to write what it has of it, which is 10 MiB at a time.
+    state = {**hollow_state, f"{UNREAD}.filler": torch.zeros(4 << 20)}
+    checkpoint = save(state, tmp_path / "published.ckpt", "").read_bytes()
+    known = releases.release("audiosep")
+    files, remote = {}, []
+    for file in known.files:
+        content = checkpoint if file is known.checkpoint else (roberta / file.path).read_bytes()
+        folder = "/spaces" if file.kind == "space" else ""
+        files[f"{folder}/{file.repository}/resolve/{file.revision}/{file.path}"] = content
+        digest = hashlib.sha256(content).hexdigest()
+        remote.append(replace(file, size=len(content), sha256=digest))
+    *tokenizer, main = remote
+    return replace(known, checkpoint=main, tokenizer=tuple(tokenizer)), files
+
+
+def test_a_published_model_is_pulled(published, home, no_cache):
+    """The transfer breaks in the middle of the checkpoint, and goes on from there."""
+    release, files = published
+    with hub(files, cut=12 << 20) as (address, seen):
+        made = releases.pull(release, home, endpoint=address)
+    assert [asked for asked in seen.ranges if asked] == [f"bytes={10 << 20}-"]
+    assert made.licence == "MIT"
+    assert "spaces/Audio-AGI/AudioSep" in made.origin
+    assert made.source("separator").is_relative_to(made.folder)
+    assert "Copyright (c) Xubo Liu" in (made.folder / "LICENCE.txt").read_text()
+    assert not any(finding.problem for finding in catalogue.verify(made))
+    assert isinstance(models.load("audiosep", home), AudioSep)
+    with pytest.raises(BadInput, match="There is a model named 'audiosep'"):
+        releases.pull(release, home)
+    catalogue.remove(made)
+    assert not made.folder.exists()
+
+
+def test_another_file_than_the_published_one_is_refused(published, home, stub):
+    release, files = published
+    path = next(path for path in files if path.endswith(".ckpt"))
+    with (
+        hub({**files, path: files[path][:-1] + b"!"}) as (address, _),
+        pytest.raises(Failure, match="not the published file"),
+    ):
+        releases.pull(release, home, endpoint=address)
+    assert catalogue.entries(home) == ()
+    with hub(files) as (address, seen):  # and the next pull fetches that file alone
+        assert releases.pull(release, home, endpoint=address).name == "audiosep"
+    assert len(seen.ranges) == 1
+
+
+def test_a_hub_that_lacks_the_file_or_is_away(published, home, monkeypatch):
+    release, _ = published
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's client waits between tries
+    with hub({}) as (address, _), pytest.raises(Failure, match=r"Downloading vocab\.json"):
+        releases.pull(release, home, endpoint=address)
+    with pytest.raises(Failure, match="cannot be reached"):
+        releases.pull(release, home, endpoint=address)
+
+
+def test_each_release_is_pinned():
+    for release in releases.RELEASES:
+        catalogue.check_name(release.name)
+        assert release.terms
+        for file in release.files:
+            assert len(file.sha256) == 64
+            assert len(file.revision) == 40
+            assert file.size > 0
