@@ -65,8 +65,8 @@ local function watch(self, warnings, runs)
     if shown then
       local char = window.key()
       if char == 27 then run.cancel(self) end
-      if char == -1 then shown = false end
-      window.draw_progress(self.batch.label, self.share, self.message, warnings)
+      shown = char ~= -1
+      if shown then window.draw_progress(self.batch.label, self.share, self.message, warnings) end
     end
     if not self.outcome then return true end
     window.close()

@@ -114,7 +114,9 @@ local function of_item(item, first, last, project_rate)
   note_values(region, item, take)
   warn(region, takes.warnings(take))
   warn_of_track(region)
-  if math.abs(region.length - item_value(item, 'D_LENGTH')) < NEAR then
+  local whole = item_value(item, 'D_LENGTH')
+  if math.abs(region.length - whole) < NEAR then
+    region.length = whole -- without the rounding of an addition
     region.mute = { item_id(item) }
   else
     region.unmuted = true

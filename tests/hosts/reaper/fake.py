@@ -28,6 +28,7 @@ from tests.hosts.reaper.project import Item, Project, Semantics, Source, Take, T
 
 CYCLE = 0.020  # seconds of work that a script may do in one defer cycle
 _ARRAY_LIMIT = 4194304
+_children: list[subprocess.Popen[bytes]] = []  # kept, or Python warns of each that still runs
 
 _LUA = """
 local call, is_thing, number_of, gfx_call, dirty = ...
@@ -360,11 +361,10 @@ class Script:
     def api_ExecProcess(self, command: str, timeout: int) -> str:
         if timeout not in (-1, -2):
             raise ReaperError("ExecProcess would wait, and REAPER with it")
-        self.reaper.started.append(
-            subprocess.Popen(
-                shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-        )
+        null = subprocess.DEVNULL
+        process = subprocess.Popen(shlex.split(command), stdout=null, stderr=null)
+        _children.append(process)
+        self.reaper.started.append(command)
         return "0"
 
     # Projects.
@@ -759,7 +759,7 @@ class FakeReaper:
         self.console: list[str] = []
         self.boxes: list[str] = []
         self.answers: list[int] = []
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.started: list[str] = []
         self.calls: dict[str, int] = {}
         self.speed = 4.0  # REAPER's clock beside ours, so that polling takes less of our time
         self._began = time.monotonic()
