@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from bridge import hosts
+from bridge.doors.osc import Osc
 from bridge.doors.spool import Spool, check_private
 from bridge.heartbeat import VERSION
 from bridge.hosts import Host, HostMaker
@@ -54,10 +55,12 @@ async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:
     service = Service(folders, journal, limits=Limits.of_environment())
     present = {host.name: host for host in (maker(service) for maker in makers)}
     spool = Spool(service, present)
+    osc = Osc(service, present)
     end = asyncio.Event()
     _on_signals(end)
     await spool.open()
     await service.start()
+    await osc.open()
     tasks = [asyncio.create_task(_run(host), name=f"host-{host.name}") for host in present.values()]
     try:
         await end.wait()
@@ -65,6 +68,7 @@ async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await osc.close()
         await spool.close()
         await service.stop()
         spool.detach()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bridge.hosts.audacity import AudacityHost
+from bridge.hosts.reaper import ReaperHost
 from engine.job import Status
 from engine.request import Request
 from engine.service import Service
@@ -45,4 +46,4 @@ class Host(Protocol):
 
 HostMaker = Callable[[Service], Host]
 
-REGISTERED: tuple[HostMaker, ...] = (AudacityHost,)
+REGISTERED: tuple[HostMaker, ...] = (AudacityHost, ReaperHost)

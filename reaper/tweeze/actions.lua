@@ -202,24 +202,39 @@ local function begin_wish(where, wish, id)
   end
   settings.save(wish)
   local self = run.begin(where, project, regions, wish, id)
+  self.wished = true
   self.warnings = selection.warnings(regions, wish.mute)
   return self
 end
 
--- Carry on with a wish's run; false when it has ended.
-local function attend_wish(where, self)
-  local id, sent = self.batch.id, #self.batch.regions
-  if wishes.is_cancelled(where, id) then run.cancel(self) end
+-- Carry on with a run; false when it has ended. Whoever wished for it hears how it goes.
+local function attend(where, self)
+  local id, regions = self.batch.id, self.batch.regions
+  if self.wished and wishes.is_cancelled(where, id) then run.cancel(self) end
   step(self)
-  if self.outcome then
-    local said = table.concat({ self.sentence, table.unpack(self.warnings) }, ' ')
-    wishes.answer(where, id, self.outcome, said, self.batch.regions)
-    return false
+  if self.outcome and not self.wished then
+    conclude(self)
+  elseif self.outcome then
+    local said = table.concat({ self.sentence or '', table.unpack(self.warnings) }, ' ')
+    wishes.answer(where, id, self.outcome, said, regions)
+  elseif self.wished and not self.told and self.stage ~= 'engine' and self.stage ~= 'capture' then
+    self.told = true
+    wishes.answer(where, id, 'sent', table.concat(self.warnings, ' '), regions)
   end
-  if #self.batch.regions > sent then
-    wishes.answer(where, id, 'working', self.message, self.batch.regions)
+  return not self.outcome
+end
+
+-- Take up all that waits for the project, as a wish asks.
+local function insert_waiting(where, id, runs)
+  local project = reaper.EnumProjects(-1)
+  local count = 0
+  for _, batch in ipairs(waiting(project)) do
+    if not batch.claimed then
+      count = count + 1
+      runs[#runs + 1] = run.resume(where, project, batch)
+    end
   end
-  return true
+  wishes.answer(where, id, 'done', ('%d inserted.'):format(count), {})
 end
 
 -- Offer what has been finished for a project that was just opened.
@@ -233,9 +248,7 @@ local function offer(where, project, runs)
     local question = ("'%s' is ready for this project. Insert it now?"):format(batch.label)
     if finished and not batch.claimed
       and reaper.ShowMessageBox(question, TITLE, YES_NO) == YES then
-      local self = run.resume(where, project, batch)
-      self.warnings = {}
-      runs[#runs + 1] = self
+      runs[#runs + 1] = run.resume(where, project, batch)
     end
   end
 end
@@ -252,7 +265,8 @@ function actions.listen(scripts)
     pending.attend(listener, now)
     wishes.be_alive(where)
     local wish, id = wishes.take(where)
-    if wish then runs[#runs + 1] = begin_wish(where, wish, id) end
+    if wish and wish.action == 'insert' then insert_waiting(where, id, runs)
+    elseif wish then runs[#runs + 1] = begin_wish(where, wish, id) end
     local project = reaper.EnumProjects(-1)
     if project ~= shown then
       shown = project
@@ -263,7 +277,7 @@ function actions.listen(scripts)
     local now = reaper.time_precise()
     if now >= next_look then look(now) end
     for index = #runs, 1, -1 do
-      if not attend_wish(where, runs[index]) then table.remove(runs, index) end
+      if not attend(where, runs[index]) then table.remove(runs, index) end
     end
     return true
   end)

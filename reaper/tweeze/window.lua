@@ -4,7 +4,7 @@ local form = require 'tweeze.form'
 
 local window = {}
 
-local WIDTH, HEIGHT, LINE, MARGIN = 420, 330, 20, 12
+local WIDTH, HEIGHT, LINE, MARGIN = 420, 460, 20, 12
 local PAPER, INK, FAINT, ACCENT = { 0.16, 0.16, 0.17 }, { 0.93, 0.93, 0.93 }, { 0.6, 0.6, 0.6 },
   { 0.35, 0.72, 0.6 }
 

@@ -16,6 +16,7 @@ end
 -- Return a wish as a request text gives it; what it leaves open is as it was the last time.
 local function understand(rows)
   local wish = settings.load()
+  wish.action = text.one(rows, 'action', 'separate')
   local queries = text.all(rows, 'query')
   if #queries > 0 then
     wish.typed = table.concat(queries, '; ')
@@ -55,7 +56,8 @@ function wishes.is_cancelled(where, id)
   return os.remove(folder(where) .. '/cancel/' .. id) ~= nil
 end
 
--- Say how a wish goes: `working`, `done`, `failed`, `cancelled` or `later`, and by which jobs.
+-- Say how a wish goes: `sent`, then `done`, `partly`, `failed`, `cancelled` or `later`; and by
+-- which jobs.
 function wishes.answer(where, id, state, message, regions)
   local rows = { { 'tweeze', '1' }, { 'id', id }, { 'state', state }, { 'message', message } }
   for _, region in ipairs(regions) do rows[#rows + 1] = { 'job', region.job } end

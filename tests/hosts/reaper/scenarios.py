@@ -477,7 +477,7 @@ def the_project_on_another_disk(studio: Studio, engine: Engine) -> None:
 
 @scenario
 def reading_is_gradual(studio: Studio, engine: Engine) -> None:
-    """A slow source holds REAPER up no longer than 20 ms at a time (the fake measures each cycle)."""
+    """A slow source holds REAPER up no longer than 20 ms at a time; the fake measures it."""
     studio.reaper.accessor_cost = 0.006
     path = studio.wav(3.0)
     studio.item(path)
@@ -613,9 +613,7 @@ def the_engine_is_killed(studio: Studio, engine: Engine) -> None:
     path = studio.wav(2.0)
     studio.item(path)
     script = studio.separate("hold; rain", "tab", "right", "right")
-    studio.cycle_until(
-        lambda: any(status.state is JobState.RUNNING for status in studio.recent())
-    )
+    studio.cycle_until(lambda: any(status.state is JobState.RUNNING for status in studio.recent()))
     engine.kill()
     (studio.folders.root / "hold").unlink()
     studio.wait(script)

@@ -1,4 +1,4 @@
-"""A resident engine, real but for its model: see tests/support/standins.py. Run with `python -m`."""
+"""A resident engine, real but for its model (tests/support/standins.py)."""
 
 from __future__ import annotations
 

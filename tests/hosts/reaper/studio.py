@@ -194,7 +194,7 @@ class Studio:
         pending = self.reaper.resource / "Data/Tweeze/pending"
         assert not list(pending.glob("*")), "a note is left"
         until(lambda: not list(self.folders.mixtures.iterdir()), "the removal of the mixtures")
-        assert not [path for path in self.project.folder.rglob(".*")], "an unfinished clip is left"
+        assert not list(self.project.folder.rglob(".*")), "an unfinished clip is left"
 
     def clip(self, item: Item) -> Samples:
         assert item.take.source is not None

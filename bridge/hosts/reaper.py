@@ -1,0 +1,159 @@
+"""REAPER's part of the resident process: hands wishes to the script that listens in REAPER.
+
+The script captures the selection, sends the jobs, and inserts the clips itself; here it is only
+woken, asked, and told what there is to choose from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import importlib.resources
+import time
+from collections.abc import Callable
+
+from bridge.files import read_small, replace_text
+from engine import models
+from engine.errors import BadInput, BadJob, HostError
+from engine.folders import Folders
+from engine.job import JobState, Status, lines, one_line, parse_lines
+from engine.request import Request
+from engine.service import Service
+from reaper.wake import Waker
+
+__all__ = ["ReaperHost"]
+
+_NAME = "reaper"
+_ALIVE = 6.0  # seconds after which a sign of life of the script says nothing any more
+_WAKING = 15.0  # seconds that REAPER gets to start the script
+_LOOK = 0.1  # seconds between looks at the script's answer
+_OFFER = 60.0  # seconds between looks whether there are other models
+_KEPT = 24 * 3600.0  # seconds that answers are kept
+
+
+class ReaperHost:
+    """Carries out requests with the help of the script `Tweeze - listen`.
+
+    A request's `action` is `separate` (with `query`, `keep`, `mute`, `model`), `again`, `insert`
+    (what became ready while its project was closed) or `cancel`.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._folders = service.folders
+        self._spool = service.folders.spool / _NAME
+
+    @property
+    def name(self) -> str:
+        """What requests call this host."""
+        return _NAME
+
+    async def run(self) -> None:
+        """Keep on offer what there is to choose from; clean up what was answered long ago."""
+        offered = ""
+        while True:
+            self._make_folders()
+            offer = _offer(self._folders)
+            if offer != offered:
+                replace_text(self._spool / "offer", offer)
+                offered = offer
+            self._clean()
+            await asyncio.sleep(_OFFER)
+
+    async def handle(self, request: Request, report: Callable[[Status], None]) -> None:
+        """Have the script carry out a request.
+
+        Raises
+        ------
+        BadInput
+            The script says what is wrong with the selection.
+        HostError
+            Nobody in REAPER answers.
+
+        """
+        action = request.one("action", "separate")
+        if action == "cancel":
+            report(Status(request.id, JobState.DONE, message=self._cancel_all()))
+            return
+        if action not in ("separate", "again", "insert"):
+            raise BadInput(f"REAPER's part of Tweeze does not know the action {action[:40]!r}.")
+        self._make_folders()
+        wish = self._spool / "wishes" / request.id
+        if not self._is_alive():
+            await asyncio.to_thread(Waker.of(self._folders).wake)
+        replace_text(wish, request.to_text())
+        try:
+            said = await self._answer(request.id)
+        except BaseException:
+            # Taken back where it still lies there, else stopped.
+            try:
+                wish.unlink()
+            except OSError:
+                with contextlib.suppress(OSError):
+                    replace_text(self._spool / "cancel" / request.id, "end\n")
+            raise
+        report(Status(request.id, JobState.DONE, progress=1.0, message=one_line(said)))
+
+    async def _answer(self, id_: str) -> str:
+        """Wait until the script has sent its jobs, or says why not."""
+        began = time.monotonic()
+        while True:
+            state, message, jobs = self._read_answer(id_)
+            if state in ("sent", "done", "partly"):
+                return f"Jobs: {', '.join(jobs)}." if jobs else message
+            if state == "failed":
+                raise BadInput(message)
+            if state == "cancelled":
+                raise HostError("It was cancelled in REAPER.")
+            if self._is_alive():
+                began = time.monotonic()
+            elif time.monotonic() - began > _WAKING:
+                raise HostError(
+                    'REAPER does not answer: run its action "Tweeze - listen" once, and try again.'
+                )
+            await asyncio.sleep(_LOOK)
+
+    def _read_answer(self, id_: str) -> tuple[str, str, list[str]]:
+        with contextlib.suppress(OSError, BadJob):
+            pairs = parse_lines(read_small(self._spool / "answers" / id_), repeated=("job",))
+            said = dict(pairs)
+            jobs = [value for key, value in pairs if key == "job"]
+            return said.get("state", ""), said.get("message", ""), jobs
+        return "", "", []
+
+    def _is_alive(self) -> bool:
+        try:
+            age = time.time() - (self._spool / "alive").stat().st_mtime
+        except OSError:
+            return False
+        return abs(age) < _ALIVE
+
+    def _cancel_all(self) -> str:
+        count = 0
+        for entry in self._service.journal.unfinished():
+            place = entry.job.placement
+            if place is not None and place.host == _NAME:
+                self._service.cancel(entry.job.id)
+                count += 1
+        return f"{count} cancelled." if count else "Nothing was at work."
+
+    def _make_folders(self) -> None:
+        for folder in (self._spool, *(self._spool / n for n in ("wishes", "answers", "cancel"))):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _clean(self) -> None:
+        for name in ("wishes", "answers", "cancel"):
+            for path in (self._spool / name).iterdir():
+                with contextlib.suppress(OSError):
+                    if time.time() - path.lstat().st_mtime > _KEPT:
+                        path.unlink()
+
+
+def _offer(folders: Folders) -> str:
+    """Return the models that are there and the sounds that `compact` was trained on, as a text."""
+    table = importlib.resources.files("engine") / "training" / "classes.csv"
+    rows = csv.DictReader(table.read_text("utf-8").splitlines())
+    sounds = sorted({row["class"] for row in rows})
+    pairs = [("tweeze", "1"), *(("model", name) for name in models.names(folders))]
+    return lines([*pairs, *(("sound", sound) for sound in sounds)])

@@ -1,0 +1,362 @@
+"""The OSC door and REAPER's host, over real sockets, with the script that listens in REAPER."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from bridge.doors.osc import Access
+from bridge.heartbeat import Heartbeat
+from engine.job import JobState
+from reaper.wake import Waker
+from tests.hosts.reaper.studio import DEADLINE, Engine, Studio, copy_scripts, engine, until
+
+
+class Controller:
+    """A Stream Deck, say: sends verbs, and hears what comes back."""
+
+    def __init__(self, running: Engine) -> None:
+        access = Access.read(running.folders)
+        assert access is not None
+        assert access.port
+        self.secret = access.secret
+        self.engine = ("127.0.0.1", access.port)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.setblocking(False)
+        self.heard: list[tuple[str, list[Any]]] = []
+
+    def send(self, verb: str, *arguments: Any, secret: str | None = None) -> None:
+        builder = OscMessageBuilder(f"/tweeze/{verb}")
+        for value in (self.secret if secret is None else secret, *arguments):
+            builder.add_arg(value)
+        self.socket.sendto(builder.build().dgram, self.engine)
+
+    def listen(self) -> None:
+        while True:
+            try:
+                message = OscMessage(self.socket.recv(65536))
+            except BlockingIOError:
+                return
+            self.heard.append((message.address, message.params))
+
+    def hears(self, address: str, *first: Any) -> Callable[[], bool]:
+        def heard() -> bool:
+            self.listen()
+            return any(a == address and p[: len(first)] == list(first) for a, p in self.heard)
+
+        return heard
+
+    def said(self, address: str) -> list[list[Any]]:
+        self.listen()
+        return [values for heard, values in self.heard if heard == address]
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def at_port(port: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TWEEZE_OSC_PORT", str(port))
+        yield
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with at_port(free_port()), engine(tmp_path_factory.mktemp("osc") / "home", "stand-in") as door:
+        until(lambda: (door.folders.spool / "reaper" / "offer").exists())
+        yield door
+
+
+@pytest.fixture
+def controller(door: Engine) -> Iterator[Controller]:
+    until(lambda: Access.read(door.folders))
+    made = Controller(door)
+    made.send("subscribe")
+    until(made.hears("/tweeze/engine"))
+    yield made
+    made.socket.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, door: Engine) -> Iterator[Studio]:
+    scripts = copy_scripts(tmp_path / "scripts")
+    made = Studio(tmp_path, door.folders, scripts, start=door.command)
+    (door.folders.spool / "reaper" / "alive").unlink(missing_ok=True)
+    yield made
+    made.reaper.quit()
+
+
+def listening(desk: Studio) -> None:
+    desk.begin("listen")
+    alive = desk.folders.spool / "reaper" / "alive"
+    desk.cycle_until(alive.exists)
+
+
+def test_separate_again_and_feedback(desk: Studio, controller: Controller) -> None:
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    controller.send("separate", "dog; rain", "reaper", "both")
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.names() == ["Take 1", "Take 1 - dog", "Take 1 - rain", "Take 1 - without dog, rain"]
+    until(controller.hears("/tweeze/job/done"))
+    (done,) = controller.said("/tweeze/job/done")
+    assert done[1:] == ["Take 1 - dog", "Take 1 - rain", "Take 1 - without dog, rain"]
+    assert any(values[0] == done[0] for values in controller.said("/tweeze/job/progress"))
+    # The editor that is meant is the one that asked last.
+    controller.send("again")
+    desk.cycle_until(lambda: len(desk.project.undo) == 2, "the second insertion")
+    assert len(desk.names()) == 7
+    assert desk.reaper.boxes == []
+    assert len(desk.reaper.scripts) == 1
+    desk.nothing_is_left()
+
+
+def test_what_the_script_refuses_is_heard(desk: Studio, controller: Controller) -> None:
+    listening(desk)
+    controller.send("separate", "dog", "reaper")
+    desk.cycle_until(controller.hears("/tweeze/job/failed"), "the refusal")
+    assert "Nothing is selected" in controller.said("/tweeze/job/failed")[0][1]
+    assert desk.reaper.boxes == []
+
+
+def test_cancel(desk: Studio, controller: Controller) -> None:
+    (desk.folders.root / "hold").touch()
+    desk.item(desk.wav(2.0))
+    listening(desk)
+    controller.send("separate", "hold", "reaper")
+    desk.cycle_until(lambda: any(s.state is JobState.RUNNING for s in desk.recent()[1:]))
+    controller.send("cancel")
+    (desk.folders.root / "hold").unlink()
+    desk.cycle_until(controller.hears("/tweeze/job/failed"), "the cancelling")
+    pending = desk.reaper.resource / "Data/Tweeze/pending"
+    desk.cycle_until(lambda: not list(pending.glob("*")))
+    assert not desk.project.undo
+    assert controller.said("/tweeze/job/failed")[0][1] == "Cancelled."
+
+
+def test_cancel_while_it_reads(desk: Studio, controller: Controller) -> None:
+    desk.reaper.accessor_cost = 0.014
+    desk.item(desk.wav(20.0))
+    listening(desk)
+    controller.send("separate", "dog", "reaper")
+    desk.cycle_until(lambda: desk.reaper.accessors)
+    controller.send("cancel")
+    desk.cycle_until(lambda: not desk.reaper.accessors[0].alive)
+    assert not list(desk.folders.mixtures.glob("[!.]*"))
+    assert not desk.project.undo
+
+
+@pytest.mark.parametrize("named", ["", "cubase"])
+def test_an_editor_must_be_known(named: str, tmp_path: Path) -> None:
+    with at_port(free_port()), engine(tmp_path / "home", "stand-in") as fresh:
+        until(lambda: Access.read(fresh.folders))
+        made = Controller(fresh)
+        made.send("separate", "dog", named)
+        until(made.hears("/tweeze/error"))
+        assert "reaper" in made.said("/tweeze/error")[0][0]
+        assert not list(fresh.folders.status.iterdir())
+        made.socket.close()
+
+
+def test_wrong_arguments_are_errors(desk: Studio, controller: Controller) -> None:
+    for verb, arguments in (
+        ("separate", ()),
+        ("separate", (" ; ", "reaper")),
+        ("separate", ("dog", "reaper", "everything")),
+        ("separate", ("dog\nend", "reaper")),
+        ("separate", ("x" * 1000, "reaper")),
+        ("cancel", ("../../etc/passwd",)),
+        ("cancel", ("no-such-job",)),
+        ("subscribe", (80,)),
+        ("subscribe", ("port",)),
+    ):
+        controller.heard.clear()
+        controller.send(verb, *arguments)
+        address = "/tweeze/job/failed" if arguments[:1] == ("x" * 1000,) else "/tweeze/error"
+        if address == "/tweeze/job/failed":
+            listening(desk)
+            desk.cycle_until(controller.hears(address), f"{verb} {arguments}")
+        else:
+            until(controller.hears(address), f"{verb} {arguments}")
+
+
+def test_reaper_is_woken(desk: Studio, controller: Controller, tmp_path: Path) -> None:
+    """`reaper -nonewinst script`, where the script does not listen yet; else a sentence."""
+    desk.item(desk.wav(0.25))
+    controller.send("separate", "dog", "reaper")
+    until(controller.hears("/tweeze/job/failed"))
+    assert "Tweeze - listen" in controller.said("/tweeze/job/failed")[0][1]
+    woken = tmp_path / "woken"
+    program = tmp_path / f"reaper-{os.getpid()}"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > '{woken}'\nsleep 1\n")
+    program.chmod(0o755)
+    Waker(str(program), str(desk.scripts / "Tweeze - listen.lua")).write(desk.folders)
+    controller.heard.clear()
+    controller.send("separate", "dog", "reaper")
+    until(controller.hears("/tweeze/job/failed"))
+    assert "REAPER does not run" in controller.said("/tweeze/job/failed")[0][1]
+    # With the program running, it is asked to start the script.
+    running = psutil.Popen([str(program)])
+    controller.send("separate", "dog", "reaper")
+    until(lambda: woken.exists() and "-nonewinst" in woken.read_text())
+    assert woken.read_text().splitlines()[1] == str(desk.scripts / "Tweeze - listen.lua")
+    running.wait()
+    desk.begin("listen")
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    Waker.path(desk.folders).unlink()
+
+
+def test_reaper_is_woken_over_its_own_osc(desk: Studio, controller: Controller) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as surface:
+        surface.bind(("127.0.0.1", 0))
+        surface.settimeout(DEADLINE)
+        Waker(action="_RS123", port=surface.getsockname()[1]).write(desk.folders)
+        desk.item(desk.wav(0.25))
+        controller.send("separate", "dog", "reaper")
+        message = OscMessage(surface.recv(1024))
+        assert (message.address, message.params) == ("/action/str", ["_RS123"])
+        desk.begin("listen")
+        desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+        Waker.path(desk.folders).unlink()
+
+
+def test_there_is_one_listener(desk: Studio) -> None:
+    listening(desk)
+    desk.begin("listen")
+    desk.reaper.cycle()
+    assert len(desk.reaper.scripts) == 1
+
+
+def test_what_became_ready_is_offered(desk: Studio) -> None:
+    """By the script that listens, when the project comes to the front."""
+    project = desk.project
+    project.file = str(desk.folder / "song.rpp")
+    desk.item(desk.wav(0.25))
+    desk.separate()
+    desk.cycle_until(lambda: list(desk.reaper.resource.glob("Data/Tweeze/pending/*")))
+    desk.reaper.quit()
+    until(lambda: any(s.state is JobState.DONE for s in desk.recent()))
+    listening(desk)
+    assert desk.reaper.boxes == []
+    desk.reaper.answers = [6]
+    desk.reaper.open(project.reopened())
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.names() == ["Take 1", "Take 1 - dog"]
+    assert "is ready for this project" in desk.reaper.boxes[0]
+    desk.nothing_is_left()
+
+
+def test_the_secret_is_for_the_user_alone(door: Engine) -> None:
+    about = Access.path(door.folders).stat()
+    assert stat.S_IMODE(about.st_mode) == 0o600
+    access = Access.read(door.folders)
+    assert access is not None
+    assert len(access.secret) == 32
+
+
+def test_without_the_secret_nothing_happens(desk: Studio, controller: Controller) -> None:
+    stranger = Controller.__new__(Controller)
+    stranger.__dict__.update(controller.__dict__, heard=[])
+    stranger.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    stranger.socket.bind(("127.0.0.1", 0))
+    stranger.socket.setblocking(False)
+    wrong = controller.secret[:-1] + ("0" if controller.secret[-1] != "0" else "1")
+    for secret in ("", wrong, controller.secret.upper() + "x", "é" * 16):
+        for verb in ("separate", "again", "cancel", "status", "subscribe"):
+            stranger.send(verb, "dog", "reaper", secret=secret)
+    controller.heard.clear()
+    controller.send("status")  # comes after them
+    until(controller.hears("/tweeze/engine"))
+    stranger.listen()
+    assert stranger.heard == []
+    assert desk.recent() == []
+    assert not list(desk.folders.requests.iterdir())
+    stranger.socket.close()
+
+
+def malformed(rng: random.Random, secret: str) -> bytes:
+    """Noise, halves of messages, wrong types and sizes, bundles that would loop or nest."""
+    good = OscMessageBuilder("/tweeze/separate")
+    good.add_arg(secret)
+    good.add_arg("dog")
+    packet = good.build().dgram
+    kind = rng.randrange(9)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(200))
+    if kind == 1:
+        return packet[: rng.randrange(1, len(packet) - 4)]
+    if kind == 2:
+        return packet.replace(b",ss", bytes([44, *rng.choices(b"bhtdrm[]NI", k=2)]))
+    if kind == 3:
+        return b"#bundle\0" + bytes(8) + rng.choice([b"\xff\xff\xff\xfc", b"\0\0\0\0"]) + packet
+    if kind == 4:
+        return b"#bundle\0" + bytes(7) + b"\1" + len(packet).to_bytes(4, "big") + packet
+    if kind == 5:
+        inner = b"#bundle\0" + bytes(8)
+        for _ in range(60):
+            inner = b"#bundle\0" + bytes(8) + len(inner).to_bytes(4, "big") + inner
+        return inner
+    if kind == 6:
+        return packet.replace(
+            b"separate", rng.choice([b"Separate", b"sep\0rate", b"*\0\0\0\0\0\0\0"])
+        )
+    if kind == 7:
+        return b"/tweeze/status\0\0,s\0\0" + rng.randbytes(rng.choice([3, 64, 9000]))
+    return packet.replace(secret[:4].encode(), rng.randbytes(4))
+
+
+def test_50000_malformed_packets(door: Engine, controller: Controller) -> None:
+    """The engine stays up, its memory flat, its queue empty."""
+    rng = random.Random(6)
+    process = psutil.Process(Heartbeat.of_living(door.folders).pid)  # type: ignore[union-attr]
+    known = {path.name for path in door.folders.status.iterdir()}
+    packets = [malformed(rng, controller.secret) for _ in range(5_000)]
+
+    def send_all() -> None:
+        for number, packet in enumerate(packets):
+            controller.socket.sendto(packet, controller.engine)
+            if number % 100 == 0:  # not faster than they are read: each is to arrive
+                controller.heard.clear()
+                controller.send("status")
+                until(controller.hears("/tweeze/engine"))
+
+    send_all()
+    before = process.memory_info().rss
+    log = door.folders.log.stat().st_size
+    for _ in range(9):
+        send_all()
+    assert process.is_running()
+    assert process.memory_info().rss - before < 2 << 20
+    assert door.folders.log.stat().st_size - log < 4096, "a flood fills the log"
+    beat = Heartbeat.of_living(door.folders)
+    assert beat is not None
+    assert (beat.queue, beat.running) == (0, "")
+    assert {path.name for path in door.folders.status.iterdir()} == known
+    assert not list(door.folders.requests.iterdir())
+
+
+def test_a_taken_port_keeps_the_door_shut_and_the_engine_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        with at_port(port), engine(tmp_path / "home", "stand-in") as running:
+            until(lambda: Access.read(running.folders))
+            access = Access.read(running.folders)
+            assert access is not None
+            assert access.port == 0
