@@ -9,7 +9,7 @@ help:
 	@echo 'make test             all tests (on Debian as root it installs the editors they drive)'
 	@echo 'make test-quick       the tests that need no editor'
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
-	@echo 'make lint             ruff, mypy, import-linter'
+	@echo 'make lint             ruff, mypy, import-linter, luacheck'
 	@echo 'make bench            speed and memory, as ratios within one run'
 	@echo 'make clean            remove .venv and caches'
 
@@ -42,6 +42,8 @@ lint: .venv/.tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@command -v luacheck >/dev/null || { echo 'luacheck is missing: run tests/install-tools'; exit 1; }
+	luacheck -q reaper
 
 bench: .venv/.tests
 	$(BIN)/python -m bench.engine
