@@ -61,7 +61,9 @@ class Screen:
             if Path(f"/tmp/.X11-unix/X{number}").exists():
                 continue
             self.display = f":{number}"
-            self._xvfb = _quiet(["Xvfb", self.display, "-screen", "0", "1280x900x24"])
+            # Without -noreset the server starts anew when the first look has gone, and throws
+            # out whoever connects in that moment.
+            self._xvfb = _quiet(["Xvfb", self.display, "-screen", "0", "1280x900x24", "-noreset"])
             self.environment = {**os.environ, "DISPLAY": self.display}
             with contextlib.suppress(AssertionError):
                 wait_for(self._answers, "Xvfb", 10)
@@ -149,13 +151,13 @@ class Editor:
     def __init__(self, screen: Screen, home: Path) -> None:
         self.screen = screen
         self.home = home
-        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "tmp").mkdir(parents=True, exist_ok=True)
         kept = {k: v for k, v in screen.environment.items() if not k.startswith("XDG_")}
         self.environment = {
             **kept,
             "HOME": str(home),
             "LANG": "C.UTF-8",
-            "TMPDIR": "/tmp",
+            "TMPDIR": str(home / "tmp"),
             "NO_AT_BRIDGE": "1",
             "GTK_A11Y": "none",
             "XDG_RUNTIME_DIR": str(home),

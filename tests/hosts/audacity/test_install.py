@@ -1,0 +1,207 @@
+"""Installing into a home and taking it out again; no Audacity runs here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audacity import install as installer
+from audacity.install import SHORTCUTS, AudacityRuns, Editor, check, install, installed, uninstall
+from audacity.settings import Settings, escape
+from bridge import login
+from engine.errors import HostError
+from engine.folders import Folders
+
+USERS_OWN = """\
+PrefsVersion=1.1.1r1
+[Version]
+Major=3
+Minor=2
+[Module]
+mod-mp3=1
+mod-script-pipe=0
+[GUI/Theme]
+Theme=dark
+[NewKeys]
+Export=Ctrl+Shift+E
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
+    monkeypatch.setattr(installer, "_refuse_while_running", lambda verb: None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    made = Folders(tmp_path / 'a "home" of Zoë')
+    made.make()
+    return made
+
+
+@pytest.fixture
+def editor(tmp_path: Path) -> Editor:
+    module = tmp_path / "mod-script-pipe.so"
+    module.touch()
+    return Editor(tmp_path / "config/audacity.cfg", tmp_path / "My Plug-Ins", module, 1_700_000_000)
+
+
+def test_what_is_taken_out_leaves_the_settings_as_they_were(
+    editor: Editor, folders: Folders
+) -> None:
+    editor.settings.parent.mkdir()
+    editor.settings.write_text(USERS_OWN)
+    install(editor, folders, ["compact"])
+    settings = Settings(editor.settings.read_text())
+    assert settings.get("Module", "mod-script-pipe") == "1"
+    assert settings.get("Module", "mod-mp3") == "1"
+    assert settings.get("FileFormats/ExportFormat_SF1_Type", "WAV_10000") == "6"
+    assert editor.settings.read_text().count("[NewKeys/Effect_Nyquist_Tweeze") == 2
+    assert installed(folders)
+    uninstall(folders)
+    assert editor.settings.read_text() == USERS_OWN
+    assert list(editor.plugins.iterdir()) == []
+    assert not installed(folders)
+    assert uninstall(folders) == ["Nothing was installed."]
+
+
+def test_a_second_installation_does_nothing_and_forgets_nothing(
+    editor: Editor, folders: Folders
+) -> None:
+    editor.settings.parent.mkdir()
+    editor.settings.write_text(USERS_OWN)
+    install(editor, folders, ["compact"])
+    once = editor.settings.read_text()
+    assert install(editor, folders, ["compact"]) == ["Everything was in place."]
+    assert editor.settings.read_text() == once
+    said = install(editor, folders, ["compact", "audiosep"])
+    assert said == [f"Put tweeze.ny into {editor.plugins}."]
+    uninstall(folders)
+    assert editor.settings.read_text() == USERS_OWN
+
+
+def test_later_changes_of_the_users_stay(editor: Editor, folders: Folders) -> None:
+    install(editor, folders, ["compact"])
+    settings = Settings(editor.settings.read_text())
+    settings.set("FileFormats/ExportFormat_SF1_Type", "WAV_10000", "4")
+    settings.set("GUI", "Zoom", "2")
+    group = f"NewKeys/{escape(f'Effect_Nyquist_Tweeze_Tweeze_{editor.plugins}')}"
+    assert settings.get(group, "tweeze.ny") == SHORTCUTS["tweeze.ny"]
+    settings.set(group, "tweeze.ny", "F9")
+    editor.settings.write_text(settings.text)
+    mine = editor.plugins / "tweeze-again.ny"
+    mine.write_text(mine.read_text() + ";my own line\n")
+    said = uninstall(folders)
+    assert any("tweeze-again.ny alone" in sentence for sentence in said)
+    left = Settings(editor.settings.read_text())
+    assert left.text == (
+        "[FileFormats/ExportFormat_SF1_Type]\nWAV_10000=4\n"
+        f"[{group}]\ntweeze.ny=F9\n[GUI]\nZoom=2\n"
+    )
+    assert [path.name for path in editor.plugins.iterdir()] == ["tweeze-again.ny"]
+
+
+def test_a_shortcut_of_the_users_own_is_kept(editor: Editor, folders: Folders) -> None:
+    group = f"NewKeys/{escape(f'Effect_Nyquist_Tweeze_Tweeze_{editor.plugins}')}"
+    editor.settings.parent.mkdir()
+    own = f"[{group}]\ntweeze.ny=F9\n"
+    editor.settings.write_text(own)
+    install(editor, folders, ["compact"])
+    assert Settings(editor.settings.read_text()).get(group, "tweeze.ny") == "F9"
+    uninstall(folders)
+    assert editor.settings.read_text() == own
+
+
+def test_plug_ins_are_stamped_with_a_path_of_any_name(editor: Editor, folders: Folders) -> None:
+    install(editor, folders, ["compact", "audiosep"])
+    for path in editor.plugins.iterdir():
+        text = path.read_text("utf-8")
+        assert "@" not in text
+        assert text.count("(") == text.count(")")
+        assert 'a \\"home\\" of Zoë/spool/"' in text
+    assert 'choice "compact,audiosep" 0' in (editor.plugins / "tweeze.ny").read_text("utf-8")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(editor: Editor, folders: Folders) -> None:
+    editor.plugins.write_text("a file where the folder should be")
+    with pytest.raises(HostError, match="cannot be written"):
+        install(editor, folders, ["compact"])
+
+
+def test_a_running_audacity_is_refused(tmp_path: Path) -> None:
+    fake = tmp_path / "audacity"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", fake)
+    process = subprocess.Popen([fake, "60"])
+    try:
+        for verb in ("install", "uninstall"):
+            with pytest.raises(AudacityRuns, match=f"close it and run 'tweeze {verb} audacity'"):
+                installer._refuse_while_running(verb)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def found(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Editor]:
+    monkeypatch.setattr(installer, "find", lambda: editor)
+    return editor
+
+
+def test_every_step_is_looked_at(found: Editor, folders: Folders, tmp_path: Path) -> None:
+    assert list(check(folders)) == []
+    install(found, folders, ["compact"])
+    assert all(finding.ok for finding in check(folders))
+
+    def wrong() -> list[str]:
+        return [finding.name for finding in check(folders) if not finding.ok]
+
+    (found.plugins / "tweeze-status.ny").unlink()
+    assert wrong() == ["audacity menu"]
+    install(found, folders, ["compact"])
+    settings = Settings(found.settings.read_text())
+    settings.set("Module", "mod-script-pipe", "0")
+    found.settings.write_text(settings.text)
+    assert wrong() == ["audacity mod-script-pipe"]
+    install(found, folders, ["compact"])
+    elsewhere = Folders(tmp_path / "elsewhere")
+    elsewhere.make()
+    shutil.copy(folders.root / "audacity-install.json", elsewhere.root)
+    assert [f.name for f in check(elsewhere) if not f.ok] == ["audacity spool"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="systemd is Linux's")
+def test_the_engine_at_login(folders: Folders, tmp_path: Path) -> None:
+    assert not login.enabled()
+    login.enable(folders)
+    login.enable(folders)
+    assert login.enabled()
+    assert login.is_current(folders)
+    assert not login.is_current(Folders(tmp_path / "elsewhere"))
+    unit = (tmp_path / ".config/systemd/user/tweeze.service").read_text()
+    assert f'ExecStart="{sys.executable}" "-m" "bridge.app"' in unit
+    assert login.disable() == "The engine no longer starts at login."
+    assert login.disable() == "The engine did not start at login."
+    assert not list((tmp_path / ".config/systemd/user").rglob("tweeze*"))
+
+
+names = st.text("abc /é'", min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+@given(st.lists(st.tuples(names, names, st.text("xyz=[]\\ ", max_size=6))), names, names)
+def test_setting_and_restoring_a_key_changes_no_other_line(
+    rows: list[tuple[str, str, str]], group: str, key: str
+) -> None:
+    settings = Settings("")
+    for a, b, value in rows:
+        settings.set(a, b, value)
+    before = settings.text
+    was = settings.get(group, key)
+    settings.set(group, key, "new")
+    assert settings.get(group, key) == "new"
+    settings.set(group, key, was)
+    assert settings.text == before

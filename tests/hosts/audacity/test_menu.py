@@ -1,0 +1,538 @@
+"""From the menu to the new track, as a user does it: mouse, keys, a real engine.
+
+All tests share one home, in which nothing but `tweeze install audacity` was run, one engine and
+one Audacity; each begins with an empty project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audacity.install import Editor as Installation
+from audacity.install import install
+from audacity.pipe import command
+from bridge.heartbeat import Heartbeat
+from engine.errors import HostError
+from engine.folders import Folders
+from engine.job import Keep, Status
+from tests.hosts.audacity.editor import (
+    FROM,
+    MODULE,
+    ROOT,
+    TO,
+    Editor,
+    Screen,
+    wait_for,
+)
+
+Sound = Callable[..., Path]
+PICTURES = os.environ.get("TWEEZE_TEST_PICTURES")  # a folder for the pictures of the handbook
+
+
+class Studio:
+    """A user's home with an engine and an Audacity in it."""
+
+    def __init__(self, screen: Screen, home: Path) -> None:
+        self.screen = screen
+        self.editor = Editor(screen, home)
+        self.folders = Folders(home / ".local/share/tweeze")
+        self.environment = {
+            k: v
+            for k, v in self.editor.environment.items()
+            if k not in ("TWEEZE_HOME", "XDG_RUNTIME_DIR")
+        }
+        self._heard = 0
+
+    def tweeze(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bridge.cli", *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[3],
+        )
+
+    def install(self) -> None:
+        if str(ROOT) == "/":
+            done = self.tweeze("install", "audacity")
+            assert done.returncode == 0, done.stderr
+            return
+        # The Audacity to be tested lies in another root folder, where `find` does not look.
+        changed = int((ROOT / MODULE.relative_to("/")).stat().st_mtime)
+        self.folders.make()
+        place = Installation(self.editor.settings, self.editor.plugins, MODULE, changed)
+        install(place, self.folders, ["compact"])
+        assert self.tweeze("start").returncode == 0
+
+    def open(self) -> None:
+        """Start Audacity, see it greet its new user, and send the greeting away."""
+        self.editor.start(ready=False)
+        wait_for(lambda: self.screen.windows("^Welcome"), "the greeting", 60)
+        wait_for(self._without_greeting, "the greeting's end", 20)
+        self.editor.wait_until_ready()
+
+    def _without_greeting(self) -> bool:
+        for window in self.screen.windows("^Welcome"):
+            self.screen.xdotool("windowactivate", window, check=False)
+            self.screen.key("Escape")
+            time.sleep(0.2)
+        return not self.screen.windows("^Welcome")
+
+    def reopen(self) -> None:
+        """Start Audacity anew, without the lost project that it would offer to recover."""
+        self.editor.stop()
+        shutil.rmtree(self.editor.home / "tmp")
+        (self.editor.home / "tmp").mkdir()
+        self.open()
+
+    def empty(self) -> None:
+        with self.editor.pipe() as pipe:
+            pipe.do("SelectAll:")
+            pipe.do("RemoveTracks:")
+
+    def load(self, *files: Path) -> None:
+        with self.editor.pipe() as pipe:
+            for file in files:
+                pipe.do(command("Import2", Filename=file))
+
+    def mark(self, tracks: list[int], start: float, end: float) -> None:
+        with self.editor.pipe() as pipe:
+            pipe.do(command("SelectTime", Start=f"{start:.9f}", End=f"{end:.9f}"))
+            for number, track in enumerate(tracks):
+                mode = "Add" if number else "Set"
+                pipe.do(command("SelectTracks", Track=track, TrackCount=1, Mode=mode))
+
+    def main_window(self) -> str:
+        def projects() -> list[str]:
+            return [
+                window
+                for window in self.screen.windows(".+")
+                if not re.fullmatch(r"|Openbox|Tweeze.*", self.screen.title(window))
+            ]
+
+        found = wait_for(projects, "the project window")
+        return max(found, key=lambda window: self.screen.geometry(window)[2])
+
+    def menu(self, item: int) -> None:
+        """Choose from Tools > Tweeze: 0 Tweeze..., 1 Again, 2 Cancel, 3 Status."""
+        self.screen.focus(self.main_window())
+        self.screen.key("alt+o")
+        time.sleep(0.3)
+        self.screen.key("Up", "Right", *["Down"] * item, "Return")
+
+    def ask(
+        self,
+        query: str,
+        *,
+        keep: Keep = Keep.TARGET,
+        mute: bool = False,
+        picture: str = "",
+    ) -> None:
+        """Fill in the dialog and press Return."""
+        self.menu(0)
+        self.screen.focus(self.screen.window("^Tweeze$"))
+        self.screen.key("ctrl+a", "BackSpace")
+        if query:
+            self.screen.type(query)
+        keys = ["Tab", "Home", *["Down"] * list(Keep).index(keep)]
+        keys += ["Tab", "Home", *["Down"] * mute, "shift+Tab", "shift+Tab"]
+        for key in keys:
+            self.screen.key(key)
+        if picture and PICTURES:
+            self.screen.picture(Path(PICTURES) / picture)
+        self.screen.key("Return")
+
+    def box(self) -> None:
+        """Wait for a message box, and close it."""
+
+        def shown() -> bool:
+            return any(self.screen.geometry(w)[3] < 200 for w in self.screen.windows("^Tweeze"))
+
+        wait_for(shown, "a message box")
+        if PICTURES:
+            self.screen.picture(Path(PICTURES) / f"box-{time.time_ns()}.png")
+
+        def gone() -> bool:
+            for window in self.screen.windows("^Tweeze"):
+                self.screen.xdotool("windowactivate", window, check=False)
+                self.screen.key("Escape")  # Return would reach the track behind the box, too
+                time.sleep(0.2)
+            return not self.screen.windows("^Tweeze")
+
+        wait_for(gone, "its end")
+
+    def _sentences(self) -> list[str]:
+        return re.findall(r"tweeze\.notify: (.*)", self.folders.log.read_text("utf-8"))
+
+    def listen(self) -> None:
+        self._heard = len(self._sentences())
+
+    def says(self, pattern: str, seconds: float = 40.0) -> str:
+        """Wait for the next sentence on the desktop, which must match."""
+        wait_for(lambda: len(self._sentences()) > self._heard, f"a sentence {pattern!r}", seconds)
+        sentence = self._sentences()[self._heard]
+        self._heard += 1
+        assert re.search(pattern, sentence), sentence
+        return sentence
+
+    def done(self, track: str) -> Status:
+        """The job of that track that ended last."""
+        paths = sorted(self.folders.status.iterdir(), key=lambda path: path.stat().st_mtime)
+        found = [Status.from_text(path.read_text("utf-8")) for path in paths]
+        return [s for s in found if s.clips and s.clips[0].name.startswith(track)][-1]
+
+    def names(self) -> list[str]:
+        return [track["name"] for track in self.editor.tracks()]
+
+    def export(self, track: int, start: float, frames: int, path: Path) -> np.ndarray:
+        """Export a part of one track, and put the selection back."""
+        rows = self.editor.tracks()
+        selected = [i for i, row in enumerate(rows) if row["selected"]]
+        with self.editor.pipe() as pipe:
+            pipe.do("SelSave:")
+            pipe.do(command("SelectTracks", Track=track, TrackCount=1, Mode="Set"))
+            pipe.do(command("SelectTime", Start=start, End=start + frames / 44100))
+            channels = rows[track]["channels"]
+            pipe.do(command("Export2", Filename=path, NumChannels=channels))
+            for number, index in enumerate(selected):
+                mode = "Add" if number else "Set"
+                pipe.do(command("SelectTracks", Track=index, TrackCount=1, Mode=mode))
+            pipe.do("SelRestore:")
+        return read(path)
+
+    def selection(self, path: Path) -> tuple[list[int], str]:
+        path.unlink(missing_ok=True)
+        self.editor.do(
+            f'NyquistPrompt: Version=4 Command="(let ((fp (open \\"{path}\\" :direction :output)))'
+            ' (setf *float-format* \\"%.17g\\") (format fp \\"~a ~a\\"'
+            " (get (quote *selection*) (quote start)) (get (quote *selection*) (quote end)))"
+            ' (close fp) \\"\\")"'
+        )
+        rows = self.editor.tracks()
+        return [i for i, row in enumerate(rows) if row["selected"]], path.read_text()
+
+    @contextlib.contextmanager
+    def held_worker(self) -> Iterator[None]:
+        """Have the engine's worker stand still, so that a job takes as long as a test wants."""
+        beat = Heartbeat.of_living(self.folders)
+        assert beat is not None
+        assert beat.worker
+        os.kill(beat.worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(beat.worker, signal.SIGCONT)
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(soundfile.read(path, dtype="float32", always_2d=True)[0])
+
+
+@pytest.fixture(scope="module")
+def opened(screen: Screen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    made = Studio(screen, tmp_path_factory.mktemp("studio") / "Zoe's home")
+    made.install()
+    try:
+        made.open()
+        yield made
+    finally:
+        made.editor.stop()
+        made.tweeze("stop")
+
+
+@pytest.fixture
+def studio(opened: Studio) -> Studio:
+    if not opened.editor.running():
+        opened.reopen()
+    for window in opened.screen.windows("^Tweeze"):
+        opened.screen.xdotool("windowactivate", window, check=False)
+        opened.screen.key("Escape")
+    opened.empty()
+    opened.listen()
+    return opened
+
+
+def test_a_dragged_range_becomes_a_new_track(studio: Studio, sound: Sound, tmp_path: Path) -> None:
+    source = sound("interview")
+    studio.load(source)
+    x, y, width, _ = studio.screen.geometry(studio.main_window())
+    studio.screen.focus(studio.main_window())
+    studio.screen.drag((x + 310, y + 190), (x + width // 2, y + 195))
+    before = studio.selection(tmp_path / "seen")
+    assert before[0] == [0]
+    start, end = (float(word) for word in before[1].split())
+    assert end - start > 0.3
+
+    studio.ask("dog barking", picture="dialog.png")
+    studio.says("1 new track of 'interview': 'dog barking'", 90)
+    (clip,) = studio.done("interview").clips
+    wanted = read(clip.path)
+    assert studio.names() == ["interview", clip.name]
+    assert "dog barking" in clip.name
+    assert studio.selection(tmp_path / "seen") == before
+    first = round(start * 44100) / 44100
+    assert np.array_equal(studio.export(1, first, len(wanted), tmp_path / "back.wav"), wanted)
+    original = read(source)
+    assert np.array_equal(studio.export(0, 0, len(original), tmp_path / "o.wav"), original)
+    if PICTURES:
+        studio.screen.picture(Path(PICTURES) / "tracks.png")
+
+    placed = [(row["name"], row["start"]) for row in studio.editor.tracks()]
+    studio.editor.do("Undo:")
+    assert studio.names() == ["interview"]
+    assert studio.selection(tmp_path / "seen") == before
+    studio.editor.do("Redo:")
+    assert [(row["name"], row["start"]) for row in studio.editor.tracks()] == placed
+    assert np.array_equal(studio.export(1, first, len(wanted), tmp_path / "back.wav"), wanted)
+
+
+def test_again_by_its_key_on_a_mono_track_past_its_end(
+    studio: Studio, sound: Sound, tmp_path: Path
+) -> None:
+    studio.load(sound("voice", channels=1))
+    studio.mark([0], 4.5, 5.5)
+    studio.screen.focus(studio.main_window())
+    studio.screen.key("ctrl+alt+shift+y")
+    studio.says("1 new track of 'voice': 'dog barking'")
+    (clip,) = studio.done("voice").clips
+    wanted = read(clip.path)
+    assert wanted.shape == (22050, 1)
+    assert [row["channels"] for row in studio.editor.tracks()] == [1, 1]
+    assert np.array_equal(studio.export(1, 4.5, 22050, tmp_path / "back.wav"), wanted)
+
+
+def test_two_tracks_one_of_them_at_another_rate(
+    studio: Studio, sound: Sound, tmp_path: Path
+) -> None:
+    studio.load(sound("at44"), sound("at48", 48000))
+    studio.mark([0, 1], 1.0, 2.0)
+    studio.ask("rain")
+    studio.says("1 new track of 'at44': 'rain'")
+    studio.says("1 new track of 'at48': 'rain'")
+    names = studio.names()
+    assert names[:2] == ["at44", "at48"]
+    assert ["at44" in names[2], "at48" in names[3]] == [True, True]
+    (clip,) = studio.done("at48").clips
+    wanted = read(clip.path)
+    assert np.array_equal(studio.export(3, 1.0, len(wanted), tmp_path / "back.wav"), wanted)
+    assert [row["selected"] for row in studio.editor.tracks()] == [1, 1, 0, 0]
+
+
+def test_removing_and_muting_leaves_one_cleaned_track(
+    studio: Studio, sound: Sound, tmp_path: Path
+) -> None:
+    studio.load(sound("street"))
+    studio.mark([0], 1.0, 2.0)
+    studio.ask("car horn", keep=Keep.RESIDUAL, mute=True)
+    studio.says("1 new track of 'street'")
+    assert [row["mute"] for row in studio.editor.tracks()] == [1, 0]
+    studio.editor.do("Undo:")
+    assert [row["mute"] for row in studio.editor.tracks()] == [0]
+    studio.editor.do("Redo:")
+    assert [row["mute"] for row in studio.editor.tracks()] == [1, 0]
+
+
+def test_several_sounds_and_the_rest_add_up_to_the_original(
+    studio: Studio, sound: Sound, tmp_path: Path
+) -> None:
+    source = sound("park")
+    studio.load(source)
+    studio.mark([0], 1.0, 2.0)
+    studio.ask("dog barking; rain", keep=Keep.BOTH)
+    studio.says("3 new tracks of 'park': 'dog barking', 'rain'")
+    assert len(studio.names()) == 4
+    total = sum(studio.export(n, 1.0, 44100, tmp_path / f"{n}.wav") for n in (1, 2, 3))
+    assert np.abs(total - read(source)[44100:88200]).max() < 1e-6
+    for left in (3, 2, 1):  # one undo step a clip
+        studio.editor.do("Undo:")
+        assert len(studio.names()) == left
+
+
+def test_what_can_be_told_at_once_is_told_in_a_box(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("room"))
+    requests = set(studio.folders.status.iterdir())
+    studio.editor.do("SelectNone:")
+    studio.ask("dog barking")
+    studio.box()
+    studio.mark([0], 2.0, 2.0)
+    studio.ask("dog barking")
+    studio.box()
+    studio.mark([0], 1.0, 2.0)
+    studio.ask("")
+    studio.box()
+    studio.ask(" ; ")
+    studio.box()
+    assert set(studio.folders.status.iterdir()) == requests
+    assert studio.names() == ["room"]
+
+
+def test_without_the_engine_a_box_says_so(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("room"))
+    studio.mark([0], 1.0, 2.0)
+    assert studio.tweeze("stop").returncode == 0
+    try:
+        studio.menu(1)
+        studio.box()
+        assert list(studio.folders.requests.iterdir()) == []
+    finally:
+        assert studio.tweeze("start").returncode == 0
+    studio.listen()
+    studio.ask("rain")
+    studio.says("1 new track", 90)
+
+
+def test_what_only_audacity_can_tell_is_one_sentence(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("one"), sound("two"))
+    studio.mark([0], 1.0, 2.0)
+    studio.editor.do(command("SetTrackAudio", Mute=1))
+    studio.ask("rain")
+    studio.says("'one' is muted")
+    studio.editor.do(command("SetTrackAudio", Mute=0))
+    studio.mark([1], 1.0, 2.0)
+    studio.editor.do(command("SetTrackAudio", Solo=1))
+    studio.mark([0], 1.0, 2.0)
+    studio.menu(1)
+    studio.says("'two' plays solo")
+    studio.mark([0], 30.0, 31.0)
+    studio.editor.do(command("SelectTracks", Track=1, TrackCount=1, Mode="Set"))
+    studio.menu(1)
+    studio.says("Nothing is selected")
+    studio.mark([1], 1.0, 2.0)
+    studio.menu(1)
+    studio.says("1 new track of 'two'")
+
+
+def test_the_terminal_does_what_the_menu_does(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("desk"))
+    studio.mark([0], 1.0, 2.0)
+    done = studio.tweeze("trigger", "dog barking", "rain", "--mute")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("desk (1.0 s): job ")
+    studio.says("2 new tracks of 'desk'")
+    assert [row["mute"] for row in studio.editor.tracks()] == [1, 0, 0]
+    empty = studio.tweeze("trigger", " ; ")
+    assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
+    studio.says("The query is empty")
+    studio.editor.do("SelectNone:")
+    nothing = studio.tweeze("trigger", "--again")
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+
+
+def test_a_changed_project_gets_nothing_until_it_is_back(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("take"))
+    studio.mark([0], 1.0, 2.0)
+    with studio.held_worker():
+        assert studio.tweeze("trigger", "rain").returncode == 0
+        studio.editor.do(command("SelectTime", Start=0, End=0.5), "Delete:")
+    studio.says("'rain' is ready, but not in the project: .*'tweeze insert'")
+    assert studio.names() == ["take"]
+    refused = studio.tweeze("insert")
+    assert refused.returncode == 1
+    assert "tweeze insert" in refused.stderr
+    studio.editor.do("Undo:")
+    assert studio.tweeze("insert").stdout == "1 new track.\n"
+    assert len(studio.names()) == 2
+    assert "No clip is waiting" in studio.tweeze("insert").stderr
+    job = studio.done("take").id
+    assert "in already" in studio.tweeze("insert", job).stderr
+    assert len(studio.names()) == 2
+
+
+def test_cancel_and_status_from_the_menu(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("long", seconds=20))
+    studio.mark([0], 0.0, 20.0)
+    with studio.held_worker():
+        assert studio.tweeze("trigger", "rain").returncode == 0
+        studio.menu(3)
+        studio.box()
+        studio.menu(2)
+        wait_for(
+            lambda: any(
+                "cancelled" in path.read_text() for path in studio.folders.status.iterdir()
+            ),
+            "the request to cancel",
+        )
+    studio.says("Cancelled: 'rain'")
+    assert studio.names() == ["long"]
+
+
+def test_another_client_of_the_pipe_is_named(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("booth"))
+    studio.mark([0], 1.0, 2.0)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys\nopen_ = (open('{TO}', 'w'), open('{FROM}'))\nprint()\n"
+            "sys.stdout.flush()\nsys.stdin.read()",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        studio.ask("rain")
+        studio.says(f"Another program holds Audacity's pipe .*process {holder.pid}")
+    finally:
+        holder.communicate(timeout=10)
+    studio.menu(1)
+    studio.says("1 new track of 'booth'")
+
+
+def test_a_dialog_that_is_open_when_the_clip_is_ready(studio: Studio, sound: Sound) -> None:
+    studio.load(sound("stage"))
+    studio.mark([0], 1.0, 2.0)
+    with studio.held_worker():
+        assert studio.tweeze("trigger", "rain").returncode == 0
+        studio.screen.focus(studio.main_window())
+        studio.screen.key("ctrl+w")  # "Save changes?"
+        dialog = studio.screen.window("^Save changes")
+    said = studio.says("'rain' is ready, but not in the project|1 new track")
+    studio.screen.focus(dialog)
+    studio.screen.key("Escape")
+
+    def back() -> bool:
+        with contextlib.suppress(HostError):
+            return bool(studio.names())
+        return False
+
+    wait_for(back, "Audacity after the dialog")
+    if "not in the project" in said:
+        assert "open dialog" in said
+        assert studio.names() == ["stage"]
+        assert studio.tweeze("insert").stdout == "1 new track.\n"
+    assert len(studio.names()) == 2
+
+
+def test_audacity_killed_while_a_job_runs(studio: Studio, sound: Sound) -> None:
+    file = sound("live")
+    studio.load(file)
+    studio.mark([0], 1.0, 2.0)
+    with studio.held_worker():
+        assert studio.tweeze("trigger", "rain").returncode == 0
+        studio.editor.kill()
+    studio.says("'rain' is ready, but not in the project: Audacity is not running.*'tweeze insert'")
+    for fifo in (TO, FROM):
+        assert fifo.exists()  # stale: left behind
+    done = studio.tweeze("trigger", "rain")
+    assert done.returncode == 1
+    assert "left its pipe behind" in done.stderr
+    studio.reopen()
+    studio.load(file)
+    assert studio.tweeze("insert").stdout == "1 new track.\n"
+    assert len(studio.names()) == 2
