@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N815, A002
+# ruff: noqa: N802, N815
 """A strict stand-in for REAPER, under a real Lua 5.4.
 
 Each call of `reaper.*` is checked against the API's own data: unknown name, number and types of

@@ -6,6 +6,7 @@ the scripts as they are, `test_faults` with faults put into the scripts.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import soundfile
 
 from engine.job import Job, JobState
-from tests.hosts.reaper.project import Item, Source
+from tests.hosts.reaper.project import Item, Semantics, Source, Track
 from tests.hosts.reaper.studio import Engine, Studio, until
 
 Scenario = Callable[[Studio, Engine], None]
@@ -71,6 +72,7 @@ def one_item_with_offset_and_trims(studio: Studio, engine: Engine) -> None:
     separate_both(studio)
     assert studio.names() == ["Gtr", "Gtr - dog", "Gtr - without dog", "Bass"]
     target, residual = both(studio, "Gtr")
+    assert item.values["B_MUTE"] == 0.0
     for new in (target, residual):
         assert (new.start, new.length) == (1.25, 0.5)
         assert new.values["B_LOOPSRC"] == 0
@@ -759,3 +761,181 @@ def odd_names(studio: Studio, engine: Engine) -> None:
     studio.clip(item)
     assert studio.project.tracks[1].name == '50% "Gtr" =end AC/DC  - ../../x="y" 100%s'
     assert len(list(studio.project.folder.iterdir())) == 1
+
+
+@scenario
+def an_unsaved_project(studio: Studio, engine: Engine) -> None:
+    """It has no file; the mark that it bears tells it from other unsaved ones."""
+    project = studio.project
+    studio.item(studio.wav(0.25))
+    script = studio.separate()
+    studio.cycle_until(lambda: list(studio.reaper.resource.glob("Data/Tweeze/pending/*")))
+    script.end()  # the user ends the script in REAPER's own dialogue
+    no_accessor_is_open(studio)
+    studio.reaper.open(type(project)(studio.folder / "other"))
+    studio.item(studio.wav(0.25))
+    studio.wait(studio.separate("rain"))
+    studio.wait(studio.begin("collect"))
+    assert "Nothing waits for this project. 1" in studio.reaper.boxes.pop()
+    studio.reaper.current = 0
+    studio.wait(studio.begin("collect"))
+    assert studio.reaper.boxes == []
+    assert studio.names() == ["Take 1", "Take 1 - dog"]
+
+
+@scenario
+def another_script_was_first(studio: Studio, engine: Engine) -> None:
+    (studio.folders.root / "hold").touch()
+    studio.item(studio.wav(0.25))
+    script = studio.separate("hold")
+    pending = studio.reaper.resource / "Data/Tweeze/pending"
+    studio.cycle_until(lambda: list(pending.glob("*")))
+    (note,) = pending.glob("*")
+    note.rename(note.with_name(note.name + ".claimed"))
+    (studio.folders.root / "hold").unlink()
+    studio.wait(script)
+    assert not studio.project.undo
+    assert studio.reaper.boxes == []
+
+
+# What no document says of REAPER: right under each reading, or refused with a sentence.
+
+
+def _played(studio: Studio, items: list[Item], semantics: Semantics, *, whole: bool) -> np.ndarray:
+    """What is truly heard of items from 0 s to 4 s; nothing of how accessors differ is in it."""
+    truth = Semantics(interpolation=semantics.interpolation, pan_law=semantics.pan_law)
+    plain = Semantics(interpolation=semantics.interpolation)
+    total: Any = sum(item.play(truth if whole else plain, 32000, 0.0, 128000) for item in items)
+    return total  # type: ignore[no-any-return]
+
+
+def _right_or_refused(studio: Studio, semantics: Semantics, track: Track, *, whole: bool) -> bool:
+    """Separate a track's items, or the time selection on it; True if it was refused."""
+    studio.reaper.semantics = semantics
+    originals = list(track.items)
+    tracks = len(studio.project.tracks)
+    studio.wait(studio.separate("dog"))  # keep is `both`, see _keep_both
+    if studio.reaper.boxes:
+        assert "glue the item" in studio.reaper.boxes.pop()
+        assert len(studio.project.tracks) == tracks
+        _nothing_came_of_it(studio)
+        return True
+    made = [item for new in studio.project.tracks if "dog" in new.name for item in new.items]
+    got = _played(studio, made, semantics, whole=False)
+    wanted = _played(studio, originals, semantics, whole=whole)
+    first, last = studio.project.time_selection
+    if last > first:
+        wanted[: round(first * 32000)] = 0
+        wanted[round(last * 32000) :] = 0
+    assert np.abs(wanted).max() > 0.05
+    assert np.abs(got - wanted).max() < 1e-6
+    studio.project.tracks = [track for track in studio.project.tracks if "dog" not in track.name]
+    studio.project.undo.clear()
+    return False
+
+
+def _keep_both(studio: Studio) -> None:
+    studio.reaper.settings["Tweeze", "keep"] = ("both", True)
+    studio.project.rate = 32000.0
+
+
+def _others(*names: str) -> list[Semantics]:
+    """Return other readings: one field at a time has another value than usual."""
+    other: dict[str, tuple[Any, ...]] = {
+        "take_time": ("source", "project"),
+        "take_gain": (True,),
+        "track_gain": (False,),
+        "track_time": ("first item",),
+        "past_end": ("zeros",),
+        "interpolation": ("nearest", "sinc"),
+        "reverse": (False,),
+        "section": (False,),
+        "loop": (False,),
+        "channel_mode": (False,),
+        "pan_law": (0.7071067811865476,),
+        "dirty_arrays": (False,),
+        "selects_new": (False,),
+        "default_fade": (0.0,),
+        "unicode_keys": ("packed",),
+        "lists_hidden": (False,),
+    }
+    assert set(other) == {field.name for field in dataclasses.fields(Semantics)}
+    return [
+        dataclasses.replace(Semantics(), **{name: value})
+        for name in names or other
+        for value in other[name]
+    ]
+
+
+@scenario
+def take_accessors_that_count_otherwise(studio: Studio, engine: Engine) -> None:
+    _keep_both(studio)
+    path = studio.wav(1.0)
+    for start, offset in ((1.25, 0.25), (1.25, 0.1000007)):
+        studio.project.tracks.clear()
+        item = studio.item(path, start, 0.5, take={"D_STARTOFFS": offset})
+        for semantics in _others("take_time"):
+            assert _right_or_refused(studio, semantics, item.track, whole=False), semantics
+
+
+@scenario
+def take_accessors_that_hold_gain(studio: Studio, engine: Engine) -> None:
+    _keep_both(studio)
+    for values in ({"D_VOL": 0.5}, {"D_FADEOUTLEN": 0.5}):
+        studio.project.tracks.clear()
+        item = studio.item(studio.wav(1.0), 0.0, **values)
+        (semantics,) = _others("take_gain")
+        assert _right_or_refused(studio, semantics, item.track, whole=False)
+
+
+@scenario
+def track_accessors_that_differ(studio: Studio, engine: Engine) -> None:
+    _keep_both(studio)
+    for channels in (1, 2):
+        studio.project.tracks.clear()
+        track = studio.project.add_track("Vox", selected=True)
+        track.add(studio.wav(1.0, channels=channels), 0.5, D_VOL=0.25)
+        studio.project.time_selection = (0.25, 1.25)
+        for semantics in _others("track_time", "track_gain"):
+            assert _right_or_refused(studio, semantics, track, whole=True), semantics
+
+
+@scenario
+def whatever_reaper_means(studio: Studio, engine: Engine) -> None:
+    """Every reading of every behaviour, on every kind of item and on a track."""
+    _keep_both(studio)
+    path, mono = studio.wav(0.75), studio.wav(0.5, channels=1, name="mono.wav")
+    refused = set()
+    for semantics in [Semantics(), *_others()]:
+        name = next((n for n, v in vars(semantics).items() if v != vars(Semantics())[n]), "")
+        studio.project.tracks.clear()
+        studio.project.time_selection = (0.0, 0.0)
+        track = studio.project.add_track("Fx")
+        studio.item(path, 0.0, 0.5, track=track, take={"D_STARTOFFS": 0.125, "I_CHANMODE": 1.0})
+        studio.item(Source.section(path, 0.125, reverse=True), 0.75, track=track, D_VOL=0.5)
+        studio.item(mono, 1.5, 1.0, track=track)
+        studio.item(path, 2.75000003, 0.5, track=track, take={"D_STARTOFFS": 0.1}, D_FADEINLEN=0.1)
+        if _right_or_refused(studio, semantics, track, whole=False):
+            refused.add(name)
+        for item in track.items:
+            item.values["B_UISEL"] = 0.0
+        track.values["I_SELECTED"] = 1.0
+        studio.project.time_selection = (0.25, 2.25)
+        if _right_or_refused(studio, semantics, track, whole=True):
+            refused.add(name)
+    assert refused == {
+        *("take_time", "take_gain", "track_time", "track_gain"),
+        *("reverse", "section", "loop", "channel_mode"),
+    }
+
+
+@scenario
+def a_mono_track_that_is_panned(studio: Studio, engine: Engine) -> None:
+    """Only mono items, but not in the middle: stereo, and nothing is lost."""
+    studio.project.rate = 32000.0
+    path = studio.wav(0.5, channels=1)
+    track = studio.project.add_track("Vox", selected=True)
+    track.add(path, take={"D_PAN": 0.5})
+    studio.project.time_selection = (0.0, 0.5)
+    separate_both(studio)
+    equal(mixture_of(studio, *both(studio, "Vox")), read(path) * np.array([[0.5, 1.0]]))

@@ -26,7 +26,7 @@ from tests.hosts.reaper.project import Item, Project, Samples, Semantics, Track
 
 ROOT = Path(__file__).parents[3]
 LUA = ROOT / "reaper"
-DEADLINE = 12.0  # seconds until what must happen counts as not happening
+DEADLINE = 30.0  # seconds until what must happen counts as not happening
 
 
 def copy_scripts(target: Path) -> Path:
@@ -70,6 +70,11 @@ class Engine:
             standin_command(), env=environment(self.folders), cwd=ROOT, start_new_session=True
         )
         until(lambda: Heartbeat.of_living(self.folders) is not None)
+
+    def ensure(self) -> None:
+        """Start it if it does not run."""
+        if Heartbeat.of_living(self.folders) is None:
+            self.start()
 
     def kill(self) -> None:
         """End it as a crash would: no last words."""
@@ -172,6 +177,7 @@ class Studio:
         self.wait(self.separate(text, *choices))
         assert self.reaper.boxes == [], self.reaper.boxes
         assert len(project.undo) == 1, "one undo step"
+        assert not any(track.effects for track in project.tracks), "effects on a new track"
         label, flags, undo_to, redo_to = project.undo[0]
         assert label == f"Tweeze: {', '.join(q.strip() for q in text.split(';'))}"
         assert flags == -1

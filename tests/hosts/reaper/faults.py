@@ -1,0 +1,352 @@
+"""Faults made by hand in the Lua: what a slip of the pen would be. Tests must notice each.
+
+A fault is a file, a piece of it that comes once, what is there instead, and the scenario that
+notices first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["FAULTS", "Fault"]
+
+
+class Fault(NamedTuple):
+    """One slip: `before` becomes `after` in the file; `noticed` names the scenario."""
+
+    file: str
+    before: str
+    after: str
+    noticed: str
+
+
+FAULTS = [
+    # Reading.
+    Fault("capture", "  state.buffer.clear()\n", "", "a_time_selection_over_gaps"),
+    Fault(
+        "capture",
+        "region.kind == 'item' and region.offset or region.position",
+        "region.position",
+        "one_item_with_offset_and_trims",
+    ),
+    Fault(
+        "capture",
+        "origin + state.done / region.rate",
+        "origin",
+        "clips_are_the_engines",
+    ),
+    Fault(
+        "capture",
+        "  reaper.DestroyAudioAccessor(state.accessor)\n  local whole",
+        "  local whole",
+        "mono_stays_mono",
+    ),
+    Fault(
+        "capture",
+        "  if state.accessor then reaper.DestroyAudioAccessor(state.accessor) end\n",
+        "",
+        "cancel_while_it_reads",
+    ),
+    Fault(
+        "capture",
+        "if state.accessor or state.file then os.remove(state.path) end",
+        "",
+        "an_edit_while_it_reads",
+    ),
+    Fault(
+        "capture",
+        "local fits = not reaper.AudioAccessorStateChanged(state.accessor)",
+        "local fits = true",
+        "an_edit_while_it_reads",
+    ),
+    Fault("capture", "if answer < 0 then return nil end", "", "reaper_cannot_read"),
+    Fault("capture", "mono = region.mono,", "mono = false,", "a_mono_track_stays_mono"),
+    Fault("capture", "local CHUNK = 4096", "local CHUNK = 131072", "reading_is_gradual"),
+    Fault(
+        "capture",
+        "return checked ~= nil, why",
+        "return true",
+        "take_accessors_that_count_otherwise",
+    ),
+    Fault(
+        "run",
+        "until not more or now - began + longest > BUDGET",
+        "until not more",
+        "reading_is_gradual",
+    ),
+    # WAV files.
+    Fault("wav", "'<I4I2I2I4I4I2I2I2', 18, 3,", "'<I4I2I2I4I4I2I2I2', 18, 1,", "mono_stays_mono"),
+    Fault(
+        "wav",
+        "local bytes = frames * channels * 4\n",
+        "local bytes = frames * 4\n",
+        "clips_are_the_engines",
+    ),
+    Fault(
+        "wav",
+        "local last = math.min(first + PACK - 1, #samples)",
+        "local last = math.min(first + PACK, #samples)",
+        "clips_are_the_engines",
+    ),
+    Fault(
+        "wav",
+        "['1:24'] = { '<i3', 1 / 0x800000 }",
+        "['1:24'] = { '<i3', 1 / 0x8000 }",
+        "a_96k_project_with_a_44k_source",
+    ),
+    # The selection.
+    Fault(
+        "selection",
+        "region.frames = math.ceil(region.length * region.rate - 1e-6)",
+        "region.frames = math.floor(region.length * region.rate)",
+        "fractional_positions",
+    ),
+    Fault(
+        "selection",
+        "if last > first then start, stop = math.max(start, first), math.min(stop, last) end",
+        "",
+        "fades_within_the_time_selection",
+    ),
+    Fault(
+        "selection",
+        "values[length], values[automatic] = 0, 0\n",
+        "",
+        "fades_within_the_time_selection",
+    ),
+    Fault("selection", "if fade > gap then", "if false then", "a_cut_fade_is_said"),
+    Fault("selection", "    region.mute = { item_id(item) }\n", "", "mute_the_original"),
+    Fault(
+        "selection",
+        "if math.abs(region.length - whole) < NEAR then",
+        "if true then",
+        "mute_the_original",
+    ),
+    Fault(
+        "selection", "if region.items == 0 then return nil end", "", "a_time_selection_over_gaps"
+    ),
+    Fault(
+        "selection",
+        "rate = known and tonumber(device) or rate",
+        "",
+        "another_speed_is_read_at_the_projects_rate",
+    ),
+    Fault(
+        "selection",
+        "if used == 0 then",
+        "if used ~= 0 then",
+        "another_speed_is_read_at_the_projects_rate",
+    ),
+    Fault("selection", "if reaper.TakeIsMIDI(take) then", "if false then", "what_is_refused"),
+    Fault(
+        "selection",
+        "  warn(region, takes.warnings(take))\n  warn_of_track",
+        "  warn_of_track",
+        "warnings_are_shown",
+    ),
+    Fault("takes", "if mode >= 2 then return 1 end", "", "channel_modes"),
+    Fault("takes", "if count < 1 or count > 2 then return nil, count end", "", "what_is_refused"),
+    Fault(
+        "takes",
+        "if rate > 0 and takes.is_plain(take) then return rate end",
+        "",
+        "a_96k_project_with_a_44k_source",
+    ),
+    Fault(
+        "takes",
+        "if rate > 0 and takes.is_plain(take) then return rate end",
+        "if rate > 0 then return rate end",
+        "another_speed_is_read_at_the_projects_rate",
+    ),
+    # Comparing.
+    Fault(
+        "compare",
+        "(reverse and total - 1 - frame or frame)",
+        "frame",
+        "reversed_and_section_and_looped",
+    ),
+    Fault(
+        "compare",
+        "if looped and total > 0 then frame = frame % total end",
+        "",
+        "reversed_and_section_and_looped",
+    ),
+    Fault("compare", "frame = skipped + ", "frame = ", "reversed_and_section_and_looped"),
+    Fault("compare", "if mode == 1 then return { right, left } end", "", "channel_modes"),
+    Fault(
+        "compare",
+        "local exact = (start + seconds) * rate",
+        "local exact = seconds * rate",
+        "one_item_with_offset_and_trims",
+    ),
+    Fault(
+        "compare",
+        "sums.worst <= sums.peak * 1e-3 + 1 / 0x8000",
+        "true",
+        "take_accessors_that_hold_gain",
+    ),
+    Fault(
+        "compare",
+        "return alike(sums) > 0.6 and",
+        "return true or",
+        "take_accessors_that_count_otherwise",
+    ),
+    Fault(
+        "compare",
+        "alike(sums) > 0.999 and ratio > 0.45",
+        "alike(sums) > 0.999",
+        "track_accessors_that_differ",
+    ),
+    # Jobs.
+    Fault("jobs", "  say('keep', wish.keep)\n", "", "again"),
+    Fault("jobs", "  say('model', wish.model)\n", "", "a_failed_job"),
+    Fault(
+        "jobs",
+        "for _, query in ipairs(wish.queries) do say('query', query) end",
+        "say('query', wish.typed)",
+        "clips_are_the_engines",
+    ),
+    Fault(
+        "text",
+        "out[#out + 1] = forbidden(code) and ' ' or utf8.char(code)",
+        "out[#out + 1] = utf8.char(code)",
+        "odd_names",
+    ),
+    Fault("text", "lines[#lines + 1] = 'end\\n'", "lines[#lines + 1] = ''", "mono_stays_mono"),
+    Fault("text", "if line == 'end' then return rows end", "", "mono_stays_mono"),
+    Fault(
+        "jobs", "text.write(where.spool .. '/cancel/' .. id, {})", "", "cancel_while_it_separates"
+    ),
+    Fault(
+        "run",
+        "  cancel_jobs(self)\n  finish(self, 'cancelled')",
+        "  finish(self, 'cancelled')",
+        "cancel_while_it_separates",
+    ),
+    Fault(
+        "run",
+        "~= self.cancel_mark then return run.cancel(self) end",
+        "~= self.cancel_mark then return end",
+        "cancel_while_it_separates",
+    ),
+    Fault(
+        "run",
+        "if self.starts >= STARTS then return false end",
+        "if self.starts >= 0 then return false end",
+        "no_engine",
+    ),
+    Fault(
+        "home",
+        "reaper.ExecProcess(where.start, -2)",
+        "reaper.ExecProcess(where.start, 0)",
+        "no_engine",
+    ),
+    Fault("home", "math.abs(os.time() - told) < FRESH", "told > 0", "the_engine_is_killed"),
+    # Projects.
+    Fault("run", "return reaper.EnumProjects(-1) == self.project", "return true", "another_tab"),
+    Fault(
+        "run",
+        "if not reaper.ValidatePtr2(self.project, self.project, 'ReaProject*') then",
+        "if false then",
+        "project_closed_in_the_middle",
+    ),
+    Fault(
+        "pending", "if mark ~= '' then return mark == batch.project end", "", "an_unsaved_project"
+    ),
+    Fault(
+        "pending",
+        "return batch.file ~= '' and batch.file == project_file(project)",
+        "return true",
+        "project_closed_in_the_middle",
+    ),
+    Fault(
+        "pending",
+        "return os.rename(free(batch.id), claimed(batch.id)) ~= nil",
+        "return true",
+        "another_script_was_first",
+    ),
+    Fault(
+        "actions",
+        "    if not batch.claimed then runs[#runs + 1] = run.resume",
+        "    do runs[#runs + 1] = run.resume",
+        "it_may_be_in_already",
+    ),
+    Fault(
+        "actions",
+        "if not pending.is_attended(batch) then\n      if",
+        "if true then\n      if",
+        "collect_beside_a_running_script",
+    ),
+    Fault("pending", "  os.remove(claimed(batch.id))\n", "", "mono_stays_mono"),
+    # Inserting.
+    Fault("insert", "  reaper.Undo_BeginBlock2(project)\n", "", "mono_stays_mono"),
+    Fault("insert", "  reaper.PreventUIRefresh(-1)\n", "", "mono_stays_mono"),
+    Fault("insert", "  restore()\n", "", "several_items_over_two_tracks"),
+    Fault("insert", "B_LOOPSRC = 0,", "B_LOOPSRC = 1,", "one_item_with_offset_and_trims"),
+    Fault("insert", "D_FADEINLEN = 0,", "", "gain_and_fades_null"),
+    Fault(
+        "insert",
+        "'D_POSITION', region.position)",
+        "'D_POSITION', 0)",
+        "one_item_with_offset_and_trims",
+    ),
+    Fault(
+        "insert", "'D_LENGTH', region.length)", "'D_LENGTH', 1)", "one_item_with_offset_and_trims"
+    ),
+    Fault("insert", "region.item_values[name] or value", "value", "gain_and_fades_null"),
+    Fault(
+        "insert",
+        "if value then reaper.SetMediaItemTakeInfo_Value(take, name, value) end",
+        "",
+        "gain_and_fades_null",
+    ),
+    Fault(
+        "insert",
+        "reaper.InsertTrackAtIndex(index, false)",
+        "reaper.InsertTrackAtIndex(index, true)",
+        "one_item_with_offset_and_trims",
+    ),
+    Fault("insert", "last[region.track_id] or source", "source", "several_items_over_two_tracks"),
+    Fault("insert", "if not added[key] then", "if true then", "several_items_over_two_tracks"),
+    Fault("insert", "if depth < 0 then", "if false then", "inside_a_folder"),
+    Fault(
+        "insert",
+        "if batch.mute then mute(project, batch) end",
+        "mute(project, batch)",
+        "one_item_with_offset_and_trims",
+    ),
+    Fault(
+        "insert",
+        "    if region.clips then\n      for _, id",
+        "    if true then\n      for _, id",
+        "one_of_two_jobs_fails",
+    ),
+    # Files.
+    Fault(
+        "deliver",
+        "until not reaper.file_exists(path)",
+        "until true",
+        "clips_keep_their_names_apart",
+    ),
+    Fault(
+        "deliver", "if done.copied then os.remove(done.path) end", "", "the_project_on_another_disk"
+    ),
+    Fault(
+        "deliver",
+        "if bytes then return state.target:write(bytes) ~= nil end",
+        "if bytes then state.target:write(bytes) end",
+        "the_project_on_another_disk",
+    ),
+    # The window.
+    Fault("form", "if self.fresh then self.typed, self.cursor = '', 0 end", "", "the_window"),
+    Fault(
+        "form",
+        "local first, last = utf8.offset(self.typed, from + 1), utf8.offset(self.typed, to + 1)",
+        "local first, last = from + 1, to + 1",
+        "the_window",
+    ),
+    Fault("settings", "local REMEMBERED = 10", "local REMEMBERED = 9", "the_window"),
+    Fault(
+        "actions", "    settings.save(wish)\n    local self, said", "    local self, said", "again"
+    ),
+    Fault("actions", "      shown = char ~= -1\n", "", "the_window_is_closed_at_work"),
+]

@@ -1,0 +1,55 @@
+"""Faults put into the Lua are noticed: what the scenarios are worth."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.reaper import scenarios, studio
+from tests.hosts.reaper.faults import FAULTS, Fault
+from tests.hosts.reaper.studio import Engine, Studio, copy_scripts, until
+
+SLOW = ("no_engine", "the_engine_is_killed", "whatever_reaper_means")
+CHOSEN = [
+    fault
+    for number, fault in enumerate(FAULTS)
+    if os.environ.get("TWEEZE_ALL_FAULTS") or (fault.noticed not in SLOW and number % 2 == 0)
+]
+
+
+@pytest.mark.parametrize("fault", CHOSEN, ids=lambda f: f"{f.file}-{FAULTS.index(f)}")
+def test_noticed(
+    fault: Fault, tmp_path: Path, standin: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio, "DEADLINE", 6.0)  # waiting for ever is noticed as well
+    scripts = copy_scripts(tmp_path / "scripts")
+    file = scripts / "tweeze" / f"{fault.file}.lua"
+    text = file.read_text()
+    assert text.count(fault.before) == 1, "the fault does not fit the script any more"
+    file.write_text(text.replace(fault.before, fault.after))
+    desk = Studio(tmp_path / "desk", standin.folders, scripts, start=standin.command)
+    try:
+        with pytest.raises(Exception):  # noqa: B017 - however it is noticed
+            scenarios.ALL[fault.noticed](desk, standin)
+    finally:
+        monkeypatch.undo()
+        _tidy(desk, standin)
+
+
+def _tidy(desk: Studio, engine: Engine) -> None:
+    """What a fault leaves must not be noticed by the next one's scenario."""
+    folders = engine.folders
+    desk.reaper.scripts.clear()
+    (folders.root / "hold").unlink(missing_ok=True)
+    engine.ensure()
+    for status in desk.recent():
+        if not status.state.final:
+            (folders.cancel / status.id).write_text("end\n")
+    until(lambda: all(status.state.final for status in desk.recent()))
+    until(lambda: not list(folders.jobs.glob("[!.]*")))
+    for place in (folders.mixtures, folders.clips):
+        for path in place.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
