@@ -186,6 +186,7 @@ def add(
     from engine.models import audiosep
 
     check_name(name)
+    folders.make()
     folder = folders.models / name
     if (folder / _RECORD).exists():
         raise BadInput(

@@ -189,7 +189,8 @@ def pull(
             f"There is a model named '{name}': remove it ('tweeze models remove {name}') "
             "or choose another name with --name."
         )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make()
+    folder.mkdir(mode=0o700, exist_ok=True)
     _check_room(wanted, folder)
     tokenizer = folder / "tokenizer"
     for file in wanted.tokenizer:

@@ -162,7 +162,7 @@ class TextEncoder:
         model.load_state_dict(dict(state), strict=False, assign=True)
         model.requires_grad_(False)
         model.train(False)
-        self._model: Any = model
+        self.model: Any = model
         self._tokens = tokens
 
     def token_ids(self, query: str) -> list[int]:
@@ -173,7 +173,7 @@ class TextEncoder:
         """Return the embedding of a query: shape `(512,)`, length 1."""
         with torch.inference_mode():
             ids = torch.tensor([self.token_ids(query)])
-            vector = functional.normalize(self._model(input_ids=ids).text_embeds, dim=-1)[0]
+            vector = functional.normalize(self.model(input_ids=ids).text_embeds, dim=-1)[0]
         embedding: FloatArray = vector.numpy()
         return embedding
 

@@ -1,0 +1,117 @@
+"""`tweeze models`: what a user reads and types; the catalogue has tests of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bridge.cli import run
+from engine.folders import Folders
+from engine.models import catalogue, releases
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch) -> Folders:
+    monkeypatch.setenv("TWEEZE_HOME", str(tmp_path / "home"))
+    return Folders(tmp_path / "home")
+
+
+@pytest.fixture
+def added(home, tmp_path, monkeypatch) -> Path:
+    """A checkpoint of a few bytes that counts as a model."""
+
+    def write(folder: Path, *_: object) -> None:
+        folder.mkdir(parents=True)
+        (folder / "form.json").write_text("{}")
+
+    monkeypatch.setattr("engine.models.audiosep.write", write)
+    checkpoint = tmp_path / "My Model v2.ckpt"
+    checkpoint.write_bytes(b"weights")
+    for name in catalogue.TOKENIZER_FILES:
+        (tmp_path / name).write_text("{}")
+    assert run(["models", "add", str(checkpoint), "--tokenizer", str(tmp_path)]) == 0
+    return checkpoint
+
+
+@pytest.mark.parametrize("command", [["models"], ["models", "list"]])
+def test_a_fresh_home_lists_what_there_is_and_what_can_be_had(home, capsys, command):
+    assert run(command) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["compact", "audiosep", "audiosep-hive"]
+    assert rows[1][1:] == ["to", "pull", "1.27", "GB", "MIT"]
+    assert run([*command, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [fact["name"] for fact in facts] == [row[0] for row in rows]
+
+
+def test_an_added_model_is_named_after_its_file(home, added, capsys):
+    capsys.readouterr()
+    run(["models", "--json"])
+    facts = json.loads(capsys.readouterr().out)[1]
+    assert (facts["name"], facts["state"]) == ("my-model-v2", "added")
+    assert facts["origin"] == str(added)
+
+
+def test_verify_ends_with_1_where_something_is_wrong(home, added, capsys):
+    assert run(["models", "verify", "my-model-v2"]) == 1
+    capsys.readouterr()
+    assert run(["models", "verify", "my-model-v2", "--json"]) == 1
+    findings = {f["path"]: f["problem"] for f in json.loads(capsys.readouterr().out)}
+    assert findings.pop(str(added)) == ""
+    assert list(findings.values()) == ["was not made from this checkpoint"]
+
+
+def test_removing_leaves_the_checkpoint(home, added, capsys):
+    assert run(["models", "remove", "my-model-v2"]) == 0
+    assert "Removed my-model-v2" in capsys.readouterr().out
+    assert added.exists()
+    assert catalogue.entries(home) == ()
+    assert run(["models", "remove", "my-model-v2"]) == 2
+    assert "no added model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["remove", "compact"], "part of Tweeze"),
+        (["pull", "demucs"], "it can pull: audiosep, audiosep-hive"),
+        (["add", "nothing.ckpt"], "There is no file"),
+        (["add", "x.ckpt", "--name", "A B"], "is no name for a model"),
+        (["verify", "nothing"], "no added model"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_2(home, capsys, command, said):
+    assert run(["models", *command]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_checkpoint_with_code_in_it_is_refused(home, tmp_path, capsys):
+    class Trap:
+        def __reduce__(self):
+            return Path.write_text, (tmp_path / "was here", "x")
+
+    torch.save({"state_dict": {}, "trap": Trap()}, tmp_path / "bad.ckpt")
+    for name in catalogue.TOKENIZER_FILES:
+        (tmp_path / name).write_text("{}")
+    code = run(["models", "add", str(tmp_path / "bad.ckpt"), "--tokenizer", str(tmp_path)])
+    assert code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "was here").exists()
+
+
+def test_pull_shows_size_and_terms_first(home, capsys, monkeypatch):
+    def pull(wanted, folders, **_):
+        shown = capsys.readouterr().out
+        assert "1.27 GB from https://huggingface.co/spaces/Audio-AGI/AudioSep" in shown
+        assert "Copyright (c) Xubo Liu" in shown
+        assert "THE SOFTWARE IS PROVIDED" in shown
+        return catalogue.Entry(wanted.name, folders.models / wanted.name, ())
+
+    monkeypatch.setattr(releases, "pull", pull)
+    assert run(["models", "pull", "audiosep"]) == 0
+    assert "audiosep is ready" in capsys.readouterr().out
