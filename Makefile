@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-quick test-audacity37 lint bench clean help
+.PHONY: demo test test-quick test-audacity37 test-faults lint bench clean help
 
 help:
 	@echo 'make demo             install into .venv and separate the bundled recording'
 	@echo 'make test             all tests (on Debian as root it installs the editors they drive)'
 	@echo 'make test-quick       the tests that need no editor'
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
+	@echo 'make test-faults      every fault in the list must be noticed by the REAPER tests'
 	@echo 'make lint             ruff, mypy, import-linter, luacheck'
 	@echo 'make bench            speed and memory, as ratios within one run'
 	@echo 'make clean            remove .venv and caches'
@@ -36,6 +37,9 @@ test: .venv/.tests
 
 test-quick: .venv/.tests
 	$(BIN)/python -m pytest --ignore tests/hosts
+
+test-faults: .venv/.tests
+	TWEEZE_ALL_FAULTS=1 $(BIN)/python -m pytest -q tests/hosts/reaper/test_faults.py
 
 lint: .venv/.tests
 	$(BIN)/ruff format --check .

@@ -130,32 +130,40 @@ function compare.item(region, read)
   return true
 end
 
--- The one item of a track that plays at a time, with its times; nil where none or several do.
-local function alone_at(region, index)
-  local item = reaper.GetTrackMediaItem(region.track, index)
-  local function value(name) return reaper.GetMediaItemInfo_Value(item, name) end
-  local start = value('D_POSITION')
-  local stop = start + value('D_LENGTH')
-  local first = start + math.max(value('D_FADEINLEN'), value('D_FADEINLEN_AUTO'), 0)
-  local last = stop - math.max(value('D_FADEOUTLEN'), value('D_FADEOUTLEN_AUTO'), 0)
-  first, last = math.max(first, region.position), math.min(last, region.position + region.length)
-  local span = SPAN / region.rate
-  if last - first < 4 * span then return nil end
-  local middle = (first + last) / 2
+-- Return whether no other item of the track plays around a time.
+local function is_alone(region, index, at, span)
   for other = 0, reaper.CountTrackMediaItems(region.track) - 1 do
     local rival = reaper.GetTrackMediaItem(region.track, other)
     local from = reaper.GetMediaItemInfo_Value(rival, 'D_POSITION')
     local to = from + reaper.GetMediaItemInfo_Value(rival, 'D_LENGTH')
-    if other ~= index and from < middle + span and to > middle - span then return nil end
+    if other ~= index and from < at + span and to > at - span then return false end
   end
-  return item, middle, start
+  return true
+end
+
+-- Return project times in a region at which one item of its track plays alone, beside its fades.
+local function places(region, item, index)
+  local function value(name) return reaper.GetMediaItemInfo_Value(item, name) end
+  local first = value('D_POSITION')
+  local last = first + value('D_LENGTH')
+  first = first + math.max(value('D_FADEINLEN'), value('D_FADEINLEN_AUTO'), 0)
+  last = last - math.max(value('D_FADEOUTLEN'), value('D_FADEOUTLEN_AUTO'), 0)
+  first, last = math.max(first, region.position), math.min(last, region.position + region.length)
+  local span, found = 2 * SPAN / region.rate, {}
+  for _, share in ipairs { 1 / 8, 1 / 2, 7 / 8 } do
+    local at = first + (last - first) * share
+    if at - span > first and at + span < last and is_alone(region, index, at, span) then
+      found[#found + 1] = at
+    end
+  end
+  return found
 end
 
 -- Compare where one item of a track plays alone; `read(seconds, frames)` takes project time and
 -- returns stereo. Mono may come out lower, as the project's pan law says, but not otherwise.
-local function track_probe(region, about, gain, read, middle, start)
-  local whole, rest = about.place(middle - start)
-  local at = middle + (rest > ON_GRID and (1 - rest) / region.rate or 0)
+local function track_probe(region, about, gain, read, place, start)
+  local whole, rest = about.place(place - start)
+  local at = place + (rest > ON_GRID and (1 - rest) / region.rate or 0)
   if rest > ON_GRID then whole = whole + 1 end
   local got = read(at, SPAN)
   if not got then return false end
@@ -173,25 +181,33 @@ local function track_probe(region, about, gain, read, middle, start)
   return sums.peak < QUIET or (alike(sums) > 0.999 and ratio > 0.45 and ratio < 1.001)
 end
 
+-- Return what a track's item should play as, and its gain; nil where that cannot be told.
+local function expected(region, item)
+  local take = reaper.GetActiveTake(item)
+  if not take or reaper.TakeIsMIDI(take) then return nil end
+  local muted = reaper.GetMediaItemInfo_Value(item, 'B_MUTE') ~= 0
+  local panned = reaper.GetMediaItemTakeInfo_Value(take, 'D_PAN') ~= 0
+  if muted or panned or reaper.TakeFX_GetCount(take) + reaper.CountTakeEnvelopes(take) > 0 then
+    return nil
+  end
+  local gain = reaper.GetMediaItemInfo_Value(item, 'D_VOL')
+    * reaper.GetMediaItemTakeInfo_Value(take, 'D_VOL')
+  return reference(take, region.rate), gain
+end
+
 -- Check a region of a track; as `compare.item`, with project times.
 function compare.track(region, read)
   local checked = false
   for index = 0, reaper.CountTrackMediaItems(region.track) - 1 do
-    local item, middle, start = alone_at(region, index)
-    local take = item and reaper.GetActiveTake(item)
-    local muted = item and reaper.GetMediaItemInfo_Value(item, 'B_MUTE') ~= 0
-    local centred = take and reaper.GetMediaItemTakeInfo_Value(take, 'D_PAN') == 0
-    local quiet = take and reaper.TakeFX_GetCount(take) + reaper.CountTakeEnvelopes(take) == 0
-    local audio = take and not reaper.TakeIsMIDI(take)
-    local about = audio and not muted and centred and quiet and reference(take, region.rate)
-    if about then
-      local gain = reaper.GetMediaItemInfo_Value(item, 'D_VOL')
-        * reaper.GetMediaItemTakeInfo_Value(take, 'D_VOL')
-      local fits = track_probe(region, about, gain, read, middle, start)
-      about.close()
-      if not fits then return nil, REFUSAL:format(takes.name(take)) end
+    local item = reaper.GetTrackMediaItem(region.track, index)
+    local about, gain = expected(region, item)
+    local fits, start = true, reaper.GetMediaItemInfo_Value(item, 'D_POSITION')
+    for _, place in ipairs(about and places(region, item, index) or {}) do
+      fits = fits and track_probe(region, about, gain, read, place, start)
       checked = true
     end
+    if about then about.close() end
+    if not fits then return nil, REFUSAL:format(takes.name(reaper.GetActiveTake(item))) end
   end
   return checked
 end

@@ -192,8 +192,8 @@ FAULTS = [
     ),
     Fault(
         "compare",
-        "alike(sums) > 0.999 and ratio > 0.45",
-        "alike(sums) > 0.999",
+        "and ratio < 1.001",
+        "",
         "track_accessors_that_differ",
     ),
     # Jobs.
@@ -266,8 +266,8 @@ FAULTS = [
     ),
     Fault(
         "actions",
-        "    if not batch.claimed then runs[#runs + 1] = run.resume",
-        "    do runs[#runs + 1] = run.resume",
+        "TITLE, YES_NO) == YES\n    then",
+        "TITLE, YES_NO) ~= YES\n    then",
         "it_may_be_in_already",
     ),
     Fault(

@@ -291,12 +291,12 @@ def a_96k_project_with_a_44k_source(studio: Studio, engine: Engine) -> None:
 @scenario
 def another_speed_is_read_at_the_projects_rate(studio: Studio, engine: Engine) -> None:
     studio.project.rate_used = False
-    studio.reaper.device_rate = 48000
+    studio.reaper.device_rate = 44100
     item = studio.item(studio.wav(0.5), 0.0, 0.25, take={"D_PLAYRATE": 2.0})
     separate_both(studio)
     target, residual = both(studio, "Take 1")
     assert target.take.values["D_PLAYRATE"] == 1.0
-    wanted = item.take.read(studio.reaper.semantics, 48000, np.arange(12000) / 48000)
+    wanted = item.take.read(studio.reaper.semantics, 44100, np.arange(11025) / 44100)
     equal(mixture_of(studio, target, residual), wanted)
 
 
@@ -466,7 +466,7 @@ def the_project_on_another_disk(studio: Studio, engine: Engine) -> None:
     other.mkdir()
     try:
         studio.project.folder = other
-        path = studio.wav(0.5)
+        path = studio.wav(5.0)
         studio.item(path)
         separate_both(studio)
         target, residual = both(studio, "Take 1")
@@ -612,7 +612,7 @@ def the_engine_is_killed(studio: Studio, engine: Engine) -> None:
     """In the middle of a job: it is started again, and goes on."""
     studio.reaper.speed = 1.0
     (studio.folders.root / "hold").touch()
-    path = studio.wav(2.0)
+    path = studio.wav(2.0 if engine.model == "stand-in" else 30.0)
     studio.item(path)
     script = studio.separate("hold; rain", "tab", "right", "right")
     studio.cycle_until(lambda: any(status.state is JobState.RUNNING for status in studio.recent()))
@@ -914,7 +914,8 @@ def whatever_reaper_means(studio: Studio, engine: Engine) -> None:
         studio.item(path, 0.0, 0.5, track=track, take={"D_STARTOFFS": 0.125, "I_CHANMODE": 1.0})
         studio.item(Source.section(path, 0.125, reverse=True), 0.75, track=track, D_VOL=0.5)
         studio.item(mono, 1.5, 1.0, track=track)
-        studio.item(path, 2.75000003, 0.5, track=track, take={"D_STARTOFFS": 0.1}, D_FADEINLEN=0.1)
+        fraction = {"D_STARTOFFS": 0.1000093}
+        studio.item(path, 2.75, 0.5, track=track, take=fraction, D_FADEINLEN=0.1)
         if _right_or_refused(studio, semantics, track, whole=False):
             refused.add(name)
         for item in track.items:
@@ -924,7 +925,7 @@ def whatever_reaper_means(studio: Studio, engine: Engine) -> None:
         if _right_or_refused(studio, semantics, track, whole=True):
             refused.add(name)
     assert refused == {
-        *("take_time", "take_gain", "track_time", "track_gain"),
+        *("take_time", "take_gain", "track_gain"),
         *("reverse", "section", "loop", "channel_mode"),
     }
 
