@@ -180,6 +180,10 @@ def capture(pipe: Pipe, folder: Path, *, keepsake: Path) -> list[Captured]:
         for captured in sound.values():
             captured.path.with_name(f"{captured.path.stem}.part.wav").replace(captured.path)
         return list(sound.values())
+    except (OSError, soundfile.SoundFileError) as error:
+        raise HostError(
+            f"The selection cannot be written to {folder} ({error}): is the disk full?"
+        ) from error
     finally:
         for part in parts.values():
             with contextlib.suppress(OSError):
@@ -190,24 +194,30 @@ def _export(
     pipe: Pipe, tracks: Sequence[_Track], parts: Mapping[int, Path], keepsake: Path
 ) -> dict[int, Captured]:
     """Export tracks to the files of `parts`; what holds audio is returned under its final name."""
-    alone = sum(track.selected and track.is_audio for track in tracks) == 1
-    folder = next(iter(parts.values())).parent
     with contextlib.ExitStack() as stack:
-        out = stack.enter_context(_doorway(folder))
-        stack.enter_context(_float_export(pipe, keepsake))
-        stack.enter_context(_selection_kept(pipe, tracks))
-        for index, part in parts.items():
-            if not alone:
-                _select(pipe, [index])
-            channels = min(tracks[index].channels, 2)
-            pipe.do(
-                command("Export2", Filename=out / part.name, NumChannels=channels), timeout=_LONG
-            )
-            if not part.exists():
-                raise HostError(
-                    f"Audacity said that it exported the track {tracks[index].name!r}, but wrote "
-                    "no file: is the disk full?"
+        out = stack.enter_context(_doorway(next(iter(parts.values())).parent))
+        kept = stack.enter_context(_selection_kept(pipe, tracks))
+
+        def export() -> None:
+            for index, part in parts.items():
+                if sum(track.selected and track.is_audio for track in tracks) > 1:
+                    kept.select([index])
+                channels = min(tracks[index].channels, 2)
+                pipe.do(
+                    command("Export2", Filename=out / part.name, NumChannels=channels),
+                    timeout=_LONG,
                 )
+                if not part.exists():
+                    raise HostError(
+                        f"Audacity said that it exported the track {tracks[index].name!r}, but "
+                        "wrote no file: is the disk full?"
+                    )
+
+        _put_back(pipe, keepsake)
+        export()
+        if any(soundfile.info(str(part)).subtype != "FLOAT" for part in parts.values()):
+            with _float_export(pipe, keepsake):
+                export()
         infos = {index: soundfile.info(str(part)) for index, part in parts.items()}
         sound = {index: info for index, info in infos.items() if info.frames > 0}
         if not sound:
@@ -265,7 +275,7 @@ class Place:
         with contextlib.ExitStack() as stack:
             self._doorway = Path(stack.enter_context(_scratch()))
             self._restore = stack.enter_context(_selection_kept(pipe, self._tracks))
-            _select(pipe, [source])
+            self._restore.select([source])
             # A second from the selection's end (counted backwards from there): never empty, and
             # it tells whether the user's selection is 0-0, the only one SelRestore leaves out.
             pipe.do(command("SelectTime", Start=0, End=-1, RelativeTo="SelectionEnd"))
@@ -306,6 +316,7 @@ class Place:
         _lend(clip.path, file)
         line = command("Import2", Filename=file)
         self._in_doubt = True
+        self._restore.elsewhere()
         try:
             pipe.do(line, timeout=_LONG)
         except Refused:
@@ -322,7 +333,7 @@ class Place:
             if source.channels == 1 and source.pan and soundfile.info(str(clip.path)).channels == 1:
                 pipe.do(command("SetTrackAudio", Pan=100 * source.pan))
             if mute:
-                _select(pipe, [self._source])
+                self._restore.select([self._source])
                 pipe.do(command("SetTrackAudio", Mute=1))
             self._restore.now()  # writes all of this into the step that the import made
         except Refused:
@@ -414,15 +425,27 @@ class _Restore:
 
     def __init__(self, pipe: Pipe, tracks: Sequence[_Track]) -> None:
         self._pipe = pipe
-        self._selected = [i for i, track in enumerate(tracks) if track.selected]
+        self._own = [i for i, track in enumerate(tracks) if track.selected]
+        self._now: list[int] | None = self._own
         self.at_origin = False
+        self.needed = True
+
+    def select(self, indices: Sequence[int]) -> None:
+        """Select these tracks alone; costs nothing where they are."""
+        self.needed = True
+        if self._now != list(indices):
+            _select(self._pipe, indices)
+        self._now = list(indices)
+
+    def elsewhere(self) -> None:
+        """Take note that a command has selected other tracks."""
+        self.needed = True
+        self._now = None
 
     def now(self) -> None:
-        _select(self._pipe, self._selected)
-        if self.at_origin:
-            self._pipe.do("CursProjectStart:")
-        else:
-            self._pipe.do("SelRestore:")
+        self.select(self._own)
+        self._pipe.do("CursProjectStart:" if self.at_origin else "SelRestore:")
+        self.needed = False
 
 
 @contextlib.contextmanager
@@ -432,7 +455,7 @@ def _selection_kept(pipe: Pipe, tracks: Sequence[_Track]) -> Iterator[_Restore]:
     try:
         yield restore
     finally:
-        if not pipe.broken:
+        if restore.needed and not pipe.broken:
             with contextlib.suppress(NoProject):
                 restore.now()
 
@@ -464,32 +487,32 @@ def _look(pipe: Pipe) -> _View:
         return _View(start, end, round(rate), "" if name == "NIL" else name)
 
 
-@contextlib.contextmanager
-def _float_export(pipe: Pipe, keepsake: Path) -> Iterator[None]:
-    """Have WAV exports be float32, and put the user's own setting back afterwards.
-
-    A setting that an earlier, interrupted call left in `keepsake` is the user's own. Where none
-    was ever made, Audacity's own choice (16 bit) is written; a setting cannot be deleted.
-    """
+def _put_back(pipe: Pipe, keepsake: Path) -> None:
+    """Put back the export setting of the user's that an interrupted call left in `keepsake`."""
     if keepsake.exists():
         own = keepsake.read_text("ascii").strip() or _PCM16
         pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=own))
         keepsake.unlink()
+
+
+@contextlib.contextmanager
+def _float_export(pipe: Pipe, keepsake: Path) -> Iterator[None]:
+    """Have WAV exports be float32, and put the user's own setting back afterwards.
+
+    Where none was ever made, Audacity's own choice (16 bit) is written; a setting cannot be
+    deleted.
+    """
     try:
         own = pipe.do(command("GetPreference", Name=_EXPORT_FORMAT)).strip()
     except Refused:
         own = _PCM16
-    if own == _FLOAT:
-        yield
-        return
     keepsake.write_text(own, "ascii")
     try:
         pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=_FLOAT))
         yield
     finally:
         if not pipe.broken:
-            pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=own))
-            keepsake.unlink()
+            _put_back(pipe, keepsake)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ def one_run(folder: Path, seconds: float) -> tuple[float, float, float]:
         (captured,) = capture(pipe, folder, keepsake=folder / "keepsake")
     taken = time.perf_counter() - began
     place = Placement("audacity", captured.project, captured.track, captured.start, RATE)
-    clip = Clip(captured.path, ClipKind.TARGET, "dog barking", "source: dog barking")
+    clip = Clip(captured.path, ClipKind.TARGET, "dog barking", "source - dog barking")
 
     began = time.perf_counter()
     with Pipe() as pipe, Place(pipe, place) as there:

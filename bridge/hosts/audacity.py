@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from audacity import timeline
+from audacity.install import installed
 from audacity.pipe import Pipe
 from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured, OtherProject, Place
@@ -52,6 +53,7 @@ class AudacityHost:
         self._states: dict[str, Status] = {}
         self._ended: asyncio.Queue[Status] = asyncio.Queue()
         self._said: deque[str] = deque(maxlen=_REMEMBERED)
+        self._notices: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -94,7 +96,7 @@ class AudacityHost:
         try:
             said = await self._carry_out(request)
         except TweezeError as error:
-            await self._say(str(error))
+            self._say(str(error))
             raise
         report(Status(request.id, JobState.DONE, progress=1.0, message=one_line(said)))
 
@@ -132,7 +134,12 @@ class AudacityHost:
                 client=_NAME,
             )
             self._jobs[job.id] = job
-            await self._service.submit(job)
+            try:
+                await self._service.submit(job)
+            except TweezeError:
+                self._jobs.pop(job.id, None)
+                one.path.unlink(missing_ok=True)
+                raise
             told.append(f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}")
         return "; ".join(told)
 
@@ -146,7 +153,9 @@ class AudacityHost:
     async def _insert_all(self) -> None:
         while True:
             status = await self._ended.get()
-            job = self._jobs.pop(status.id)
+            job = self._jobs.pop(status.id, None)
+            if job is None:
+                continue
             try:
                 await self._finish(job, status)
             except Exception:
@@ -157,18 +166,18 @@ class AudacityHost:
     async def _finish(self, job: Job, status: Status) -> None:
         asked = ", ".join(repr(query) for query in job.queries)
         if status.state is JobState.FAILED:
-            await self._say(status.message)
+            self._say(status.message)
         elif status.state is JobState.CANCELLED:
-            await self._say(f"Cancelled: {asked}.")
+            self._say(f"Cancelled: {asked}.")
         else:
             try:
                 async with self._turn:
                     count = await asyncio.to_thread(self._insert, job, status)
             except TweezeError as error:
-                await self._say(f"{asked} is ready, but not in the project: {_kept(error)}")
+                self._say(f"{asked} is ready, but not in the project: {_kept(error)}")
                 return
             notes = " ".join(status.notes)
-            await self._say(f"{_clips(count)} of {job.title!r}: {asked}. {notes}".strip())
+            self._say(f"{_clips(count)} of {job.title!r}: {asked}. {notes}".strip())
 
     def _insert(self, job: Job, status: Status, *, again: bool = False) -> int:
         """Insert the clips that wait, and return how many; blocking."""
@@ -225,7 +234,7 @@ class AudacityHost:
                 else "No clip is waiting to be inserted."
             )
         said = f"{_clips(done)}."
-        await self._say(said)
+        self._say(said)
         return said
 
     def _kept_entries(self, id_: str) -> list[Entry]:
@@ -258,7 +267,7 @@ class AudacityHost:
         for id_ in running:
             self._service.cancel(id_)
         if not running:
-            await self._say("There is nothing to cancel.")
+            self._say("There is nothing to cancel.")
         return f"{len(running)} cancelled."
 
     # What was asked for last.
@@ -290,11 +299,13 @@ class AudacityHost:
             return
         self._tell()
 
-    async def _say(self, sentence: str) -> None:
+    def _say(self, sentence: str) -> None:
         stamp = time.strftime("%H:%M")
         self._said.append(f"{stamp}  {one_line(sentence)}")
         self._tell()
-        await notify(one_line(sentence))
+        task = asyncio.create_task(notify(one_line(sentence)))  # a slow desktop holds up nothing
+        self._notices.add(task)
+        task.add_done_callback(self._notices.discard)
 
     def _tell(self) -> None:
         """Write what Tweeze Status shows."""
@@ -316,7 +327,7 @@ class AudacityHost:
     async def _attend(self) -> None:
         while True:
             await asyncio.sleep(PAUSE)
-            if self._startup.noticed():
+            if self._startup.noticed() and installed(self._folders):
                 async with self._turn:
                     await asyncio.to_thread(self._startup.attend)
 

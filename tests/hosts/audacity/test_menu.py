@@ -39,7 +39,11 @@ from tests.hosts.audacity.editor import (
 )
 
 Sound = Callable[..., Path]
-PICTURES = os.environ.get("TWEEZE_TEST_PICTURES")  # a folder for the pictures of the handbook
+PICTURES = os.environ.get("TWEEZE_TEST_PICTURES")  # a folder for the handbook's pictures
+DEMO = Path(__file__).parents[3] / "engine/demo/mixture.flac"
+
+
+CROP = ("-crop", "1120x620+80+103", "+repage", "-colors", "96")
 
 
 class Studio:
@@ -153,7 +157,7 @@ class Studio:
         for key in keys:
             self.screen.key(key)
         if picture and PICTURES:
-            self.screen.picture(Path(PICTURES) / picture)
+            self.screen.picture(Path(PICTURES) / picture, *CROP)
         self.screen.key("Return")
 
     def box(self) -> None:
@@ -163,8 +167,6 @@ class Studio:
             return any(self.screen.geometry(w)[3] < 200 for w in self.screen.windows("^Tweeze"))
 
         wait_for(shown, "a message box")
-        if PICTURES:
-            self.screen.picture(Path(PICTURES) / f"box-{time.time_ns()}.png")
 
         def gone() -> bool:
             for window in self.screen.windows("^Tweeze"):
@@ -277,7 +279,7 @@ def test_a_dragged_range_becomes_a_new_track(studio: Studio, sound: Sound, tmp_p
     start, end = (float(word) for word in before[1].split())
     assert end - start > 0.3
 
-    studio.ask("dog barking", picture="dialog.png")
+    studio.ask("dog barking")
     studio.says("1 new track of 'interview': 'dog barking'", 90)
     (clip,) = studio.done("interview").clips
     wanted = read(clip.path)
@@ -288,8 +290,6 @@ def test_a_dragged_range_becomes_a_new_track(studio: Studio, sound: Sound, tmp_p
     assert np.array_equal(studio.export(1, first, len(wanted), tmp_path / "back.wav"), wanted)
     original = read(source)
     assert np.array_equal(studio.export(0, 0, len(original), tmp_path / "o.wav"), original)
-    if PICTURES:
-        studio.screen.picture(Path(PICTURES) / "tracks.png")
 
     placed = [(row["name"], row["start"]) for row in studio.editor.tracks()]
     studio.editor.do("Undo:")
@@ -536,3 +536,18 @@ def test_audacity_killed_while_a_job_runs(studio: Studio, sound: Sound) -> None:
     studio.load(file)
     assert studio.tweeze("insert").stdout == "1 new track.\n"
     assert len(studio.names()) == 2
+
+
+if PICTURES:
+
+    def test_the_handbooks_pictures(studio: Studio) -> None:
+        studio.load(DEMO)
+        studio.mark([0], 2.0, 7.0)
+        studio.ask("birds singing", picture="audacity-dialog.png")
+        studio.says("1 new track")
+        studio.screen.focus(studio.main_window())
+        studio.screen.key("ctrl+shift+f")  # fit the tracks' heights
+        wait_for(
+            lambda: len(studio.screen.windows("^(Tweeze|Select|Message)")) == 0, "a quiet screen"
+        )
+        studio.screen.picture(Path(str(PICTURES)) / "audacity-tracks.png", *CROP)

@@ -16,7 +16,7 @@ from audacity.pipe import Blocked, Gone, Pipe, command
 from audacity.timeline import Captured, NothingSelected, OtherProject, Place, capture
 from engine.errors import HostError
 from engine.job import Clip, ClipKind, Placement
-from tests.hosts.audacity.editor import Editor
+from tests.hosts.audacity.editor import Editor, version
 
 Sound = Callable[..., Path]
 PREFERENCE = "/FileFormats/ExportFormat_SF1_Type/WAV_10000"
@@ -236,7 +236,8 @@ def test_a_mono_track_gives_its_pan_to_the_clips_track(
     source = sound("voice", channels=1)
     load(editor, source)
     mark(editor, [0], 1.0, 2.0)
-    editor.do(command("SetTrackAudio", Pan=-40, Gain=-6.0206))
+    gain = "Volume" if int(version()[1]) > 5 else "Gain"  # its name since Audacity 3.6
+    editor.do(command("SetTrackAudio", **{"Pan": -40, gain: -6.0206}))
     (captured,) = take(editor, mixtures)
     assert captured.channels == 1
     np.testing.assert_allclose(read(captured.path), 0.5 * read(source)[44100:88200], rtol=2e-5)
