@@ -305,6 +305,7 @@ def memory(entry: catalogue.Entry) -> None:
         files = [
             noise(Path(folder) / f"{seconds}s.wav", seconds, channels=1) for seconds in lengths
         ]
+        peak(entry, noise(Path(folder) / "1s.wav", 1, channels=1), Memory.DEFAULT)  # first use
         for kind in Memory:
             peaks = [peak(entry, file, kind) / 1e9 for file in files]
             print(

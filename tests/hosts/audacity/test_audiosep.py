@@ -1,4 +1,4 @@
-"""An added AudioSep checkpoint separates what is selected in a real Audacity, at 44.1 kHz stereo."""
+"""An added AudioSep checkpoint separates what is selected in a real Audacity: 44.1 kHz, stereo."""
 
 from __future__ import annotations
 
