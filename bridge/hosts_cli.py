@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,7 @@ class Editor(str, Enum):
     """The editors that have menu commands to install."""
 
     AUDACITY = "audacity"
+    REAPER = "reaper"
 
 
 Where = Annotated[Editor, typer.Argument(help="The editor.")]
@@ -37,30 +39,55 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def install(editor: Where) -> None:
+def install(
+    editor: Where,
+    resource: Annotated[
+        Path | None, typer.Option(help="REAPER's resource folder, if it is not the usual one.")
+    ] = None,
+    osc: Annotated[
+        bool, typer.Option("--osc", help="REAPER listens to OSC, on EVERY network interface.")
+    ] = False,
+) -> None:
     """Put Tweeze's commands into an editor, and have the engine start at login."""
-    from audacity.install import find
-    from audacity.install import install as put_in
-    from engine import models
-
     folders = Folders.of_user()
     folders.make()
-    done = put_in(find(), folders, models.names(folders))
+    if editor is Editor.REAPER:
+        from reaper.install import find as find_reaper
+        from reaper.install import install as put_into_reaper
+
+        done = put_into_reaper(find_reaper(resource), folders, osc=osc)
+        hint = (
+            "In REAPER: select items, then Ctrl+Alt+Y, or Actions > 'Tweeze - separate selection'."
+        )
+    else:
+        from audacity.install import find
+        from audacity.install import install as put_in
+        from engine import models
+
+        if resource is not None or osc:
+            raise BadInput("--resource and --osc are for REAPER: leave them out.")
+        done = put_in(find(), folders, models.names(folders))
+        hint = "In Audacity: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y)."
     done.append(login.enable(folders))
     beat, started = launch.ensure(folders)
     done.append(f"The engine {'has started' if started else 'runs'} (process {beat.pid}).")
-    for sentence in done:
+    for sentence in [*done, hint]:
         print(sentence)
-    print("In Audacity: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y).")
 
 
 def uninstall(editor: Where) -> None:
     """Take Tweeze's commands out of an editor; what you changed since stays."""
-    from audacity.install import uninstall as take_out
+    from audacity.install import installed as in_audacity
+    from audacity.install import uninstall as take_out_of_audacity
+    from reaper.install import installed as in_reaper
+    from reaper.install import uninstall as take_out_of_reaper
 
-    for sentence in take_out(Folders.of_user()):
+    folders = Folders.of_user()
+    take_out = take_out_of_reaper if editor is Editor.REAPER else take_out_of_audacity
+    for sentence in take_out(folders):
         print(sentence)
-    print(login.disable())
+    if not in_audacity(folders) and not in_reaper(folders):
+        print(login.disable())
 
 
 def trigger(

@@ -283,8 +283,10 @@ class Script:
         return value
 
     def _changes(self, thing: Thing) -> None:
-        if self.undo_of is None:
-            raise ReaperError("a script changes the project outside an undo block")
+        while not isinstance(thing, Track):
+            thing = thing.item if isinstance(thing, Take) else thing.track  # type: ignore[attr-defined]
+        if self.undo_of is not thing.project:
+            raise ReaperError("a script changes a project outside an undo block of it")
 
     # Scripts, time, settings, files.
 
@@ -459,6 +461,7 @@ class Script:
         return bool(track.values["I_SELECTED"])
 
     def api_SetTrackSelected(self, track: Track, selected: bool) -> None:
+        self._changes(track)
         track.values["I_SELECTED"] = float(selected)
 
     def api_CountMediaItems(self, project: Project) -> int:

@@ -1,4 +1,4 @@
-"""The way from selection to tracks with the bundled model: slower than with a stand-in, so fewer."""
+"""From selection to tracks with the bundled model: slower than a stand-in, so fewer scenarios."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import pytest
 from tests.hosts.reaper import scenarios, test_compact
 from tests.hosts.reaper.studio import Engine, Studio
 
-
 OTHERS = [name for name in scenarios.ALL if name not in test_compact.CHOSEN]
 
 
