@@ -1,4 +1,4 @@
-"""`tweeze install`, `uninstall`, `trigger` and `insert`: what has to do with an editor."""
+"""`tweeze install`, `uninstall`, `trigger`, `insert`, `osc`: what has to do with an editor."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Where = Annotated[Editor, typer.Argument(help="The editor.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (install, uninstall, trigger, insert):
+    for command in (install, uninstall, trigger, insert, osc):
         app.command()(command)
 
 
@@ -126,6 +126,21 @@ def insert(
     print(_ask(host, fields).message)
 
 
+def osc() -> None:
+    """Say where the engine hears OSC, and the secret with which every message begins."""
+    from bridge.doors.osc import Access
+
+    folders = Folders.of_user()
+    launch.ensure(folders)
+    access = Access.read(folders)
+    if access is None or not access.port:
+        raise Failure(
+            "The engine hears no OSC: another program has its port. See 'tweeze log', or name "
+            "another port with TWEEZE_OSC_PORT and restart the engine."
+        )
+    print(f"host    127.0.0.1\nport    {access.port}\nsecret  {access.secret}")
+
+
 def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
     """Send a request and wait until the engine has carried it out."""
     client = Client(Folders.of_user())
@@ -147,13 +162,24 @@ def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
 
 def examine(folders: Folders) -> Iterator[Check]:
     """Look at what was installed into editors; says nothing where nothing was."""
-    from audacity.install import check, installed
+    from audacity.install import check
+    from audacity.install import installed as in_audacity
     from bridge.doctor import Check
+    from reaper.install import faults
+    from reaper.install import installed as in_reaper
 
-    if not installed(folders):
-        return
-    for found in check(folders):
-        yield Check(found.name, found.ok, found.said, found.remedy)
-    said = "this Tweeze" if login.is_current(folders) else "another one, or none"
-    remedy = "Close Audacity and run 'tweeze install audacity' again."
-    yield Check("start at login", login.is_current(folders), said, remedy)
+    names = []
+    if in_audacity(folders):
+        names.append("audacity")
+        for found in check(folders):
+            yield Check(found.name, found.ok, found.said, found.remedy)
+    resource = in_reaper(folders)
+    if resource is not None:
+        names.append("reaper")
+        wrong = faults(folders)
+        remedy = "Close REAPER and run 'tweeze install reaper' again."
+        yield Check("REAPER's actions", not wrong, " ".join(wrong) or str(resource), remedy)
+    if names:
+        said = "this Tweeze" if login.is_current(folders) else "another one, or none"
+        remedy = f"Close the editor and run 'tweeze install {names[0]}' again."
+        yield Check("start at login", login.is_current(folders), said, remedy)

@@ -20,7 +20,7 @@ from engine.job import lines
 from reaper.ini import Lines, action_id, add_surface, key_is_taken, remove_surface
 from reaper.wake import LISTENER, Waker, executable, is_running
 
-__all__ = ["OSC_PORT", "find", "install", "installed", "uninstall"]
+__all__ = ["OSC_PORT", "faults", "find", "install", "installed", "uninstall"]
 
 OSC_PORT = 9158
 """Where REAPER's own OSC surface receives, if it is put in."""
@@ -99,6 +99,30 @@ def installed(folders: Folders) -> Path | None:
     """Return the resource folder that Tweeze was put into, or None."""
     resource = _Record.load(folders).resource
     return Path(resource) if resource else None
+
+
+def faults(folders: Folders) -> list[str]:
+    """Return what is wrong with an installation: scripts or actions that are no longer there."""
+    record = _Record.load(folders)
+    wrong = [f"{name} is missing." for name in record.files if not Path(name).exists()]
+    keys = Lines(Path(record.resource) / "reaper-kb.ini")
+    actions = [line for line in record.actions if line.startswith("SCR ")]
+    lost = [line.split('"')[1] for line in actions if line.split()[3] not in _ids(keys)]
+    wrong += [f"REAPER's action list has no '{name}'." for name in lost]
+    stale = [p for p in _scripts() if record.files.get(_target(record, p)) != _source_hash(p)]
+    return wrong + (["The scripts are those of another Tweeze."] if stale else [])
+
+
+def _ids(file: Lines) -> set[str]:
+    return {line.split()[3] for line in file.lines if line.startswith("SCR ")}
+
+
+def _target(record: _Record, script: Path) -> str:
+    return str(Path(record.resource) / "Scripts" / _FOLDER / script)
+
+
+def _source_hash(script: Path) -> str:
+    return _hash((_SOURCES / script).read_bytes())
 
 
 def install(resource: Path, folders: Folders, *, osc: bool = False) -> list[str]:

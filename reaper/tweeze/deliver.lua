@@ -84,6 +84,7 @@ function deliver.step(state)
   if not clip then
     for _, done in ipairs(state.clips) do
       if done.copied then os.remove(done.path) end
+      os.remove(done.path:match('^(.*)[/\\]')) -- the job's folder, once it is empty
     end
     return true
   end

@@ -157,7 +157,10 @@ function steps.capture(self)
     self.capture = nil
     fail(self, why)
   elseif whole then
-    self.notes[#self.notes + 1] = self.capture.unchecked
+    if self.capture.unchecked and reaper.GetExtState('Tweeze', 'said unchecked') == '' then
+      reaper.SetExtState('Tweeze', 'said unchecked', 'yes', false) -- once is enough
+      self.notes[#self.notes + 1] = self.capture.unchecked
+    end
     self.capture = nil
     send(self, region)
   end

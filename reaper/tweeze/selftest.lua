@@ -107,6 +107,14 @@ check('take accessor: past the end, the buffer is as it was or silent', function
   return first == 9 or first == 0, ('the first sample is %.3f'):format(first)
 end)
 
+check('an accessor does not report changes that nobody made', function(desk)
+  local _, take = desk.item(9, 0.25)
+  local accessor = reaper.CreateTakeAudioAccessor(take)
+  local changed = reaper.AudioAccessorStateChanged(accessor)
+  reaper.DestroyAudioAccessor(accessor)
+  return not changed, tostring(changed)
+end)
+
 check('take accessor: a mono source in one channel', function(desk)
   local _, take = desk.item(5.25, 0.25, desk.mono)
   return same(read(take, 'take', 1, 0), 1, sample)

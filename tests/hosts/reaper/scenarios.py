@@ -612,7 +612,7 @@ def the_engine_is_killed(studio: Studio, engine: Engine) -> None:
     """In the middle of a job: it is started again, and goes on."""
     studio.reaper.speed = 1.0
     (studio.folders.root / "hold").touch()
-    path = studio.wav(2.0 if engine.model == "stand-in" else 30.0)
+    path = studio.wav(2.0 if engine.model == "stand-in" else 15.0)
     studio.item(path)
     script = studio.separate("hold; rain", "tab", "right", "right")
     studio.cycle_until(lambda: any(status.state is JobState.RUNNING for status in studio.recent()))
@@ -796,6 +796,22 @@ def another_script_was_first(studio: Studio, engine: Engine) -> None:
     studio.wait(script)
     assert not studio.project.undo
     assert studio.reaper.boxes == []
+
+
+@scenario
+def a_flac_cannot_be_compared(studio: Studio, engine: Engine) -> None:
+    """It is separated all the same, and said once that REAPER was trusted."""
+    path = studio.wav(0.5)
+    flac = path.with_suffix(".flac")
+    soundfile.write(flac, read(path), 32000, subtype="PCM_24")
+    studio.item(flac)
+    separate_both(studio)
+    equal(mixture_of(studio, *both(studio, "Take 1")), read(flac))
+    assert "could not be compared" in studio.reaper.console.pop()
+    studio.wait(studio.begin("again"))
+    assert not studio.reaper.console
+    for status in studio.recent():
+        assert not (studio.folders.clips / status.id).exists(), "the engine's folder is left"
 
 
 # What no document says of REAPER: right under each reading, or refused with a sentence.

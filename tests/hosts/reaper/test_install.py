@@ -14,7 +14,7 @@ from engine.errors import BadInput, HostError
 from engine.folders import Folders
 from reaper import install as installing
 from reaper.ini import action_id
-from reaper.install import OSC_PORT, find, install, installed, uninstall
+from reaper.install import OSC_PORT, faults, find, install, installed, uninstall
 from reaper.wake import Waker
 from tests.hosts.reaper.fake import FakeReaper
 
@@ -119,6 +119,18 @@ def test_what_others_wrote_since_stays(resource: Path, folders: Folders) -> None
     assert b"csurf_cnt=2" in text
     assert b"csurf_1=MCU 0 0 0" in text
     assert kb.read_bytes().decode() == KB + "\r\nKEY 1 65 40001 0\r\n"
+
+
+def test_what_is_wrong_is_said(resource: Path, folders: Folders) -> None:
+    install(resource, folders)
+    assert faults(folders) == []
+    (resource / "Scripts/Tweeze/tweeze/run.lua").unlink()
+    (resource / "reaper-kb.ini").write_text(KB)
+    said = " ".join(faults(folders))
+    assert "run.lua is missing" in said
+    assert "no 'Custom: Tweeze - again.lua'" in said
+    install(resource, folders)
+    assert faults(folders) == []
 
 
 def test_a_reaper_without_key_file(resource: Path, folders: Folders) -> None:

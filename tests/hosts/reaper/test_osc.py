@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -360,3 +361,36 @@ def test_a_taken_port_keeps_the_door_shut_and_the_engine_up(tmp_path: Path) -> N
             access = Access.read(running.folders)
             assert access is not None
             assert access.port == 0
+
+
+def test_the_command_shows_it(
+    door: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bridge import cli
+
+    monkeypatch.setenv("TWEEZE_HOME", str(door.folders.root))
+    assert cli.run(["osc"]) == 0
+    access = Access.read(door.folders)
+    assert access is not None
+    shown = capsys.readouterr().out
+    assert str(access.port) in shown
+    assert access.secret in shown
+
+
+def test_trigger_from_a_terminal(
+    desk: Studio, door: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tweeze trigger --host reaper`, for a hotkey of the desktop."""
+    from bridge import cli
+
+    monkeypatch.setenv("TWEEZE_HOME", str(door.folders.root))
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    codes: list[int] = []
+    command = ["trigger", "dog", "--host", "reaper", "--mute"]
+    thread = threading.Thread(target=lambda: codes.append(cli.run(command)))
+    thread.start()
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    thread.join()
+    assert codes == [0]
+    assert desk.project.items[0].values["B_MUTE"] == 1.0
