@@ -22,10 +22,12 @@ from engine.job import Clip, ClipKind, Placement
 from tests.hosts.audacity.editor import Editor, Screen, only_one
 
 RATE = 44100
+PAUSE = 0.3  # seconds; in use, a separation lies between two connections
 
 
 def one_run(folder: Path, seconds: float) -> tuple[float, float, float]:
     """Return the seconds of capture, of insertion, and of Audacity's own export and import."""
+    time.sleep(PAUSE)
     began = time.perf_counter()
     with Pipe() as pipe:
         (captured,) = capture(pipe, folder, keepsake=folder / "keepsake")
@@ -33,6 +35,7 @@ def one_run(folder: Path, seconds: float) -> tuple[float, float, float]:
     place = Placement("audacity", captured.project, captured.track, captured.start, RATE)
     clip = Clip(captured.path, ClipKind.TARGET, "dog barking", "source - dog barking")
 
+    time.sleep(PAUSE)
     began = time.perf_counter()
     with Pipe() as pipe, Place(pipe, place) as there:
         there.insert(clip)

@@ -43,7 +43,7 @@ PICTURES = os.environ.get("TWEEZE_TEST_PICTURES")  # a folder for the handbook's
 DEMO = Path(__file__).parents[3] / "engine/demo/mixture.flac"
 
 
-CROP = ("-crop", "1120x620+80+103", "+repage", "+dither", "-colors", "48")
+CROP = ("-trim", "+repage", "+dither", "-colors", "48")  # to the window
 
 
 class Studio:
