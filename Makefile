@@ -46,11 +46,12 @@ lint: .venv/.tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@command -v luacheck >/dev/null || { echo 'luacheck is missing: run tests/install-tools'; exit 1; }
+	@command -v luacheck >/dev/null || tests/install-tools
 	luacheck -q reaper
 
 bench: .venv/.tests
 	$(BIN)/python -m bench.engine
+	$(BIN)/python -m bench.audacity
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
