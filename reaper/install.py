@@ -217,6 +217,8 @@ def _scripts() -> list[Path]:
 
 def _copy_scripts(resource: Path, folders: Folders, record: _Record) -> str:
     target = resource / "Scripts" / _FOLDER
+    if not target.parent.exists():
+        record.made.append(target.parent.name)
     texts = {target / path: (_SOURCES / path).read_bytes() for path in _scripts()}
     texts[target / "tweeze" / "where.txt"] = _where(folders).encode()
     for stale in set(record.files) - set(map(str, texts)):  # of an older Tweeze
@@ -250,6 +252,9 @@ def _remove_scripts(record: _Record) -> list[str]:
     for folder in sorted({Path(name).parent for name in record.files}, reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+    scripts = Path(record.resource) / "Scripts"
+    if scripts.name in record.made and scripts.is_dir() and not any(scripts.iterdir()):
+        scripts.rmdir()
     return kept
 
 

@@ -13,6 +13,7 @@ local wishes = require 'tweeze.wishes'
 local actions = {}
 
 local TITLE = 'Tweeze'
+local WAITS = 'Results that wait for this project: %d. Run "Tweeze - collect" to insert them.'
 local OK, YES_NO, YES = 0, 4, 6 -- as ShowMessageBox knows them
 
 local function tell(sentence) reaper.ShowMessageBox(sentence, TITLE, OK) end
@@ -76,11 +77,29 @@ local function watch(self, warnings, runs)
   end
 end
 
+-- Return the batches that wait for this project, and how many wait for others.
+local function waiting(project)
+  local here, elsewhere = {}, 0
+  for _, batch in ipairs(pending.all()) do
+    if not pending.is_attended(batch) then
+      if pending.belongs(batch, project) then here[#here + 1] = batch
+      else elsewhere = elsewhere + 1 end
+    end
+  end
+  return here, elsewhere
+end
+
 -- Tweeze: separate selection.
 function actions.separate(scripts)
   local where, project = home.find(scripts), reaper.EnumProjects(-1)
   local regions, why = selection.find(project)
   if not regions then return tell(why) end
+  local ready = #waiting(project)
+  local function remarks(entry)
+    local said = selection.warnings(regions, entry.mute)
+    if ready > 0 then said[#said + 1] = WAITS:format(ready) end
+    return said
+  end
   local models, sounds = home.offer(where)
   local entry = form.new(settings.load(), settings.history(), models, sounds)
   local runs, working = {}, nil
@@ -108,7 +127,7 @@ function actions.separate(scripts)
       return false
     end
     if answer == 'run' then return accept() end
-    window.draw_form(entry, selection.warnings(regions, entry.mute))
+    window.draw_form(entry, remarks(entry))
     return true
   end)
 end
@@ -143,18 +162,6 @@ function actions.cancel(scripts)
       pending.forget(batch)
     end
   end
-end
-
--- Return the batches that wait for this project, and how many wait for others.
-local function waiting(project)
-  local here, elsewhere = {}, 0
-  for _, batch in ipairs(pending.all()) do
-    if not pending.is_attended(batch) then
-      if pending.belongs(batch, project) then here[#here + 1] = batch
-      else elsewhere = elsewhere + 1 end
-    end
-  end
-  return here, elsewhere
 end
 
 local AGAIN = "'%s' may be in the project already: REAPER ended while it was put in. "

@@ -344,7 +344,19 @@ class Project(Thing):
             new.number, new.alive, new.project, new.items = next(Thing.numbers), True, again, []
             again.tracks.append(new)
             for item in track.items:
-                twin = new.add(item.take.source, item.start, item.length)
+                twin = new.add(_loaded_again(item.take.source), item.start, item.length)
                 twin.guid, twin.values = item.guid, dict(item.values)
                 twin.take.values = dict(item.take.values)
         return again
+
+
+def _loaded_again(source: Source | None) -> Source | None:
+    if source is None:
+        return None
+    again = copy.copy(source)
+    again.number, again.alive, again.parent = (
+        next(Thing.numbers),
+        True,
+        _loaded_again(source.parent),
+    )
+    return again

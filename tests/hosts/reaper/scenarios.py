@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from engine.job import Job, JobState
+from engine.job import Job, JobState, new_id
 from tests.hosts.reaper.project import Item, Semantics, Source, Track
 from tests.hosts.reaper.studio import Engine, Studio, until
 
@@ -88,7 +88,7 @@ def clips_are_the_engines(studio: Studio, engine: Engine) -> None:
     path = studio.wav(0.5)
     studio.item(path)
     studio.do("dog; rain")
-    job = Job("again-" + studio.folder.name, path, ("dog", "rain"), title="Take 1")
+    job = Job(new_id(), path, ("dog", "rain"), title="Take 1")
     engine_clips = _done(studio, job)
     for number, clip in enumerate(engine_clips):
         (item,) = studio.project.tracks[1 + number].items
@@ -668,6 +668,11 @@ def reaper_quits_in_the_middle(studio: Studio, engine: Engine) -> None:
     (studio.folders.root / "hold").unlink()
     again = project.reopened()
     studio.reaper.open(again)
+    again.items[0].values["B_UISEL"] = 1.0
+    shown: list[str] = []
+    script = studio.begin("separate selection", "d", lambda: shown.extend(script.shown), "escape")
+    studio.wait(script)
+    assert "Results that wait for this project: 1." in " ".join(shown)
     studio.wait(studio.begin("collect"))
     assert studio.reaper.boxes == []
     assert studio.names() == ["Take 1", "Take 1 - hold"]

@@ -133,13 +133,13 @@ def test_what_is_wrong_is_said(resource: Path, folders: Folders) -> None:
     assert faults(folders) == []
 
 
-def test_a_reaper_without_key_file(resource: Path, folders: Folders) -> None:
+def test_a_reaper_without_keys_or_scripts(resource: Path, folders: Folders) -> None:
     (resource / "reaper-kb.ini").unlink()
-    before = everything(resource)
+    shutil.rmtree(resource / "Scripts")
     install(resource, folders)
     assert (resource / "reaper-kb.ini").read_text().count("SCR ") == 6
     uninstall(folders)
-    assert everything(resource) == before
+    assert [path.name for path in resource.iterdir()] == ["reaper.ini"]
 
 
 def test_a_key_that_the_user_chose_stays(resource: Path, folders: Folders) -> None:
