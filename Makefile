@@ -38,6 +38,10 @@ test: .venv/.tests
 test-quick: .venv/.tests
 	$(BIN)/python -m pytest --ignore tests/hosts
 
+test-audacity37: .venv/.tests
+	tests/install-tools
+	tests/hosts/audacity/run-audacity37
+
 test-faults: .venv/.tests
 	TWEEZE_ALL_FAULTS=1 $(BIN)/python -m pytest -q tests/hosts/reaper/test_faults.py
 
