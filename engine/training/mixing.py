@@ -45,17 +45,17 @@ class MixingOptions:
 
     samples: int = 3 * SAMPLE_RATE
     max_sources: int = 3
-    snr: tuple[float, float] = (-8.0, 10.0)
+    snr: tuple[float, float] = (-6.0, 8.0)
     """Range of each interferer's level below the first source, in dB."""
-    absent: float = 0.07
+    absent: float = 0.06
     """Share of queries that describe nothing in the mixture."""
     unknown: float = 0.03
     """Share of queries that mean nothing; their target is the whole mixture."""
-    near: float = 0.15
+    near: float = 0.06
     """Share of mixtures whose second source comes from a neighbouring class."""
-    augment: float = 0.8
+    augment: float = 0.6
     """Share of clips that are changed (speed, equaliser, reverb)."""
-    noise: float = 0.25
+    noise: float = 0.1
     """Share of mixtures with a bed of coloured noise that no caption describes."""
 
 
@@ -157,7 +157,7 @@ class Mixer:
 
     def _draw_classes(self, rng: np.random.Generator) -> list[str]:
         names = self._store.names
-        count = int(rng.choice([1, 2, 3], p=[0.06, 0.66, 0.28]))
+        count = int(rng.choice([1, 2, 3], p=[0.04, 0.78, 0.18]))
         count = min(count, self.options.max_sources)
         drawn = [str(rng.choice(names, p=self._weights))]
         if count > 1 and rng.random() < self.options.near and self._near[drawn[0]]:

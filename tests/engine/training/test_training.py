@@ -142,7 +142,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     def arguments(folder: str, steps: int) -> argparse.Namespace:
         return argparse.Namespace(
             store=tmp_path / "store", run=tmp_path / folder, steps=steps, decay=1, rate=1e-3,
-            mixtures=1, every=1, validation_pairs=1, seed=1, processes=1, port=0,
+            mixtures=1, every=1, validation_pairs=1, seed=1, processes=1, port=0, compile=False,
         )  # fmt: skip
 
     work(0, arguments("whole", 2))
