@@ -623,7 +623,7 @@ def the_engine_is_killed(studio: Studio, engine: Engine) -> None:
     assert len(studio.project.tracks) == 4
     items = [track.items[0] for track in studio.project.tracks[1:]]
     equal(mixture_of(studio, *items), read(path))
-    assert len(studio.reaper.started) == 1
+    assert 1 <= len(studio.reaper.started) <= 3, "started once, and tried again at most"
     studio.nothing_is_left()
 
 

@@ -38,6 +38,7 @@ def test_noticed(
         with pytest.raises(Exception):  # noqa: B017 - however it is noticed
             scenarios.ALL[fault.noticed](desk, standin)
     finally:
+        monkeypatch.undo()
         _tidy(desk, standin)
     if ALL:  # and without the fault all is well: it was noticed for itself
         fresh = copy_scripts(tmp_path / "fresh")
