@@ -23,7 +23,7 @@ from engine.models.audiosep import AudioSep, FastForm, network, text
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 # The tokenizer is not part of this repository (nor of a checkpoint): see docs/models.md.
 TOKENIZERS = (
-    Path(__file__).parents[2] / "roberta-base",
+    Path(__file__).parents[1] / "data" / "roberta-base",
     Path(__file__).parents[3] / "shared" / "data" / "roberta-base",
 )
 
