@@ -153,19 +153,23 @@ class _Resident:
 
     def _compiled(self, precision: Precision) -> runtimes.OpenVino:
         if not self._form.graph.is_file():
-            runtimes.write_graph(self._network, self._form.graph)
+            self._write_graph()
         try:
             return runtimes.OpenVino(self._form.graph, precision)
         except ModelBroken:  # a cache like any other: once more from the network
-            runtimes.write_graph(self._network, self._form.graph)
+            self._write_graph()
             return runtimes.OpenVino(self._form.graph, precision)
+
+    def _write_graph(self) -> None:
+        runtimes.write_graph(self._network, self._form.graph)
+        self._form.note_graph(self._form.graph_facts())
 
     def _openvino_is_faster(self) -> bool:
         """Tell by a trial, once for each version of OpenVINO, which runtime is faster here."""
         facts = self._form.graph_facts()
         installed = version("openvino")
         if facts.get("openvino") != installed:
-            runtimes.write_graph(self._network, self._form.graph)
+            self._write_graph()
             facts = {
                 "openvino": installed,
                 "seconds_openvino": self._trial(self._compiled(Precision.EXACT)),

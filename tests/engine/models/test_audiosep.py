@@ -233,6 +233,7 @@ def test_a_damaged_graph_is_written_anew(entry):
     assert isinstance(model.runtime, runtimes.OpenVino)
     form.graph.write_text("<net>")
     assert isinstance(AudioSep(entry.name, form, runtime="openvino").runtime, runtimes.OpenVino)
+    assert form.damaged() == ()
 
 
 def test_openvino_does_not_report_its_import():
