@@ -60,4 +60,8 @@ def _tidy(desk: Studio, engine: Engine) -> None:
     until(lambda: not list(folders.jobs.glob("[!.]*")))
     for place in (folders.mixtures, folders.clips):
         for path in place.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            # the engine may be removing the same at this moment
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
