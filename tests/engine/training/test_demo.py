@@ -1,0 +1,90 @@
+"""The bundled recording is what it says, has been kept from training, and `compact` can do it."""
+
+import sys
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine.measure import si_sdr
+from engine.models import compact
+from engine.training.demo import PARTS
+from engine.training.evaluate import separate
+from engine.training.labels import label, load_rules, load_taxonomy
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = files("engine") / "demo"
+FACTS: dict[str, Any] = tomllib.loads((FOLDER / "demo.toml").read_text(encoding="utf-8"))
+MARGIN_DB = 3.0
+"""What each query has to gain over the mixture, and over the words for another sound."""
+
+
+def samples(name: str) -> np.ndarray:
+    with (FOLDER / name).open("rb") as file:
+        audio, rate = soundfile.read(file, dtype="int32")
+    assert rate == 44100
+    return np.asarray(audio.T, np.int64)
+
+
+def test_parts_add_up_exactly() -> None:
+    mixture = samples(FACTS["mixture"])
+    assert mixture.shape == (2, 441_000)
+    total = sum(samples(sound["truth"]) for sound in FACTS["sound"])
+    np.testing.assert_array_equal(total, mixture)
+
+
+def test_sounds_overlap() -> None:
+    parts = [samples(sound["truth"]) / 2.0**31 for sound in FACTS["sound"]]
+    loud = [np.sqrt(np.mean(part.reshape(2, 20, -1) ** 2, axis=(0, 2))) > 0.003 for part in parts]
+    assert np.mean(np.sum(loud, axis=0) >= 3) > 0.5
+
+
+def test_recordings_are_left_out_of_training() -> None:
+    rules = load_rules(load_taxonomy())
+    assert [(s["source"], s["path"]) for s in FACTS["sound"]] == [(p.source, p.path) for p in PARTS]
+    for sound in FACTS["sound"]:
+        assert label(rules, sound["source"], sound["path"]) is None
+
+
+def test_attribution_names_every_file() -> None:
+    text = (FOLDER / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    for sound in FACTS["sound"]:
+        assert sound["truth"] in text
+        assert "CC0" in text
+
+
+@pytest.fixture(scope="module")
+def scores() -> dict[tuple[str, str], float]:
+    """SI-SDR of (truth, query), at the model's rate, one channel."""
+    import soxr
+
+    model = compact.load()
+
+    def mono(name: str) -> np.ndarray:
+        left = samples(name)[0] / 2.0**31
+        return np.asarray(soxr.resample(left, 44100, 32000), np.float32)
+
+    sounds = FACTS["sound"]
+    mixture = mono(FACTS["mixture"])
+    vectors = np.stack([model.embed(sound["query"]) for sound in sounds])
+    estimates = separate(model.net, mixture, vectors)
+    truths = {sound["query"]: mono(sound["truth"]) for sound in sounds}
+    table = {(query, "mixture"): si_sdr(truth, mixture) for query, truth in truths.items()}
+    for query, truth in truths.items():
+        for sound, estimate in zip(sounds, estimates, strict=True):
+            table[query, sound["query"]] = si_sdr(truth, estimate)
+    return table
+
+
+@pytest.mark.parametrize("query", [sound["query"] for sound in FACTS["sound"]])
+def test_compact_separates_it(scores: dict[tuple[str, str], float], query: str) -> None:
+    assert scores[query, query] > scores[query, "mixture"] + MARGIN_DB
+    for sound in FACTS["sound"]:
+        if sound["query"] != query:
+            assert scores[query, query] > scores[query, sound["query"]] + MARGIN_DB
