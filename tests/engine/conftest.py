@@ -9,8 +9,6 @@ import soundfile
 
 from engine.job import Job, Options
 
-GAUSSIAN_SECONDS = 0.02
-
 
 @pytest.fixture
 def rng() -> np.random.Generator:
