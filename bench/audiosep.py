@@ -6,8 +6,8 @@ what it is compared with run in turn in one process; medians are compared. Peak 
 a process of its own.
 
 Without MODEL (an added one) the weights are those of `tests/data/golden/formula.py`: speed and
-memory do not depend on the weights. The tokenizer's two files are then looked for in
-`roberta-base` here and where `tweeze models add` would find them; `--tokenizer FOLDER` names them.
+memory do not depend on the weights. The tokenizer is then that of `tests/data/roberta-base`;
+`--tokenizer FOLDER` names another.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def chosen(name: str, tokenizer: Path | None) -> Iterator[catalogue.Entry]:
     if name:
         yield catalogue.entry(name, Folders.of_user())
         return
-    places = [tokenizer, ROOT / "roberta-base", ROOT.parent / "shared" / "data" / "roberta-base"]
+    places = [tokenizer, ROOT / "tests" / "data" / "roberta-base"]
     found = [place for place in places if place and (place / text.VOCABULARY).is_file()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "formula.ckpt"
