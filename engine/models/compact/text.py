@@ -17,6 +17,7 @@ from safetensors.numpy import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from importlib.abc import Traversable
 
     from numpy.typing import NDArray
 
@@ -113,7 +114,11 @@ def _spellings(word: str) -> Iterator[str]:
 
 def load_text_table() -> TextTable:
     """Read the table that lies next to this module."""
-    folder = files(__package__)
+    return read_text_table(files(__package__))
+
+
+def read_text_table(folder: Traversable) -> TextTable:
+    """Read a table (``words.txt`` and ``words.safetensors``) from a folder."""
     tokens = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
     tensors = load((folder / "words.safetensors").read_bytes())
     rows = {token: row for row, token in enumerate(tokens)}
