@@ -15,6 +15,8 @@ from bridge.doors.osc import Osc
 from bridge.doors.spool import Spool, check_private
 from bridge.heartbeat import VERSION
 from bridge.hosts import Host, HostMaker
+from bridge.layout import settle
+from engine.display import LogFormatter
 from engine.errors import TweezeError
 from engine.folders import Folders
 from engine.journal import Journal
@@ -36,6 +38,7 @@ def main() -> None:
         lock = ProcessLock(folders.lock)
         if not lock.take():
             sys.exit(ALREADY_RUNNING)
+        settle(folders)
         _log_to(folders)
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
         asyncio.run(serve(folders, hosts.REGISTERED))
@@ -99,7 +102,7 @@ def _log_to(folders: Folders) -> None:
     handler = logging.handlers.RotatingFileHandler(
         folders.log, maxBytes=1_000_000, backupCount=3, encoding="utf-8"
     )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("tweeze")
     root.setLevel(logging.INFO)
     root.addHandler(handler)

@@ -16,6 +16,7 @@ from bridge import hosts_cli, launch, models_cli
 from bridge.client import Client
 from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
+from engine.display import shown
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.folders import Folders
 from engine.job import (
@@ -74,15 +75,15 @@ def run(arguments: list[str]) -> int:
     except TweezeError as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        print(shown(str(error)), file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 130 if isinstance(error, Cancelled) else 1
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong option or argument, as typer found it
-            print(_usage(error), file=sys.stderr)
+            print(shown(" ".join(_usage(error).split())), file=sys.stderr)
             return 2
         if "--debug" in arguments:
             traceback.print_exc()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = shown(" ".join(f"{type(error).__name__}: {error}".split()))
         print(
             f"Tweeze failed in a way it does not know ({reason}): "
             "run the command again with 'tweeze --debug ...' to see where.",
@@ -153,12 +154,13 @@ def separate(
     )
     result = separate(file, queries, options, out)
     for note in result.status.notes:
-        print(note, file=sys.stderr)
+        print(shown(note), file=sys.stderr)
     if as_json:
         print(result.to_json())
     else:
         for path in result.paths:
-            print(path)
+            # A program that reads this gets the path itself, a terminal what cannot do anything.
+            print(shown(str(path)) if sys.stdout.isatty() else path)
 
 
 @app.command()
@@ -216,12 +218,12 @@ def status(
     else:
         models = ", ".join(beat.models) or "no model"
         print(
-            f"The engine {beat.version} is {beat.state} (process {beat.pid}, {models} in memory, "
-            f"{beat.queue} waiting)."
+            f"The engine {shown(beat.version)} is {beat.state} (process {beat.pid}, {models} in "
+            f"memory, {beat.queue} waiting)."
         )
     for found in jobs:
         share = f" {found.progress:.0%}" if found.state is JobState.RUNNING else ""
-        reason = f": {found.message}" if found.state is JobState.FAILED else ""
+        reason = f": {shown(found.message)}" if found.state is JobState.FAILED else ""
         print(f"{found.id}  {found.state.value}{share}{reason}")
 
 
@@ -235,7 +237,7 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     if found is not None and found.state.final:
         print(f"Job {job} had already ended ({found.state.value}).")
         return
-    launch.ensure(client.folders)
+    launch.ensure(client.folders, any_version=True)
     client.cancel(job)
     print(f"Job {job}: {client.follow(job).state.value}.")
 
@@ -255,7 +257,7 @@ def log(
         data = path.read_bytes()
         position = len(data)
         for line in data.decode("utf-8", "replace").splitlines()[-lines or position :]:
-            print(line)
+            print(shown(line))
     while follow:
         time.sleep(0.2)
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -264,7 +266,8 @@ def log(
             file.seek(position)
             more = file.read()
             position += len(more)
-            print(more.decode("utf-8", "replace"), end="", flush=True)
+            text = more.decode("utf-8", "replace")
+            print("\n".join(shown(line) for line in text.split("\n")), end="", flush=True)
 
 
 @app.command()
@@ -327,7 +330,7 @@ def _job_lines(status: Status) -> str:
     if status.message:
         rows.append(status.message)
     rows += [str(clip.path) for clip in status.clips]
-    return "\n".join([*rows, *status.notes])
+    return "\n".join(map(shown, [*rows, *status.notes]))
 
 
 if __name__ == "__main__":

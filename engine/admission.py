@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from engine import audio, models
-from engine.errors import BadAudio, Failure, UnknownModel
+from engine.errors import BadJob, Failure, UnknownModel
 from engine.folders import Folders
 from engine.job import Job, Keep
 
@@ -21,6 +21,8 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
     ------
     UnknownModel
         No such model is installed.
+    BadJob
+        The mixture's path goes up.
     BadAudio
         The mixture is no regular file that this user can read, or no audio.
     Failure
@@ -32,9 +34,9 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
         raise UnknownModel(
             f"There is no model named {job.options.model[:40]!r}; there are: {', '.join(names)}."
         )
-    if job.mixture.is_symlink():
-        raise BadAudio(f"{job.mixture} is a symbolic link: name the file that it points to.")
-    info = audio.probe(job.mixture)
+    if ".." in job.mixture.parts:
+        raise BadJob(f"{job.mixture} goes up ('..'): name where the file really lies.")
+    info = audio.probe(job.mixture, follow=False)
     clips = {Keep.TARGET: len(job.queries), Keep.RESIDUAL: 1, Keep.BOTH: len(job.queries) + 1}
     needed = info.frames * audio.frame_bytes(info.channels) * clips[job.options.keep]
     free = shutil.disk_usage(folders.clips).free

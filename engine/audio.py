@@ -5,6 +5,8 @@ Arrays are float32 of shape `(channels, frames)`; times are whole frames at a ra
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import struct
@@ -23,8 +25,10 @@ __all__ = [
     "RATES",
     "AudioInfo",
     "FrameWriter",
+    "Sound",
     "blocks",
     "frame_bytes",
+    "opened",
     "probe",
     "read",
     "wav_header",
@@ -34,6 +38,7 @@ RATES = (1_000, 768_000)  # Hz; the lowest and the highest sample rate that can 
 _CHANNELS = 2
 _LOUDEST = 1e6  # full scales; a sample beyond was never audio
 _BLOCK = 1 << 16  # frames
+_CHUNKS = 10_000  # of a WAV file, before its sound; editors write fewer than a hundred
 
 
 @dataclass(frozen=True)
@@ -50,42 +55,29 @@ class AudioInfo:
         return self.frames / self.rate
 
 
-def probe(path: Path) -> AudioInfo:
-    """Look at a file's header and say what the file holds.
+@dataclass(frozen=True)
+class Sound:
+    """An open audio file: what its header said when it was opened stays true of what is read."""
 
-    Raises
-    ------
-    BadAudio
-        The file cannot be read, is no audio, or is audio that cannot be separated. Devices and
-        FIFOs are refused without waiting on them.
+    path: Path
+    info: AudioInfo
+    _file: soundfile.SoundFile
 
-    """
-    with _opened(path) as sound:
-        return _info(path, sound)
+    def blocks(self, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the samples in blocks of shape `(channels, <= frames)`: `info.frames` in all.
 
+        Raises
+        ------
+        BadAudio
+            A sample is not a number, or the file ends before its header says.
 
-def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Return a whole file's samples, `(channels, frames)`, and its rate in Hz."""
-    info = probe(path)
-    parts = list(blocks(path))
-    return np.concatenate(parts, axis=1), info.rate
-
-
-def blocks(path: Path, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield a file's samples in blocks of shape `(channels, <= frames)`.
-
-    Raises
-    ------
-    BadAudio
-        As `probe`; also when a sample is not a number, or the file ends before its header says.
-
-    """
-    with _opened(path) as sound:
-        info = _info(path, sound)
+        """
+        path, info = self.path, self.info
         done = 0
         while done < info.frames:
+            wanted = min(frames, info.frames - done)
             try:
-                block = sound.read(frames, dtype="float32", always_2d=True)
+                block = self._file.read(wanted, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
                 raise BadAudio(
                     f"{path} cannot be decoded from {done / info.rate:.3f} s on ({error}): "
@@ -99,6 +91,42 @@ def blocks(path: Path, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]
             _check_samples(path, block, done, info.rate)
             done += len(block)
             yield np.ascontiguousarray(block.T)
+
+
+@contextlib.contextmanager
+def opened(path: Path, *, follow: bool = True) -> Iterator[Sound]:
+    """Open an audio file, once, and look at its header.
+
+    Without `follow` a symbolic link is refused, also one that was put there a moment ago: a path
+    that somebody else named could lead anywhere else by the time it is opened.
+
+    Raises
+    ------
+    BadAudio
+        The file cannot be read, is no audio, or is audio that cannot be separated. Devices and
+        FIFOs are refused without being opened.
+
+    """
+    with _file(path, follow=follow) as file:
+        yield Sound(path, _info(path, file), file)
+
+
+def probe(path: Path, *, follow: bool = True) -> AudioInfo:
+    """Look at a file's header and say what the file holds; raises as `opened`."""
+    with opened(path, follow=follow) as sound:
+        return sound.info
+
+
+def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """Return a whole file's samples, `(channels, frames)`, and its rate in Hz."""
+    with opened(path) as sound:
+        return np.concatenate(list(sound.blocks()), axis=1), sound.info.rate
+
+
+def blocks(path: Path, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield a file's samples in blocks of shape `(channels, <= frames)`; see `Sound.blocks`."""
+    with opened(path) as sound:
+        yield from sound.blocks(frames)
 
 
 def _check_samples(path: Path, block: npt.NDArray[np.float32], done: int, rate: int) -> None:
@@ -116,22 +144,28 @@ def _check_samples(path: Path, block: npt.NDArray[np.float32], done: int, rate: 
     )
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
+def _file(path: Path, *, follow: bool) -> soundfile.SoundFile:
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer, for ever perhaps.
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC", "O_NOCTTY"):
+        flags |= getattr(os, name, 0)
+    if not follow:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for its writer, for ever perhaps.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        # Looked at before it is opened, for that alone makes some devices do something; and after,
+        # for it may have been exchanged in between.
+        _check_kind(path, path.stat() if follow else path.lstat())
         handle = os.open(path, flags)
     except FileNotFoundError:
         raise BadAudio(f"{path} does not exist: check the path.") from None
     except (OSError, ValueError) as error:
+        if not follow and getattr(error, "errno", 0) == errno.ELOOP:
+            raise BadAudio(_LINK.format(path)) from error
         reason = getattr(error, "strerror", None) or str(error)
         raise BadAudio(f"{path} cannot be opened ({reason}): check its permissions.") from error
     try:
         about = os.fstat(handle)
-        if stat.S_ISDIR(about.st_mode):
-            raise BadAudio(f"{path} is a folder: name an audio file.")
-        if not stat.S_ISREG(about.st_mode):
-            raise BadAudio(f"{path} is a device or a pipe, not a file: name an audio file.")
+        _check_kind(path, about)
         if about.st_size == 0:
             raise BadAudio(f"{path} is empty (0 bytes): export it again.")
         _check_whole(path, handle, about.st_size)
@@ -146,6 +180,18 @@ def _opened(path: Path) -> soundfile.SoundFile:
         os.close(handle)
 
 
+_LINK = "{} is a symbolic link: name the file that it points to."
+
+
+def _check_kind(path: Path, about: os.stat_result) -> None:
+    if stat.S_ISLNK(about.st_mode):
+        raise BadAudio(_LINK.format(path))
+    if stat.S_ISDIR(about.st_mode):
+        raise BadAudio(f"{path} is a folder: name an audio file.")
+    if not stat.S_ISREG(about.st_mode):
+        raise BadAudio(f"{path} is a device or a pipe, not a file: name an audio file.")
+
+
 def _check_whole(path: Path, handle: int, size: int) -> None:
     """Refuse a WAV file whose header promises more than the file holds.
 
@@ -156,7 +202,10 @@ def _check_whole(path: Path, handle: int, size: int) -> None:
     if form[:4] not in (b"RIFF", b"RIFX") or form[8:] != b"WAVE":
         return
     order = "<" if form[:4] == b"RIFF" else ">"
-    while len(head := os.read(handle, 8)) == 8:
+    for _ in range(_CHUNKS):
+        head = os.read(handle, 8)
+        if len(head) < 8:
+            return
         kind, length = struct.unpack(f"{order}4sI", head)
         if kind == b"data":
             there = size - os.lseek(handle, 0, os.SEEK_CUR)
@@ -167,6 +216,10 @@ def _check_whole(path: Path, handle: int, size: int) -> None:
                 )
             return
         os.lseek(handle, length + (length & 1), os.SEEK_CUR)
+    raise BadAudio(
+        f"{path} has more than {_CHUNKS:,} chunks before its sound, which no program writes: "
+        "export it again."
+    )
 
 
 def _info(path: Path, sound: soundfile.SoundFile) -> AudioInfo:

@@ -26,7 +26,8 @@ class Folders:
         """Return the folders of the user who runs this process."""
         named = os.environ.get("TWEEZE_HOME")
         if named:
-            return cls(Path(named).expanduser().absolute())
+            # Not `absolute`, which leaves '..' in: a job may not name a path that goes up.
+            return cls(Path(os.path.abspath(Path(named).expanduser())))  # noqa: PTH100
         return cls(Path(platformdirs.user_data_dir("tweeze", appauthor=False)))
 
     @property

@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from engine.display import misleads
 from engine.errors import BadJob, BadQuery
 
 __all__ = [
@@ -366,7 +367,7 @@ class Status:
         if len({len(column) for column in columns}) != 1 or not set(columns[1]) <= set(kinds):
             raise BadJob("A status text names a clip without its kind, query and name.")
         status = cls(
-            id=fields.one("id"),
+            id=check_id(fields.one("id")),
             state=fields.choice("state", {s.value: s for s in JobState}, None),
             progress=fields.number("progress"),
             message=fields.one("message", ""),
@@ -425,12 +426,13 @@ def clean_query(text: str) -> str:
 def file_name(name: str) -> str:
     """Return `name` made fit to be a file's name on every system, at most 120 bytes, never empty.
 
-    Path separators and what Windows forbids become `_`; dots and blanks at the ends go.
+    Path separators, what Windows forbids, and what would make it read as another name (control
+    characters, direction overrides) become `_`; dots and blanks at the ends go.
 
     >>> file_name('AC/DC: "live"?')
     'AC_DC_ _live__'
     """
-    safe = "".join("_" if c in '<>:"/\\|?*' or _unprintable(c) else c for c in name)
+    safe = "".join("_" if c in '<>:"/\\|?*' or misleads(c) else c for c in name)
     while len(safe.encode()) > 120:
         safe = safe[:-1]
     safe = safe.strip(" .")

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from engine.errors import Failure
+
 __all__ = ["ProcessLock", "holder"]
 
 if sys.platform == "win32":
@@ -30,7 +32,14 @@ else:
 
 
 class ProcessLock:
-    """Taken with `take`, and held until `drop` or the end of the process."""
+    """Taken with `take`, and held until `drop` or the end of the process.
+
+    Raises
+    ------
+    Failure
+        The file cannot be opened, which is not the same as that another process holds it.
+
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,6 +50,7 @@ class ProcessLock:
         if self._handle is not None:
             return True
         handle = _open(self.path, create=True)
+        assert handle is not None
         try:
             _seize(handle)
         except OSError:
@@ -62,10 +72,15 @@ def holder(path: Path) -> int | None:
     """Return the id of the process that holds the lock, or None if nobody does.
 
     0 stands for a holder that has not yet written its id.
+
+    Raises
+    ------
+    Failure
+        The file cannot be opened: it is another user's, say.
+
     """
-    try:
-        handle = _open(path, create=False)
-    except FileNotFoundError:
+    handle = _open(path, create=False)
+    if handle is None:
         return None
     try:
         try:
@@ -79,6 +94,15 @@ def holder(path: Path) -> int | None:
             os.close(handle)
 
 
-def _open(path: Path, *, create: bool) -> int:
+def _open(path: Path, *, create: bool) -> int | None:
+    """Return a handle of the file; None if there is no file and none is to be made."""
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    return os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
+    try:
+        return os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not create:
+            return None
+        raise Failure(
+            f"The file {path} cannot be used ({error.strerror}): check the permissions of its "
+            "folder, or name another folder with TWEEZE_HOME."
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from engine.audio import AudioInfo, blocks, frame_bytes, probe
+from engine.audio import AudioInfo, Sound, frame_bytes, opened
 from engine.frames import GROUP, reflect, spectrum, window
 from engine.job import Job
 from engine.models.base import ComplexArray, FloatArray, Geometry
@@ -89,36 +90,49 @@ def prepare(job: Job, geometry: Geometry, work: Path, progress: Callable[[float]
     A copy, because seeking in compressed files is not exact, and because the original may change
     or go away while the job runs.
     """
-    own, model, note = work / "mixture.f32", work / "model.f32", work / "mixture.json"
-    info = probe(job.mixture) if not note.exists() else None
-    if info is not None:
-        frames, loudness = _decode(job.mixture, info, geometry, own, model, progress)
+    note = work / "mixture.json"
+    kept = _kept(note, geometry, work)
+    if kept is None:
+        own, model = work / "mixture.f32", work / "model.f32"
+        # Opened once, and never through a link: what was admitted may have been exchanged since.
+        with opened(job.mixture, follow=False) as sound:
+            info = sound.info
+            frames, loudness = _decode(sound, geometry, own, model, progress)
         temporary = note.with_suffix(".part")
         temporary.write_text(
             json.dumps({"info": asdict(info), "frames": frames, "loudness": loudness})
         )
         temporary.replace(note)
-    kept = json.loads(note.read_text())
-    info = AudioInfo(**kept["info"])
-    return Mixture(
-        info,
-        own,
-        own if info.rate == geometry.sample_rate else model,
-        int(kept["frames"]),
-        float(kept["loudness"]),
-        geometry,
-    )
+        kept = _kept(note, geometry, work)
+        if kept is None:
+            raise OSError(errno.EIO, "what was written is not there", str(work))
+    return kept
+
+
+def _kept(note: Path, geometry: Geometry, work: Path) -> Mixture | None:
+    """Return the mixture that an earlier process decoded, if all of it is there."""
+    try:
+        said = json.loads(note.read_text())
+        info = AudioInfo(**said["info"])
+        frames, loudness = int(said["frames"]), float(said["loudness"])
+        own = work / "mixture.f32"
+        model = own if info.rate == geometry.sample_rate else work / "model.f32"
+        frame = frame_bytes(info.channels)
+        whole = own.stat().st_size == info.frames * frame and model.stat().st_size == frames * frame
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return Mixture(info, own, model, frames, loudness, geometry) if whole else None
 
 
 def _decode(
-    path: Path,
-    info: AudioInfo,
+    sound: Sound,
     geometry: Geometry,
     own: Path,
     model: Path,
     progress: Callable[[float], None],
 ) -> tuple[int, float]:
     """Write the mixture at both rates; return its frames and RMS at the model's rate."""
+    info = sound.info
     resample = info.rate != geometry.sample_rate
     wanted = -(-info.frames * geometry.sample_rate // info.rate)
     energy, done, written = 0.0, 0, 0
@@ -135,7 +149,7 @@ def _decode(
             if resample:
                 model_file.write(samples.astype("<f4", copy=False).tobytes())
 
-        for block in blocks(path):
+        for block in sound.blocks():
             interleaved = np.ascontiguousarray(block.T)
             own_file.write(interleaved.astype("<f4", copy=False).tobytes())
             done += len(interleaved)
