@@ -25,7 +25,8 @@ class Heartbeat:
     """What the engine says of itself.
 
     `state` is `idle`, `loading` or `running`; `models` are those in memory, `queue` is the number
-    of waiting jobs, `running` the running job's id or ''; `worker` is a process id or 0.
+    of waiting jobs, `requests` that of requests which an editor is busy with, `running` the
+    running job's id or ''; `worker` is a process id or 0.
     """
 
     pid: int
@@ -35,6 +36,12 @@ class Heartbeat:
     queue: int = 0
     running: str = ""
     worker: int = 0
+    requests: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be interrupted if the engine ended now."""
+        return self.state == "idle" and not (self.queue or self.running or self.requests)
 
     def write(self, path: Path) -> None:
         """Replace the file at `path`."""
@@ -47,6 +54,7 @@ class Heartbeat:
             ("queue", str(self.queue)),
             ("running", self.running),
             ("worker", str(self.worker)),
+            ("requests", str(self.requests)),
             ("time", str(int(time.time()))),
         ]
         replace_text(path, lines(pairs))
@@ -64,6 +72,7 @@ class Heartbeat:
                 queue=int(said["queue"]),
                 running=said["running"],
                 worker=int(said["worker"]),
+                requests=int(said.get("requests", "0")),  # engines of 0.1 do not say it
             )
         return None
 

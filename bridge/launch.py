@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
-from bridge.heartbeat import Heartbeat
+from bridge.heartbeat import VERSION, Heartbeat
+from engine.display import shown
 from engine.errors import EngineUnreachable
 from engine.folders import Folders
 from engine.lock import holder
@@ -19,26 +21,37 @@ __all__ = ["ensure", "stop"]
 _START = 30.0  # seconds until a started engine must answer
 _STOP = 10.0  # seconds that a clean end may take
 _LOOK = 0.01  # seconds between looks at the sign of life
+# What a shell hands to its programs for the moment is not for a process that outlives the shell,
+# and Tweeze's engine has no use for it: it asks no other service for anything.
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|AUTH_SOCK")
 _children: list[subprocess.Popen[bytes]] = []  # kept, or Python warns of each that still runs
 
 
-def ensure(folders: Folders) -> tuple[Heartbeat, bool]:
+def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, bool]:
     """Return the engine's sign of life, and whether it had to be started for it.
+
+    An engine of another version of Tweeze is replaced if it is idle. With `any_version` the one
+    that runs is good enough: to cancel what it is doing, say.
 
     Raises
     ------
     EngineUnreachable
-        It ends at once, or does not answer in time.
+        It ends at once, or does not answer in time; or it is of another version and at work.
 
     """
     beat = Heartbeat.of_living(folders)
-    if beat is not None:
+    if beat is not None and (any_version or beat.version == VERSION):
         return beat, False
+    if beat is not None:
+        _retire(folders, beat)
     deadline = time.monotonic() + _START
     process = None if holder(folders.lock) is not None else _spawn(folders)
     while time.monotonic() < deadline:
         beat = Heartbeat.of_living(folders)
         if beat is not None:
+            if not any_version and beat.version != VERSION:
+                _retire(folders, beat)
+                continue
             return beat, process is not None and beat.pid == process.pid
         if holder(folders.lock) is None and (process is None or process.poll() is not None):
             if process is not None and process.returncode == 1:
@@ -49,6 +62,17 @@ def ensure(folders: Folders) -> tuple[Heartbeat, bool]:
         f"The engine does not answer: see 'tweeze log', then try 'tweeze stop' "
         f"(its last words: {_last_words(folders)})"
     )
+
+
+def _retire(folders: Folders, beat: Heartbeat) -> None:
+    """End an engine of another version, if that interrupts nothing."""
+    if not beat.idle:
+        raise EngineUnreachable(
+            f"The engine of Tweeze {shown(beat.version)[:40]} is still at work, and this is Tweeze "
+            f"{VERSION}: try again when it is done, or run 'tweeze stop' first (its jobs go on "
+            "at the next start)."
+        )
+    stop(folders)
 
 
 def stop(folders: Folders) -> bool:
@@ -72,11 +96,13 @@ def stop(folders: Folders) -> bool:
 
 def _spawn(folders: Folders) -> subprocess.Popen[bytes]:
     """Start the engine on its own: no terminal, no inherited files, not in the caller's session."""
-    environment = {**os.environ, "TWEEZE_HOME": str(folders.root)}
+    kept = {key: value for key, value in os.environ.items() if not _SECRET.search(key.upper())}
+    environment = {**kept, "TWEEZE_HOME": str(folders.root)}
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     try:
         folders.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What Python or a native library says in its last moment has no other place to go.
-        words = folders.crash_log.open("wb")
+        words = os.fdopen(os.open(folders.crash_log, flags, 0o600), "wb")
     except OSError as error:
         raise EngineUnreachable(
             f"The engine cannot write to {error.filename} ({error.strerror}): check the folder's "

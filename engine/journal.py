@@ -20,8 +20,10 @@ from engine.job import Job, JobState, Status
 
 __all__ = ["Entry", "Insertion", "Journal"]
 
-SCHEMA = 1
-_TABLES = """
+# What leads from each schema to the next, the first from an empty file. What is written here is in
+# users' hands: a change is a further step, never another text of an old one.
+_STEPS = (
+    """
 CREATE TABLE jobs (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of acceptance
     id       TEXT NOT NULL UNIQUE,
@@ -40,7 +42,10 @@ CREATE TABLE insertions (
     changed REAL NOT NULL,
     PRIMARY KEY (id, clip)
 );
-"""
+""",
+    "CREATE INDEX jobs_by_change ON jobs (changed);  -- for those that ended long ago\n",
+)
+SCHEMA = len(_STEPS)
 _FINAL = tuple(state.value for state in JobState if state.final)
 _LOG = logging.getLogger("tweeze.journal")
 
@@ -135,6 +140,25 @@ class Journal:
         """Return the jobs accepted last, the latest first."""
         return self._select("ORDER BY number DESC LIMIT ?", (limit,))
 
+    def ended_before(self, when: float) -> list[str]:
+        """Return the ids of the jobs that came to their end before `when` (seconds since 1970)."""
+        marks = ", ".join("?" * len(_FINAL))
+        with self._sentences(), self._lock:
+            rows = self._database.execute(
+                f"SELECT id FROM jobs WHERE changed < ? AND state IN ({marks})", (when, *_FINAL)
+            ).fetchall()
+        return [id_ for (id_,) in rows]
+
+    def forget(self, id: str) -> None:  # noqa: A002
+        """Forget a job that has come to its end, and what became of its clips."""
+        marks = ", ".join("?" * len(_FINAL))
+        with self._change() as database:
+            gone = database.execute(
+                f"DELETE FROM jobs WHERE id = ? AND state IN ({marks})", (id, *_FINAL)
+            )
+            if gone.rowcount:
+                database.execute("DELETE FROM insertions WHERE id = ?", (id,))
+
     def record(self, status: Status, *, deaths: int | None = None) -> None:
         """Write down what became of a job."""
         with self._change() as database:
@@ -179,23 +203,21 @@ class Journal:
             self.path, timeout=5.0, isolation_level=None, check_same_thread=False
         )
         try:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA:  # judged first: what is newer is not to be changed in any way
+                raise Failure(
+                    f"The journal {self.path} was written by a newer Tweeze: update Tweeze, "
+                    "or move that file away to begin a new one."
+                )
             # WAL with NORMAL keeps all that was committed when a process dies. A power cut may
             # take the last moments, but then the editor's unsaved project is gone with them.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check found damage")
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA:
-                raise Failure(
-                    f"The journal {self.path} was written by a newer Tweeze: update Tweeze, "
-                    "or move that file away to begin a new one."
-                )
-            if version == 0:
-                database.executescript(
-                    f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
-                )
-            database.execute("SELECT number, id, job, state, status, deaths FROM jobs LIMIT 1")
+            if version < SCHEMA:
+                _migrate(database, version)
+            _check_tables(database)
         except BaseException:
             database.close()
             raise
@@ -241,6 +263,33 @@ class Journal:
                 f"SELECT number, job, status, deaths, accepted, changed FROM jobs {clause}", values
             ).fetchall()
         return [entry for entry in map(_entry, rows) if entry is not None]
+
+
+def _check_tables(database: sqlite3.Connection) -> None:
+    try:
+        database.execute("SELECT number, id, job, state, status, deaths FROM jobs LIMIT 1")
+        database.execute("SELECT id, clip, state, changed FROM insertions LIMIT 1")
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):  # whatever this file is, it will not become a journal
+            raise sqlite3.DatabaseError(str(error)) from error
+        raise
+
+
+def _migrate(database: sqlite3.Connection, version: int) -> None:
+    """Take a file from its schema to the present one, all the way or not at all."""
+    if version < 0 or (
+        version == 0 and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    ):
+        raise sqlite3.DatabaseError(f"no journal has the schema {version}")
+    steps = "".join(_STEPS[version:])
+    try:
+        database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA}; COMMIT;")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    if version:
+        _LOG.info("The journal was brought from schema %d to %d.", version, SCHEMA)
 
 
 def _entry(row: tuple[int, str, str, int, float, float]) -> Entry | None:
