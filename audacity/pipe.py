@@ -23,6 +23,7 @@ import queue
 import re
 import secrets
 import select
+import stat
 import sys
 import threading
 import time
@@ -308,6 +309,29 @@ def _fifo(direction: str) -> Path:
     return Path(f"/tmp/audacity_script_pipe.{direction}.{os.getuid()}")
 
 
+def _open_own(path: Path, way: int) -> int:
+    """Open a FIFO of this user's: every user may put something of that name into `/tmp`.
+
+    Raises
+    ------
+    NotRunning
+        It is a link, no FIFO, or another user's, who would read the commands and give the answers.
+
+    """
+    try:
+        handle = os.open(path, way | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EACCES):
+            raise NotRunning(_FOREIGN.format(path)) from error
+        raise
+    about = os.fstat(handle)
+    if not stat.S_ISFIFO(about.st_mode) or about.st_uid != os.geteuid():
+        os.close(handle)
+        raise NotRunning(_FOREIGN.format(path))
+    return handle
+
+
+_FOREIGN = "{} is not the pipe of your own Audacity: have it removed and start Audacity again."
 _CLOSED = "Audacity is not running, or runs without mod-script-pipe: start it and try again"
 
 
@@ -323,7 +347,7 @@ class _Fifos:
         deadline = time.monotonic() + _SETTLE
         while True:
             try:
-                self._to = os.open(_fifo("to"), os.O_WRONLY | os.O_NONBLOCK)
+                self._to = _open_own(_fifo("to"), os.O_WRONLY)
                 break
             except OSError as error:
                 if error.errno not in (errno.ENXIO, errno.ENOENT):
@@ -340,7 +364,10 @@ class _Fifos:
                     raise NotRunning(f"{_CLOSED}{stale}.") from error
                 time.sleep(0.01)
         try:
-            self._from = os.open(_fifo("from"), os.O_RDONLY | os.O_NONBLOCK)
+            self._from = _open_own(_fifo("from"), os.O_RDONLY)
+        except NotRunning:
+            os.close(self._to)
+            raise
         except OSError as error:
             os.close(self._to)
             raise NotRunning(f"Audacity's pipe cannot be opened: {error}.") from error

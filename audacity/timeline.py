@@ -354,27 +354,41 @@ def _other(placement: Placement) -> str:
 def _tracks(pipe: Pipe) -> list[_Track]:
     clips: dict[int, list[tuple[float, float]]] = {}
     for row in _json(pipe, "Clips"):
-        clips.setdefault(int(row["track"]), []).append((float(row["start"]), float(row["end"])))
+        start, end = _number(row, "start"), _number(row, "end")
+        clips.setdefault(int(_number(row, "track")), []).append((start, end))
     return [
         _Track(
-            name=str(row.get("name", "")),
-            kind=str(row.get("kind", "")),
-            channels=int(row.get("channels", 0)),
+            name=_text(row, "name"),
+            kind=_text(row, "kind"),
+            channels=int(_number(row, "channels", 0)),
             selected=bool(row.get("selected", 0)),
             muted=bool(row.get("mute", 0)),
             soloed=bool(row.get("solo", 0)),
-            pan=float(row.get("pan", 0.0)),
+            pan=_number(row, "pan", 0),
             clips=tuple(clips.get(index, [])),
         )
         for index, row in enumerate(_json(pipe, "Tracks"))
     ]
 
 
+def _number(row: Mapping[str, Any], key: str, default: float | None = None) -> float:
+    value = row.get(key, default)
+    # An int too large for a float would raise; Python also reads NaN and Infinity as JSON.
+    if not isinstance(value, int | float) or not abs(value) < 1e15:
+        raise HostError(f"Audacity's list has the {key} {str(value)[:80]!r}, which is no number.")
+    return float(value)
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    # JSON may spell halves of characters, which can be sent nowhere.
+    return str(row.get(key, "")).encode("utf-8", "replace").decode()
+
+
 def _json(pipe: Pipe, what: str) -> list[dict[str, Any]]:
     reply = pipe.do(command("GetInfo", Type=what, Format="JSON"))
     try:
         rows = json.loads(reply, strict=False)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HostError(f"Audacity's list of {what} cannot be read: {reply[:80]!r}.") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise HostError(f"Audacity's list of {what} is none: {reply[:80]!r}.")

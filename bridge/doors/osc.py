@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ipaddress
 import logging
 import os
 import re
@@ -24,9 +25,10 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.files import read_small, replace_text
 from bridge.hosts import Host
+from engine.display import shown
 from engine.errors import BadInput, BadJob, TweezeError
 from engine.folders import Folders
-from engine.job import JobState, Keep, Status, lines, new_id, parse_lines
+from engine.job import JobState, Keep, Status, check_id, lines, new_id, parse_lines
 from engine.request import Request
 from engine.service import Service
 
@@ -34,6 +36,7 @@ __all__ = ["PORT", "Access", "Osc"]
 
 PORT = 9157
 _VERBS = ("separate", "again", "cancel", "status", "subscribe")
+_SECRET = 32  # characters; a shorter one was not made by Tweeze, and could be guessed
 _PACKET = 4096  # bytes; no verb needs more
 # Judged before anything parses it: one message (no bundle) of a known verb, text first.
 _SHAPE = re.compile(rb"/tweeze/(?:%s)\0{1,4},s[sifTF]{0,8}\0{1,4}" % "|".join(_VERBS).encode())
@@ -69,10 +72,12 @@ class Access:
         """Return what is kept, or None if there is none that can be used."""
         path = cls.path(folders)
         with contextlib.suppress(OSError, BadJob, KeyError, ValueError):
-            if hasattr(os, "geteuid") and path.stat().st_mode & 0o077:
-                return None  # others could have read it: a new one is made
+            about = path.lstat()
+            if hasattr(os, "geteuid") and (about.st_mode & 0o077 or about.st_uid != os.geteuid()):
+                return None  # others could have read or written it: a new one is made
             said = dict(parse_lines(read_small(path)))
-            return cls(int(said["port"]), said["secret"])
+            if len(said["secret"]) >= _SECRET:
+                return cls(int(said["port"]), said["secret"])
         return None
 
     def write(self, folders: Folders) -> None:
@@ -104,7 +109,7 @@ class Osc:
     async def open(self) -> None:
         """Begin to listen; a port that is taken is logged, and the door stays shut."""
         known = Access.read(self._folders)
-        self._secret = known.secret if known else secrets.token_hex(16)
+        self._secret = known.secret if known else secrets.token_hex(_SECRET // 2)
         port = _port()
         if port:
             try:
@@ -132,7 +137,7 @@ class Osc:
     # Coming in.
 
     def _take(self, packet: bytes, sender: _Address) -> None:
-        message = _parse(packet)
+        message = _parse(packet) if _is_here(sender) else None
         if message is None or not self._knows_secret(message.params[0]):
             self._dropped += 1
             if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8, ...: a flood logs little
@@ -142,7 +147,7 @@ class Osc:
         try:
             self._act(verb, arguments, sender)
         except TweezeError as error:
-            self._send("/tweeze/error", [str(error)], {sender, *self._present()})
+            self._send("/tweeze/error", [shown(str(error))], {sender, *self._present()})
 
     def _knows_secret(self, said: object) -> bool:
         return isinstance(said, str) and hmac.compare_digest(said.encode(), self._secret.encode())
@@ -201,7 +206,7 @@ class Osc:
     def _cancel(self, job: str) -> None:
         """Cancel one job or request, or all that has not ended."""
         if job:
-            ids = [job]
+            ids = [check_id(job)]
         else:
             ids = [entry.job.id for entry in self._service.journal.unfinished()]
             ids += self._requests
@@ -213,7 +218,7 @@ class Osc:
 
     def _subscribe(self, arguments: list[_Value], sender: _Address) -> None:
         port = arguments[0] if arguments else sender[1]
-        if isinstance(port, float) and port == int(port):
+        if isinstance(port, float) and port.is_integer():
             port = int(port)  # some controllers know no other numbers
         if isinstance(port, bool) or not isinstance(port, int) or not 1024 <= port < 65536:
             raise BadInput("The port to answer to must be a number from 1024 to 65535.")
@@ -279,7 +284,7 @@ class Osc:
         for value in values:
             builder.add_arg(value)
         packet = builder.build().dgram
-        for receiver in to:
+        for receiver in filter(_is_here, to):
             self._transport.sendto(packet, receiver)
 
 
@@ -306,6 +311,11 @@ def _parse(packet: bytes) -> OscMessage | None:
         return None
     known = message.address.removeprefix("/tweeze/") in _VERBS
     return message if known and message.params else None
+
+
+def _is_here(address: _Address) -> bool:
+    """Return whether an address is on this machine: nothing comes from or goes to another."""
+    return ipaddress.ip_address(address[0]).is_loopback
 
 
 def _text(arguments: list[_Value], index: int) -> str:

@@ -35,6 +35,7 @@ __all__ = ["Spool", "check_private"]
 SCAN = 2.0  # seconds between looks that no event asked for
 PATIENCE = 10.0  # seconds a file may stay without its closing line
 KEEP = 7 * 24 * 3600.0  # seconds that statuses and refused files are kept
+REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
 _BEAT = 1.0  # seconds between signs of life
 _TELL = 0.1  # seconds between two progress values of one job on disk
 _LOG = logging.getLogger("tweeze.spool")
@@ -51,8 +52,9 @@ def check_private(folders: Folders) -> None:
     """
     try:
         folders.make()
+        _check_way(folders.root)
         _check_owner(folders.root, others=0o022)
-        for folder in (folders.spool, folders.mixtures, folders.clips):
+        for folder in (folders.spool, folders.mixtures, folders.clips, folders.models):
             _check_owner(folder, others=0o077)
     except OSError as error:
         raise Failure(
@@ -74,6 +76,26 @@ def _check_owner(folder: Path, *, others: int) -> None:
             f"Other users can reach the folder {folder} (mode {stat.S_IMODE(about.st_mode):o}): "
             f"run 'chmod 700 {folder}'."
         )
+
+
+def _check_way(root: Path) -> None:
+    """Refuse a root that others could exchange as a whole: from a folder in which all may rename.
+
+    Raises
+    ------
+    Failure
+        A folder above is writable for everyone, without the sticky bit that `/tmp` has.
+
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    for folder in root.resolve().parents:
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise Failure(
+                f"Other users can exchange what lies in {folder} (mode {stat.S_IMODE(mode):o}): "
+                f"run 'chmod o-w {folder}', or name another folder with TWEEZE_HOME."
+            )
 
 
 class Spool:
@@ -247,6 +269,7 @@ class Spool:
         task = asyncio.create_task(self._carry_out(host, request), name=f"request-{request.id}")
         self._requests[request.id] = task
         task.add_done_callback(lambda _: self._requests.pop(request.id, None))
+        self._beat.set()
 
     async def _carry_out(self, host: Host, request: Request) -> None:
         last = Status(request.id, JobState.RUNNING)
@@ -387,6 +410,7 @@ class Spool:
                 queue=service.queue_length,
                 running=service.running,
                 worker=service.worker_pid,
+                requests=len(self._requests),
             )
             try:
                 beat.write(self._folders.heartbeat)
@@ -410,6 +434,11 @@ class Spool:
                 for path in list(folder.iterdir()):
                     if path.name not in unfinished and _age(path) > KEEP:
                         self._remove_old(path)
+
+        journal = self._service.journal
+        for id_ in journal.ended_before(time.time() - REMEMBERED):
+            if not (self._folders.clips / id_).exists():  # else they can still be asked for
+                journal.forget(id_)
 
     def _remove_old(self, path: Path) -> None:
         with contextlib.suppress(OSError):
