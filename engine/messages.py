@@ -28,10 +28,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Work:
-    """Separate this job into `folder`. Sent only to a worker that has nothing to do."""
+    """Separate this job into `folder`. Sent only to a worker that has nothing to do.
+
+    `reduction` counts the workers that ended in the middle of it: as often are its segments to be
+    shortened, for it may have been lack of memory.
+    """
 
     job: Job
     folder: Path
+    reduction: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,20 @@ clip can be shifted against it. Bins above the model's band take the mean mask m
 top bands.
 
 Everything runs over segments that start on the model's grid and carry its context with them. The
-plan depends on the length alone and a checkpoint follows each segment, so a job that was
-interrupted ends in the same bytes as one that was not.
+plan depends on the length alone (and, where memory ran out, on how often the segments were
+shortened) and a checkpoint follows each segment, so a job that was interrupted ends in the same
+bytes as one that was not.
 """
 
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
+import logging
 import math
 import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from engine import memory
 from engine.audio import FrameWriter
 from engine.errors import Cancelled, Failure
 from engine.frames import GROUP, Grid, Mask, inverse, masked, sharpened, spectrum, window
@@ -36,6 +41,7 @@ __all__ = ["Segment", "plan", "separate"]
 
 _PREPARING = 0.02  # share of the progress that belongs to reading the mixture
 _WORK = "work"
+_LOG = logging.getLogger("tweeze.separate")
 
 
 @dataclass(frozen=True)
@@ -48,23 +54,39 @@ class Segment:
     last: int
 
 
-def plan(frames: int, geometry: Geometry) -> tuple[Segment, ...]:
+def plan(frames: int, geometry: Geometry, reduction: int = 0) -> tuple[Segment, ...]:
     """Cut a clip of `frames` model frames into segments of about equal length, `core` at most.
 
-    >>> plan(100, Geometry(32000, 2048, 640, block=16, context=16, core=64))
+    With a `reduction`, each of those is cut into shorter ones: they take less memory, and what
+    was finished before the reduction ends where one of them does.
+
+    >>> geometry = Geometry(32000, 2048, 640, block=16, context=16, core=64)
+    >>> plan(100, geometry)
     (Segment(start=0, stop=64, first=0, last=80), Segment(start=64, stop=100, first=48, last=100))
+    >>> [segment.stop for segment in plan(100, geometry, reduction=1)]
+    [16, 32, 48, 64, 80, 96, 100]
     """
     count = math.ceil(frames / geometry.core)
     per_segment = math.ceil(math.ceil(frames / geometry.block) / count) * geometry.block
+    piece = min(per_segment, _core(geometry, reduction))
+    cuts = [
+        start
+        for whole in range(0, frames, per_segment)
+        for start in range(whole, min(whole + per_segment, frames), piece)
+    ]
     return tuple(
         Segment(
             start,
-            min(start + per_segment, frames),
+            stop,
             max(0, start - geometry.context),
-            min(start + per_segment + geometry.context, frames),
+            min(stop + geometry.context, frames),
         )
-        for start in range(0, frames, per_segment)
+        for start, stop in zip(cuts, [*cuts[1:], frames], strict=True)
     )
+
+
+def _core(geometry: Geometry, reduction: int) -> int:
+    return memory.reduced(geometry.core, geometry.block, geometry.context, reduction)
 
 
 def separate(
@@ -74,12 +96,17 @@ def separate(
     *,
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
+    reduction: int = 0,
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
 
     Unfinished files and checkpoints lie in `folder/work`. Called again with the same job after a
     crash, the work goes on behind the last finished segment. A clip gets its final name when it
     is whole; when all have theirs, `work` is removed.
+
+    Where memory runs out, the work goes on with shorter segments, as long as that can help. How
+    often they were shortened is noted in `work`, so that a later process does not try in vain
+    what an earlier one could not do.
 
     Parameters
     ----------
@@ -93,6 +120,9 @@ def separate(
         Is told the share that is done, 0 to 1, after each step.
     cancelled
         Is asked between steps whether to give up.
+    reduction
+        How often the segments are to be shortened from the start: once for each process that
+        ended in the middle of this job, for it may have been lack of memory.
 
     Returns
     -------
@@ -107,17 +137,45 @@ def separate(
         `cancelled` said so.
     Failure
         The disk is full, or the model gave something that is no mask.
+    MemoryError, RuntimeError
+        There is not even enough memory for the shortest segments.
 
     On an error nothing is left of `folder`.
 
     """
     try:
-        return _separate(job, separator, folder, progress, cancelled)
+        if isinstance(separator, Tunable):
+            separator = separator.tuned(job.options)
+        geometry = separator.geometry
+        note = folder / _WORK / "reduction"
+        reduction = max(reduction, _noted(note))
+        while True:
+            if reduction:
+                note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                note.write_text(f"{reduction}\n")
+            try:
+                return _separate(job, separator, folder, progress, cancelled, reduction)
+            except Exception as error:
+                spent = memory.is_exhausted(error)
+                if not spent or _core(geometry, reduction) == _core(geometry, reduction + 1):
+                    raise
+                _LOG.warning("Memory ran out: job %s goes on with shorter segments.", job.id)
+            # Here, and not among the lines of `except`, the arrays of the attempt are let go of.
+            gc.collect()
+            reduction += 1
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
             raise _disk_failure(error, folder) from error
         raise
+
+
+def _noted(note: Path) -> int:
+    try:
+        text = note.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return min(int(text), 16) if text.isascii() and text.isdigit() else 0
 
 
 def _disk_failure(error: OSError, folder: Path) -> Failure:
@@ -136,6 +194,7 @@ def _separate(
     folder: Path,
     progress: Callable[[float], None],
     cancelled: Callable[[], bool],
+    reduction: int,
 ) -> tuple[Clip, ...]:
     def checkpoint(share: float) -> None:
         progress(min(share, 1.0))
@@ -143,24 +202,24 @@ def _separate(
             raise Cancelled(f"Job {job.id} was cancelled.")
 
     checkpoint(0.0)
-    if isinstance(separator, Tunable):
-        separator = separator.tuned(job.options)
     geometry = separator.geometry
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     vectors = np.stack([separator.embed(query) for query in job.queries])
     mixture = prepare(job, geometry, work, lambda share: checkpoint(share * _PREPARING))
     grid = Grid(mixture.info.rate, geometry)
-    segments = plan(mixture.model_frames // geometry.hop + 1, geometry)
+    segments = plan(mixture.model_frames // geometry.hop + 1, geometry, reduction)
     outputs = _outputs(job, folder)
     signature = _signature(job, geometry, vectors, mixture)
-    stream = _Stream(grid, mixture, outputs, len(job.queries), work, signature)
+    cuts = {segment.stop for segment in segments}
+    stream = _Stream(grid, mixture, outputs, len(job.queries), work, signature, cuts)
     linked = job.options.stereo is Stereo.LINKED and mixture.info.channels > 1
     steps = len(segments) * (1 if linked else mixture.info.channels)
     full = job.options.bandwidth is Bandwidth.FULL
     with stream:
-        for index in range(stream.segments_done, len(segments)):
-            segment = segments[index]
+        for index, segment in enumerate(segments):
+            if segment.stop <= stream.done:
+                continue
             magnitude = np.abs(mixture.model_spectrum(segment.first, segment.last))
             if linked:
                 magnitude = np.sqrt(np.mean(magnitude**2, axis=0, keepdims=True))
@@ -174,7 +233,7 @@ def _separate(
                 kept = _checked(mask, magnitude.shape[1:], vectors, separator)[:, 0, keep]
                 masks.append(sharpened(kept, job.options.sharpness))
             stream.add(segment, masks, full=full)
-            stream.save(index + 1)
+            stream.save(segment.stop)
     for output in outputs:
         if output.part.exists():
             output.part.replace(output.clip.path)
@@ -240,6 +299,7 @@ class _Stream:
         queries: int,
         work: Path,
         signature: str,
+        cuts: set[int],
     ) -> None:
         self._grid = grid
         self._mixture = mixture
@@ -250,14 +310,14 @@ class _Stream:
         self._base = -(grid.width // 2)  # the sample at which the sums begin
         self._sums = np.zeros((queries, mixture.info.channels, 0))
         self._weights = np.zeros(0)
-        self.segments_done = 0
-        self._resume()
+        self.done = 0  # model frames before which everything is finished
+        self._resume(cuts)
         self._writers: list[FrameWriter] = []
 
     def __enter__(self) -> _Stream:
         info = self._mixture.info
         start = max(self._base, 0)
-        if self._base < info.frames or self.segments_done == 0:
+        if self._base < info.frames or self.done == 0:
             self._writers = [FrameWriter(o.part, info, frame=start) for o in self._outputs]
         return self
 
@@ -329,9 +389,9 @@ class _Stream:
             self._weights = self._weights[end - self._base :]
             self._base = end
 
-    def save(self, segments_done: int) -> None:
-        """Note that so many segments are done, for a later process to go on from."""
-        self.segments_done = segments_done
+    def save(self, done: int) -> None:
+        """Note that all model frames before `done` are, for a later process to go on from."""
+        self.done = done
         for writer in self._writers:
             writer.flush()
         temporary = self._checkpoint.with_suffix(".part")
@@ -339,23 +399,24 @@ class _Stream:
             np.savez(
                 file,
                 signature=np.array(self._signature),
-                segments=np.array(segments_done),
+                done=np.array(done),
                 base=np.array(self._base),
                 sums=self._sums,
                 weights=self._weights,
             )
         temporary.replace(self._checkpoint)
 
-    def _resume(self) -> None:
+    def _resume(self, cuts: set[int]) -> None:
         try:
             with np.load(self._checkpoint, allow_pickle=False) as kept:
-                base = int(kept["base"])
-                if str(kept["signature"]) != self._signature or not self._parts_hold(base):
+                base, done = int(kept["base"]), int(kept["done"])
+                known = str(kept["signature"]) == self._signature and done in cuts
+                if not known or not self._parts_hold(base):
                     return
-                self._sums, self._weights = kept["sums"], kept["weights"]
-                self._base, self.segments_done = base, int(kept["segments"])
-        except (OSError, ValueError, KeyError, EOFError):
+                sums, weights = kept["sums"], kept["weights"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return  # no checkpoint, or one that was cut off: from the start
+        self._sums, self._weights, self._base, self.done = sums, weights, base, done
 
     def _parts_hold(self, base: int) -> bool:
         """Whether each clip has all samples before `base`, in the making or finished."""

@@ -26,6 +26,7 @@ from engine.errors import BadInput, Cancelled, TweezeError
 from engine.folders import Folders
 from engine.job import Clip, Job
 from engine.lock import ProcessLock, holder
+from engine.memory import is_exhausted
 from engine.messages import (
     Failed,
     Finished,
@@ -61,6 +62,7 @@ class Separate(Protocol):
         *,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
+        reduction: int,
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
 
@@ -82,10 +84,13 @@ def main(connection: Connection, folders: Folders) -> None:
         *,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
+        reduction: int,
     ) -> tuple[Clip, ...]:
         from engine.separate import separate
 
-        return separate(job, separator, folder, progress=progress, cancelled=cancelled)
+        return separate(
+            job, separator, folder, progress=progress, cancelled=cancelled, reduction=reduction
+        )
 
     serve(connection, folders, load=load, separate=separate)
 
@@ -130,6 +135,7 @@ def _do(work: Work, bench: _Bench, separate: Separate, pipe: _Pipe, folders: Fol
             work.folder,
             progress=progress,
             cancelled=lambda: pipe.is_cancelled(job.id),
+            reduction=work.reduction,
         )
         return Finished(job.id, clips, time.perf_counter() - started)
     except Cancelled:
@@ -147,13 +153,10 @@ def _do(work: Work, bench: _Bench, separate: Separate, pipe: _Pipe, folders: Fol
 
 def _explain(error: Exception, job: Job, folders: Folders) -> str:
     name = f"'{job.mixture.name}'"
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
-    ):
+    if is_exhausted(error):
         return (
-            f"There is not enough memory to separate {name}: close other programs, "
-            "or take a smaller model."
+            f"There is not enough memory to separate {name}, not even in short pieces: close "
+            "other programs, or take a smaller model."
         )
     if isinstance(error, OSError) and error.strerror:
         where = f" '{error.filename}'" if error.filename else ""
@@ -164,26 +167,42 @@ def _explain(error: Exception, job: Job, folders: Folders) -> str:
     )
 
 
+_Mark = tuple[int, int, int] | None
+
+
 class _Bench:
     """The loaded models, the one used longest ago first."""
 
     def __init__(self, folders: Folders, load: Load) -> None:
         self._folders = folders
         self._load = load
-        self._models: OrderedDict[str, Separator] = OrderedDict()
+        self._models: OrderedDict[str, tuple[Separator, _Mark]] = OrderedDict()
 
     def fetch(self, name: str, tell: Callable[[FromWorker], None]) -> Separator:
+        mark = self._mark(name)
         if name in self._models:
             self._models.move_to_end(name)
-            tell(Loaded(name, 0.0))
-            return self._models[name]
+            separator, known = self._models[name]
+            if known == mark:
+                tell(Loaded(name, 0.0))
+                return separator
+            del separator, self._models[name]  # another model has that name since
         tell(Loading(name))
         started = time.perf_counter()
         while len(self._models) >= _MODELS:
             self._models.popitem(last=False)
-        separator = self._models[name] = self._load(name, self._folders)
+        separator = self._load(name, self._folders)
+        self._models[name] = (separator, mark)
         tell(Loaded(name, time.perf_counter() - started))
         return separator
+
+    def _mark(self, name: str) -> _Mark:
+        """Return what changes when a model is removed and another added under its name."""
+        try:
+            about = (self._folders.models / name / "model.json").stat()
+        except OSError:
+            return None  # the bundled model has no record
+        return about.st_ino, about.st_mtime_ns, about.st_size
 
 
 class _Pipe:

@@ -1,0 +1,37 @@
+"""Which errors mean that memory ran out, and how much less a job takes when it is tried again."""
+
+from __future__ import annotations
+
+__all__ = ["is_exhausted", "reduced"]
+
+_FACTOR = 4  # a segment of the next attempt is this much shorter
+# What torch, oneDNN, OpenVINO and the C++ library say when they get no memory.
+_WORDS = ("allocate", "out of memory", "bad_alloc", "bad alloc", "could not create a memory")
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Return whether an error says that there was no memory left.
+
+    >>> is_exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    >>> is_exhausted(RuntimeError("shapes do not match"))
+    False
+    """
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in text for word in _WORDS)
+
+
+def reduced(core: int, block: int, context: int, steps: int) -> int:
+    """Return how many frames a segment of `core` frames holds after so many steps of reduction.
+
+    A multiple of `block`. It does not fall below `context` frames: beyond that what a segment
+    sees hardly shrinks, and the time goes on growing.
+
+    >>> [reduced(1024, 8, 176, steps) for steps in range(4)]
+    [1024, 256, 176, 176]
+    """
+    least: int = min(core, max(block, context))
+    shorter: int = core // _FACTOR**steps // block * block
+    return max(least, shorter)
