@@ -15,7 +15,6 @@ import hashlib
 import re
 import subprocess
 import sys
-import zipfile
 from collections import Counter, defaultdict
 from dataclasses import astuple, dataclass, fields
 from importlib.resources import files
@@ -26,6 +25,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from engine.training.archives import ARCHIVES, ArchiveError, extract
 from engine.training.instruments import instrument_classes
 from engine.training.labels import label, load_rules, load_taxonomy
 
@@ -48,7 +48,29 @@ HELD_OUT_SHARE = 0.13
 TEST_FOLD = "5"
 """ESC-10's fold that no training ever sees."""
 
-TRAIN, HELD_OUT, TEST = "train", "heldout", "test"
+UNSEEN_CLASSES = frozenset(
+    {
+        "banjo",
+        "cello",
+        "church bell",
+        "cicada",
+        "donkey",
+        "footsteps sand",
+        "glass clink",
+        "goat",
+        "machine gun",
+        "motorcycle",
+        "oboe",
+        "owl",
+        "seagull",
+        "tambourine",
+        "trombone",
+    }
+)
+"""Classes that are never trained on: how well do words that were never learned work?"""
+
+TRAIN, HELD_OUT, TEST, UNSEEN = "train", "heldout", "test", "unseen"
+"""Splits: for training, other recordings of the same classes, ESC-10's fold, unseen classes."""
 _AUDIO = {".ogg", ".oga", ".wav", ".flac", ".mp3", ".aiff", ".aif", ".opus"}
 _SPEECH = frozenset({"speech", "child speech", "shout", "groan"})
 _QUIET = 10 ** (-50 / 20)
@@ -232,13 +254,19 @@ def split_groups(clips: Sequence[Clip], held_out_sources: frozenset[str]) -> dic
     """Decide for each group on which side it is; depends on names only.
 
     In each class with at least three groups, groups in the order of their hash are held out until
-    13 % of its clips are. A group that holds a clip of ESC-10's fold 5 is for testing alone.
+    13 % of its clips are. A group that holds a clip of ESC-10's fold 5 is for testing alone, one
+    that holds a clip of an unseen class for measuring such classes.
     """
     split: dict[str, str] = {}
     by_class: dict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:
+        if clip.name in UNSEEN_CLASSES:
+            split[clip.group] = UNSEEN
+    for clip in clips:
+        if clip.name in UNSEEN_CLASSES:
+            continue
         if clip.source == "esc-10" and Path(clip.path).name.startswith(f"{TEST_FOLD}-"):
-            split[clip.group] = TEST
+            split[clip.group] = TEST if split.get(clip.group) != UNSEEN else UNSEEN
         elif clip.source in held_out_sources:
             split.setdefault(clip.group, HELD_OUT)
         by_class[clip.name][clip.group] += 1
@@ -326,7 +354,7 @@ def read_clips(store: Path) -> list[Clip]:
 def fetch(raw: Path) -> None:
     """Download the Debian packages of ``sources.toml`` and unpack their audio below ``raw``."""
     raw.mkdir(parents=True, exist_ok=True)
-    patterns = [f"*{suffix}" for suffix in sorted(_AUDIO)] + ["*.sf2", "*.sf3", "public.zip"]
+    patterns = [f"*{suffix}" for suffix in sorted({*_AUDIO, *ARCHIVES, ".sf2", ".sf3"})]
     for source in load_sources():
         folder = raw / source.name
         if source.kind != "debian" or folder.exists():
@@ -341,10 +369,11 @@ def fetch(raw: Path) -> None:
             command = ["tar", "-x", "-C", str(folder), "--wildcards", "--no-anchored", *patterns]
             subprocess.run(command, stdin=unpack.stdout, check=False, stderr=subprocess.DEVNULL)
         package.unlink()
-        for archive in folder.rglob("public.zip"):
-            with zipfile.ZipFile(archive) as inside:
-                wanted = [n for n in inside.namelist() if Path(n).suffix in _AUDIO]
-                inside.extractall(folder, wanted)
+        for archive in sorted(p for p in folder.rglob("*") if p.suffix in ARCHIVES):
+            try:
+                extract(archive, frozenset(_AUDIO))
+            except ArchiveError as problem:
+                print("left out:", problem, file=sys.stderr)
             archive.unlink()
 
 

@@ -47,8 +47,8 @@ class MixingOptions:
     max_sources: int = 3
     snr: tuple[float, float] = (-6.0, 8.0)
     """Range of each interferer's level below the first source, in dB."""
-    absent: float = 0.06
-    """Share of queries that describe nothing in the mixture."""
+    absent: float = 0.1
+    """Share of queries that describe nothing in the mixture, half of them a neighbour of it."""
     unknown: float = 0.03
     """Share of queries that mean nothing; their target is the whole mixture."""
     near: float = 0.06
@@ -106,6 +106,10 @@ class Mixer:
         counts = {name: len(clips) for name, clips in store.by_class.items()}
         self._weights = class_weights(store.names, counts)
         self._near = _neighbours(store.names, taxonomy)
+        self._captions = tuple(
+            sorted({caption for name in store.names for caption in taxonomy.fitting[name]})
+        )
+        """What may be asked for in vain: captions of nothing in the store are never heard of."""
 
     def example(self, rng: np.random.Generator, queries: int = 2) -> Example:
         """Draw a mixture of one to ``max_sources`` sources and ask for ``queries`` things in it."""
@@ -171,16 +175,28 @@ class Mixer:
     ) -> str:
         taxonomy = self._taxonomy
         if absent:
-            while True:
-                caption = taxonomy.captions[rng.integers(len(taxonomy.captions))]
+            near = self._near[names[wanted]] if rng.random() < 0.5 else []
+            for _ in range(8):
+                captions: Sequence[str] = self._captions
+                if near:
+                    captions = taxonomy.classes[near[rng.integers(len(near))]].captions
+                caption = captions[rng.integers(len(captions))]
                 if not any(taxonomy.fits(caption, name) for name in names):
                     return caption
+            return self._absent(names, rng)
         name = names[wanted]
         own = taxonomy.classes[name].captions
         general = sorted(taxonomy.fitting[name] - set(own))
         if general and rng.random() < 0.25:
             return general[rng.integers(len(general))]
         return own[rng.integers(len(own))]
+
+    def _absent(self, names: Sequence[str], rng: np.random.Generator) -> str:
+        """Return a caption that is true of none of these classes."""
+        while True:
+            caption = self._captions[rng.integers(len(self._captions))]
+            if not any(self._taxonomy.fits(caption, name) for name in names):
+                return caption
 
 
 def phrase(caption: str, rng: np.random.Generator) -> str:

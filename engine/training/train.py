@@ -26,6 +26,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
+from engine.models.compact import load_network
 from engine.models.compact.network import CompactNet
 from engine.models.compact.text import TextTable, load_text_table
 from engine.models.compact.weights import new_network, save_weights
@@ -49,10 +50,10 @@ BEST_SNR_DB = 25.0
 """A target that is this clean earns nothing more."""
 WORST_SHARE = 0.01
 """An answer that shares less than this with the target is as wrong as can be."""
-SHAPE_SHARE = 0.5
+SHAPE_SHARE = 0.75
 """Share of the scale-invariant ratio in the loss in dB."""
 COMPRESSION = 0.3
-MAGNITUDE_WEIGHT = 5.0
+MAGNITUDE_WEIGHT = 3.0
 SNR_WEIGHT = 0.1
 LOUDNESS_JITTER_DB = 6.0
 """The loudness of a whole recording differs by about this from that of three seconds of it."""
@@ -125,10 +126,10 @@ def draw_batch(
 def losses(net: Callable[[Tensor, Tensor, Tensor], Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the magnitude loss and the loss in dB, both means over the batch.
 
-    The first is L1 on magnitudes to the power 0.3. The second is half the negative
+    The first is L1 on magnitudes to the power 0.3. The second is mostly the negative
     scale-invariant ratio of signal to distortion on the STFT, levelling out at 25 dB and -20 dB:
     it makes a model that is not sure pass the mixture, where the plain signal-to-noise ratio would
-    have it say nothing. The other half is the plain ratio. Where the target is silence
+    have it say nothing. The rest is the plain ratio. Where the target is silence
     it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
     """
     mixture = stft(batch.mixtures).repeat_interleave(QUERIES, 0)
@@ -200,7 +201,13 @@ class Run:
     """A training run and its folder."""
 
     def __init__(
-        self, store: Path, folder: Path, seed: int, validation_pairs: int, team: Team
+        self,
+        store: Path,
+        folder: Path,
+        seed: int,
+        validation_pairs: int,
+        team: Team,
+        start: Path | None = None,
     ) -> None:
         torch.manual_seed(seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,6 +225,9 @@ class Run:
         self.step = 0
         if (folder / "checkpoint.pt").exists():
             self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
+        elif start is not None:
+            self.net.load_state_dict(load_network(start).state_dict())
+            self.average = Average(self.net)
 
     def _load(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
@@ -324,7 +334,14 @@ def work(rank: int, arguments: argparse.Namespace) -> None:
             world_size=team.size,
             timeout=datetime.timedelta(hours=12),
         )
-    run = Run(arguments.store, arguments.run, arguments.seed, arguments.validation_pairs, team)
+    run = Run(
+        arguments.store,
+        arguments.run,
+        arguments.seed,
+        arguments.validation_pairs,
+        team,
+        arguments.start,
+    )
     schedule = Schedule(arguments.rate, 200, arguments.steps, arguments.decay)
     run.train(schedule, arguments.mixtures, arguments.every, arguments.compile)
     if rank == 0:
@@ -336,6 +353,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("store", type=Path, help="folder written by engine.training.corpus")
     parser.add_argument("run", type=Path, help="folder of this run; an existing one goes on")
+    parser.add_argument(
+        "--start", type=Path, help="weights to begin a new run with, instead of random ones"
+    )
     parser.add_argument("--steps", type=int, default=8000, help="where to stop")
     parser.add_argument("--decay", type=int, default=2000, help="steps of falling rate at the end")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
