@@ -16,6 +16,7 @@ from bridge.doors.spool import Spool, check_private
 from bridge.heartbeat import VERSION
 from bridge.hosts import Host, HostMaker
 from bridge.layout import settle
+from engine.cleaning import Keeping
 from engine.display import LogFormatter
 from engine.errors import TweezeError
 from engine.folders import Folders
@@ -55,7 +56,9 @@ def main() -> None:
 async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:
     """Serve until the process is asked to end."""
     journal = Journal(folders.journal)
-    service = Service(folders, journal, limits=Limits.of_environment())
+    service = Service(
+        folders, journal, limits=Limits.of_environment(), keeping=Keeping.of_environment()
+    )
     present = {host.name: host for host in (maker(service) for maker in makers)}
     spool = Spool(service, present)
     osc = Osc(service, present)

@@ -10,10 +10,11 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any, TypeVar
 
 from engine.errors import BadInput, BadJob, Failure
 from engine.job import Job, JobState, Status
@@ -46,6 +47,9 @@ CREATE TABLE insertions (
     "CREATE INDEX jobs_by_change ON jobs (changed);  -- for those that ended long ago\n",
 )
 SCHEMA = len(_STEPS)
+_ROW = "number, id, job, state, status, deaths, accepted, changed"
+_Row = tuple[int, str, str, str, str, int, float, float]
+_T = TypeVar("_T")
 _FINAL = tuple(state.value for state in JobState if state.final)
 _LOG = logging.getLogger("tweeze.journal")
 
@@ -64,7 +68,7 @@ class Insertion(str, Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """A job as the journal knows it; `deaths` counts the processes that ended while it ran."""
+    """A job as the journal knows it; `deaths` counts the workers that ended while they did it."""
 
     number: int
     job: Job
@@ -77,7 +81,9 @@ class Entry:
 class Journal:
     """The journal in the file `path`; one process at a time, any of its threads.
 
-    A file that SQLite cannot read is set aside under a new name and begun anew.
+    A file that SQLite cannot read is set aside under a new name and begun anew. Where that
+    happens while the journal is in use, or the file is removed or exchanged, the new one gets all
+    that can still be read, and at least the jobs that have not come to their end.
 
     Raises
     ------
@@ -89,14 +95,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._file: tuple[int, int] | None = None
         with self._sentences():
-            try:
-                self._database = self._open()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                self._set_aside(error)
-                self._database = self._open()
+            self._database = self._open_or_begin()
+            marks = ", ".join("?" * len(_FINAL))
+            rows = self._database.execute(
+                f"SELECT {_ROW} FROM jobs WHERE state NOT IN ({marks})", _FINAL
+            ).fetchall()
+            self._going: dict[str, _Row] = {row[1]: row for row in rows}
 
     def close(self) -> None:
         """Close the file; the journal is of no further use."""
@@ -114,12 +120,13 @@ class Journal:
         """
         now = time.time()
         status = Status(job.id, JobState.QUEUED)
-        with self._change() as database:
-            database.execute(
-                "INSERT OR IGNORE INTO jobs (id, job, state, status, accepted, changed) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (job.id, job.to_text(), status.state.value, status.to_text(), now, now),
-            )
+        row = (job.id, job.to_text(), status.state.value, status.to_text(), now, now)
+        sql = (
+            "INSERT OR IGNORE INTO jobs (id, job, state, status, accepted, changed) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        if self._change((sql, row)):
+            self._remember(job.id)
         entry = self.get(job.id)
         assert entry is not None
         if entry.job != job:
@@ -143,38 +150,32 @@ class Journal:
     def ended_before(self, when: float) -> list[str]:
         """Return the ids of the jobs that came to their end before `when` (seconds since 1970)."""
         marks = ", ".join("?" * len(_FINAL))
-        with self._sentences(), self._lock:
-            rows = self._database.execute(
-                f"SELECT id FROM jobs WHERE changed < ? AND state IN ({marks})", (when, *_FINAL)
-            ).fetchall()
+        rows = self._rows(
+            f"SELECT id FROM jobs WHERE changed < ? AND state IN ({marks})", (when, *_FINAL)
+        )
         return [id_ for (id_,) in rows]
 
     def forget(self, id: str) -> None:  # noqa: A002
         """Forget a job that has come to its end, and what became of its clips."""
         marks = ", ".join("?" * len(_FINAL))
-        with self._change() as database:
-            gone = database.execute(
-                f"DELETE FROM jobs WHERE id = ? AND state IN ({marks})", (id, *_FINAL)
-            )
-            if gone.rowcount:
-                database.execute("DELETE FROM insertions WHERE id = ?", (id,))
+        self._change(
+            (f"DELETE FROM jobs WHERE id = ? AND state IN ({marks})", (id, *_FINAL)),
+            ("DELETE FROM insertions WHERE id = ? AND id NOT IN (SELECT id FROM jobs)", (id,)),
+        )
 
     def record(self, status: Status, *, deaths: int | None = None) -> None:
         """Write down what became of a job."""
-        with self._change() as database:
-            database.execute(
-                "UPDATE jobs SET state = ?, status = ?, deaths = coalesce(?, deaths), changed = ? "
-                "WHERE id = ?",
-                (status.state.value, status.to_text(), deaths, time.time(), status.id),
-            )
+        sql = (
+            "UPDATE jobs SET state = ?, status = ?, deaths = coalesce(?, deaths), changed = ? "
+            "WHERE id = ?"
+        )
+        self._change((sql, (status.state.value, status.to_text(), deaths, time.time(), status.id)))
+        self._remember(status.id)
 
     def insertion(self, id: str, clip: int) -> Insertion:  # noqa: A002
         """Return whether the job's clip of that index is in an editor's project."""
-        with self._sentences(), self._lock:
-            row = self._database.execute(
-                "SELECT state FROM insertions WHERE id = ? AND clip = ?", (id, clip)
-            ).fetchone()
-        return Insertion(row[0]) if row else Insertion.FREE
+        rows = self._rows("SELECT state FROM insertions WHERE id = ? AND clip = ?", (id, clip))
+        return Insertion(rows[0][0]) if rows else Insertion.FREE
 
     def claim(self, id: str, clip: int, *, again: bool = False) -> bool:  # noqa: A002
         """Claim the insertion of a clip; True for the one caller who may now insert it.
@@ -187,16 +188,31 @@ class Journal:
         )
         if not again:
             sql += "WHERE insertions.state = 'free'"
-        with self._change() as database:
-            return database.execute(sql, (id, clip, time.time())).rowcount == 1
+        return self._change((sql, (id, clip, time.time()))) == 1
 
     def settle(self, id: str, clip: int, outcome: Insertion) -> None:  # noqa: A002
         """Say how a claimed insertion ended: `INSERTED`, or `FREE` if surely nothing went in."""
-        with self._change() as database:
-            database.execute(
-                "UPDATE insertions SET state = ?, changed = ? WHERE id = ? AND clip = ?",
-                (outcome.value, time.time(), id, clip),
-            )
+        sql = "UPDATE insertions SET state = ?, changed = ? WHERE id = ? AND clip = ?"
+        self._change((sql, (outcome.value, time.time(), id, clip)))
+
+    def _remember(self, id: str) -> None:  # noqa: A002
+        """Know a job without the file, for as long as it goes on."""
+        rows: list[_Row] = self._rows(f"SELECT {_ROW} FROM jobs WHERE id = ?", (id,))
+        if rows and rows[0][3] not in _FINAL:
+            self._going[id] = rows[0]
+        else:
+            self._going.pop(id, None)
+
+    def _open_or_begin(self) -> sqlite3.Connection:
+        try:
+            database = self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self._set_aside(error)
+            database = self._open()
+        self._file = _identity(self.path)
+        return database
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(
@@ -235,17 +251,61 @@ class Journal:
             aside,
         )
 
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
+    def _rebuild(self, reason: str) -> None:
+        """Begin a new file, with all that the old one still tells, or at least what goes on."""
+        copy = _readable_copy(self._database)
+        with contextlib.suppress(sqlite3.Error):
+            self._database.close()
+        try:
+            self._database = self._open_or_begin()
+            if copy is not None and not _same(copy, self._database):
+                copy.backup(self._database)
+        finally:
+            if copy is not None:
+                copy.close()
+        marks = ", ".join("?" * len(_ROW.split(", ")))
+        with self._database:
+            self._database.executemany(
+                f"INSERT OR IGNORE INTO jobs ({_ROW}) VALUES ({marks})", self._going.values()
+            )
+        _LOG.error(
+            "The journal %s could no longer be used (%s): it was built anew, with %s.",
+            self.path,
+            reason,
+            "all that it held" if copy is not None else "the jobs that are under way",
+        )
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do something with the file; if it turns out damaged, once more with a new one."""
         with self._sentences(), self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
+            if _identity(self.path) != self._file:
+                self._rebuild("somebody removed or exchanged the file")
             try:
-                yield self._database
-                self._database.execute("COMMIT")
+                return work(self._database)
+            except sqlite3.DatabaseError as error:
+                if not _means_damage(error):
+                    raise
+                self._rebuild(str(error))
+                return work(self._database)
+
+    def _change(self, *statements: tuple[str, tuple[object, ...]]) -> int:
+        """Carry out statements, all or none, and return how many rows the first one changed."""
+
+        def work(database: sqlite3.Connection) -> int:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                counts = [database.execute(sql, values).rowcount for sql, values in statements]
+                database.execute("COMMIT")
             except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
                 raise
+            return counts[0]
+
+        return self._attempt(work)
+
+    def _rows(self, sql: str, values: tuple[object, ...]) -> list[Any]:
+        return self._attempt(lambda database: database.execute(sql, values).fetchall())
 
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -258,11 +318,45 @@ class Journal:
             ) from error
 
     def _select(self, clause: str, values: tuple[object, ...]) -> list[Entry]:
-        with self._sentences(), self._lock:
-            rows = self._database.execute(
-                f"SELECT number, job, status, deaths, accepted, changed FROM jobs {clause}", values
-            ).fetchall()
+        rows = self._rows(
+            f"SELECT number, job, status, deaths, accepted, changed FROM jobs {clause}", values
+        )
         return [entry for entry in map(_entry, rows) if entry is not None]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _means_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that the file itself is no longer what was opened."""
+    if isinstance(error, sqlite3.OperationalError):
+        return any(words in str(error) for words in ("disk I/O error", "no such table"))
+    return type(error) is sqlite3.DatabaseError
+
+
+def _readable_copy(database: sqlite3.Connection) -> sqlite3.Connection | None:
+    """Return what a connection can still read, in memory; None if that is not whole."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        database.backup(copy)
+        if copy.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+            _check_tables(copy)
+            return copy
+    except sqlite3.Error:
+        pass
+    copy.close()
+    return None
+
+
+def _same(one: sqlite3.Connection, other: sqlite3.Connection) -> bool:
+    sql = "SELECT count(*), max(changed) FROM jobs"
+    found: bool = one.execute(sql).fetchone() == other.execute(sql).fetchone()
+    return found
 
 
 def _check_tables(database: sqlite3.Connection) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from engine import worker
 from engine.admission import admit
+from engine.cleaning import Keeping, clean
 from engine.errors import BadInput, BadJob, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, one_line
@@ -41,6 +42,8 @@ from engine.worker_handle import WorkerHandle, WorkerMain
 __all__ = ["Activity", "Limits", "Listener", "Service"]
 
 Listener = Callable[[Status], None]
+_HOUSE = 5.0  # seconds between looks whether the journal can take what it could not
+_CLEANING = 3600.0  # seconds between two clean-ups
 _LOG = logging.getLogger("tweeze.service")
 
 
@@ -56,7 +59,8 @@ class Limits:
         Seconds without a sign of life after which a worker counts as hung. Not a limit on the
         work: signs of life come from a thread of their own, however long a segment takes.
     deaths
-        Processes that may end while they do one job, before the job is given up.
+        Workers that may end while they do one job, before the job is given up. An end of the
+        engine itself is none of the job's doing, and does not count.
 
     """
 
@@ -91,6 +95,8 @@ class _Ticket:
     deaths: int
     admitted: bool = False
     cancelled: bool = False
+    spent: float = 0.0  # seconds that workers put in which did not come to the end
+    begun: float | None = None  # when the present worker began to separate (monotonic)
 
 
 class Service:
@@ -106,12 +112,14 @@ class Service:
         journal: Journal,
         *,
         limits: Limits | None = None,
+        keeping: Keeping | None = None,
         worker_main: WorkerMain = worker.main,
     ) -> None:
         self.folders = folders
         self.journal = journal
         self.activity = Activity.IDLE
         self._limits = limits or Limits()
+        self._keeping = keeping or Keeping()
         self._worker_main = worker_main
         self._worker: WorkerHandle | None = None
         self._models: list[str] = []
@@ -121,27 +129,38 @@ class Service:
         self._turn = 0
         self._listeners: list[Listener] = []
         self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unrecorded: dict[str, tuple[Status, int]] = {}  # what the journal does not know yet
+        self._complained: dict[str, JobState] = {}
 
     async def start(self) -> None:
         """Take up the jobs that an earlier process left, and begin."""
         for entry in self.journal.unfinished():
             # Not looked at again: should a file bring down who looks at it, let it be the worker.
-            ticket = _Ticket(entry.number, entry.job, entry.status, entry.deaths, admitted=True)
+            ticket = _Ticket(
+                entry.number,
+                entry.job,
+                entry.status,
+                entry.deaths,
+                admitted=True,
+                spent=entry.status.seconds,
+            )
             self._tickets[entry.job.id] = ticket
             if entry.status.state is JobState.RUNNING:
                 _LOG.info("Job %s was running when the engine ended.", entry.job.id)
-                self._count_death(ticket)
-        self._task = asyncio.create_task(self._work(), name="tweeze-service")
+                self._tell(ticket, replace(entry.status, state=JobState.QUEUED))
+        self._tasks = [
+            asyncio.create_task(self._work(), name="tweeze-service"),
+            asyncio.create_task(self._keep_house(), name="tweeze-house"),
+        ]
 
     async def stop(self) -> None:
         """End the worker; the running job goes back to the queue, for the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._running is not None and not self._running.status.state.final:
-            self._tell(self._running, replace(self._running.status, state=JobState.QUEUED))
+            self._wait_again(self._running)
         await self._dismiss()
 
     @property
@@ -207,6 +226,8 @@ class Service:
     def cancel(self, id: str) -> Status:  # noqa: A002
         """Cancel a job: at once where it waits, at the next segment where it runs.
 
+        A worker that is only loading a model cannot hear of it for long, so it is ended.
+
         Raises
         ------
         BadJob
@@ -220,7 +241,10 @@ class Service:
         if ticket is not self._running:
             return self._end(ticket, JobState.CANCELLED, "Cancelled.")
         if self._worker is not None:
-            self._worker.send(Cancel(id))
+            if self.activity is Activity.LOADING or not self._worker.greeted:
+                self._worker.kill()
+            else:
+                self._worker.send(Cancel(id))
         return ticket.status
 
     def status(self, id: str) -> Status:  # noqa: A002
@@ -323,7 +347,7 @@ class Service:
             except Failure as error:
                 self._end(ticket, JobState.FAILED, str(error))
                 return
-            handle.send(Work(ticket.job, self.folders.clips / ticket.job.id))
+            handle.send(Work(ticket.job, self.folders.clips / ticket.job.id, ticket.deaths))
             if ticket.cancelled:
                 handle.send(Cancel(ticket.job.id))
             while True:
@@ -369,6 +393,7 @@ class Service:
             self._tell(
                 ticket, replace(status, loading=status.loading + message.seconds), record=False
             )
+            ticket.begun = time.monotonic()
         elif isinstance(message, Progress) and message.id == status.id:
             share = max(status.progress, min(1.0, message.share))
             self._tell(ticket, replace(status, progress=share), record=False)
@@ -376,9 +401,8 @@ class Service:
             if ticket.cancelled:
                 self._end(ticket, JobState.CANCELLED, "Cancelled.")
                 return
-            ticket.status = replace(
-                status, progress=1.0, clips=message.clips, seconds=message.seconds
-            )
+            seconds = ticket.spent + message.seconds
+            ticket.status = replace(status, progress=1.0, clips=message.clips, seconds=seconds)
             self._end(ticket, JobState.DONE, "")
         elif isinstance(message, Stopped) and message.id == status.id:
             self._end(ticket, JobState.CANCELLED, "Cancelled.")
@@ -394,10 +418,10 @@ class Service:
             await handle.close()
 
     def _count_death(self, ticket: _Ticket) -> None:
-        """The process that did a job is gone: the job waits again, or is given up."""
+        """The worker that did a job is gone: the job waits again, or is given up."""
         ticket.deaths += 1
         if ticket.deaths < self._limits.deaths:
-            self._tell(ticket, replace(ticket.status, state=JobState.QUEUED))
+            self._wait_again(ticket)
             return
         self._end(
             ticket,
@@ -406,6 +430,13 @@ class Service:
             f"'{ticket.job.mixture.name}', perhaps for lack of memory: close other programs, "
             "or take a shorter selection.",
         )
+
+    def _wait_again(self, ticket: _Ticket) -> None:
+        """Put the running job back into the queue, with the time that went into it."""
+        if ticket.begun is not None:
+            ticket.spent += time.monotonic() - ticket.begun
+            ticket.begun = None
+        self._tell(ticket, replace(ticket.status, state=JobState.QUEUED, seconds=ticket.spent))
 
     def _end(
         self, ticket: _Ticket, state: JobState, message: str, *, bad_input: bool = False
@@ -433,13 +464,38 @@ class Service:
     def _tell(self, ticket: _Ticket, status: Status, *, record: bool = True) -> None:
         ticket.status = status
         if record:
-            try:
-                self.journal.record(status, deaths=ticket.deaths)
-            except TweezeError:
-                # The job itself need not fail for it; after a crash it would be done once more.
-                _LOG.exception("The state of job %s is not in the journal.", status.id)
+            self._unrecorded[status.id] = (status, ticket.deaths)
+            self._record()
         for listener in list(self._listeners):
             _call(listener, status)
+
+    def _record(self) -> None:
+        """Bring the journal up to date, as far as the disk lets it."""
+        for id_, (status, deaths) in list(self._unrecorded.items()):
+            try:
+                self.journal.record(status, deaths=deaths)
+            except TweezeError:
+                # The job itself need not fail for it: this is tried again, and after a crash the
+                # job would be done once more.
+                if status.state is not self._complained.get(id_):
+                    _LOG.exception("The state of job %s is not in the journal.", id_)
+                self._complained[id_] = status.state
+                return
+            del self._unrecorded[id_]
+            self._complained.pop(id_, None)
+
+    async def _keep_house(self) -> None:
+        """Tell the journal what it could not take before, and clean up once an hour."""
+        cleaned: float | None = None
+        while True:
+            try:
+                self._record()
+                if cleaned is None or time.monotonic() - cleaned > _CLEANING:
+                    cleaned = time.monotonic()
+                    await asyncio.to_thread(clean, self.folders, self.journal, self._keeping)
+            except Exception:
+                _LOG.exception("Housekeeping failed; it is tried again.")
+            await asyncio.sleep(_HOUSE)
 
 
 def _call(listener: Listener, status: Status) -> None:

@@ -36,6 +36,7 @@ SCAN = 2.0  # seconds between looks that no event asked for
 PATIENCE = 10.0  # seconds a file may stay without its closing line
 KEEP = 7 * 24 * 3600.0  # seconds that statuses and refused files are kept
 REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
+_TOLD_AGAIN = 200  # statuses of ended jobs that are written anew where the folder was removed
 _BEAT = 1.0  # seconds between signs of life
 _TELL = 0.1  # seconds between two progress values of one job on disk
 _LOG = logging.getLogger("tweeze.spool")
@@ -114,6 +115,7 @@ class Spool:
         self._patience = patience
         self._incomplete: dict[Path, tuple[tuple[int, int], float]] = {}
         self._told: dict[str, tuple[Status, float]] = {}
+        self._unwritten: dict[str, Status] = {}
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
         self._beat = asyncio.Event()
@@ -177,6 +179,8 @@ class Spool:
             self._look.clear()
             try:
                 await self._restore()
+                for status in list(self._unwritten.values()):
+                    self._write(status)
                 await self._take_all()
                 if time.monotonic() - cleaned > 3600 or not cleaned:
                     cleaned = time.monotonic()
@@ -198,6 +202,10 @@ class Spool:
             self._observer.stop()
             self._observer = None
         self._watch()
+        # Somebody may be waiting for a status that went with the folder.
+        for entry in self._service.journal.recent(_TOLD_AGAIN):
+            self._write(entry.status)
+        self._catch_up()
 
     async def _take_all(self) -> None:
         for path in _entries(self._folders.jobs):
@@ -376,10 +384,13 @@ class Spool:
             self._beat.set()
 
     def _write(self, status: Status) -> None:
+        known = self._unwritten.pop(status.id, None)
         try:
             replace_text(self._folders.status / status.id, status.to_text())
-        except OSError:
-            _LOG.exception("The status of %s cannot be written.", status.id)
+        except OSError as error:
+            self._unwritten[status.id] = status  # written when the disk takes it again
+            if known is None:
+                _LOG.error("The status of %s cannot be written: %s", status.id, error)
 
     def _catch_up(self) -> None:
         """Write the statuses that an earlier process did not get to write."""
@@ -416,6 +427,9 @@ class Spool:
                 beat.write(self._folders.heartbeat)
             except OSError as error:
                 _LOG.warning("No sign of life can be written: %s", error)
+                with contextlib.suppress(OSError):
+                    # What it says is old, but that somebody says it takes no room on the disk.
+                    os.utime(self._folders.heartbeat)
             self._beat.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(_BEAT, self._beat.wait())
