@@ -175,15 +175,7 @@ class Mixer:
     ) -> str:
         taxonomy = self._taxonomy
         if absent:
-            near = self._near[names[wanted]] if rng.random() < 0.5 else []
-            for _ in range(8):
-                captions: Sequence[str] = self._captions
-                if near:
-                    captions = taxonomy.classes[near[rng.integers(len(near))]].captions
-                caption = captions[rng.integers(len(captions))]
-                if not any(taxonomy.fits(caption, name) for name in names):
-                    return caption
-            return self._absent(names, rng)
+            return self._absent(names, wanted, rng)
         name = names[wanted]
         own = taxonomy.classes[name].captions
         general = sorted(taxonomy.fitting[name] - set(own))
@@ -191,12 +183,21 @@ class Mixer:
             return general[rng.integers(len(general))]
         return own[rng.integers(len(own))]
 
-    def _absent(self, names: Sequence[str], rng: np.random.Generator) -> str:
-        """Return a caption that is true of none of these classes."""
+    def _absent(self, names: Sequence[str], wanted: int, rng: np.random.Generator) -> str:
+        """Return a caption that is true of none of these classes, half the time a near one."""
+        near = self._near[names[wanted]]
+        if near and rng.random() < 0.5:
+            own = self._taxonomy.classes[near[rng.integers(len(near))]].captions
+            caption = own[rng.integers(len(own))]
+            if not self._fits_any(caption, names):
+                return caption
         while True:
             caption = self._captions[rng.integers(len(self._captions))]
-            if not any(self._taxonomy.fits(caption, name) for name in names):
+            if not self._fits_any(caption, names):
                 return caption
+
+    def _fits_any(self, caption: str, names: Sequence[str]) -> bool:
+        return any(self._taxonomy.fits(caption, name) for name in names)
 
 
 def phrase(caption: str, rng: np.random.Generator) -> str:

