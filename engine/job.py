@@ -28,6 +28,7 @@ __all__ = [
     "Clip",
     "ClipKind",
     "Context",
+    "Heard",
     "Job",
     "JobState",
     "Keep",
@@ -37,6 +38,7 @@ __all__ = [
     "Precision",
     "Status",
     "Stereo",
+    "Task",
     "check_id",
     "clean_query",
     "file_name",
@@ -48,10 +50,20 @@ __all__ = [
 
 QUERY_LIMIT = 300  # characters; a longer text is a pasted mistake, no description of a sound
 QUERIES_LIMIT = 16  # queries in one job
+_REPEATED = ("note", "presence", "heard", "clip", "kind", "query", "name")  # in a status
 _TEXT_LIMIT = 1 << 20  # characters of a whole job or status text
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FORM = "1"
+_SPAN = r"[0-9]{1,9}\.[0-9]-[0-9]{1,9}\.[0-9]"
+_HEARD = re.compile(rf"([01]\.[0-9][0-9]) ((?:{_SPAN}(?:,{_SPAN})*)?) (.*)")
 _T = TypeVar("_T")
+
+
+class Task(str, Enum):
+    """What a job is for: pulling sounds out of its mixture, or naming those that are in it."""
+
+    SEPARATE = "separate"
+    LISTEN = "listen"
 
 
 class Keep(str, Enum):
@@ -181,7 +193,7 @@ class Job:
 
     `title` leads the names of the clips (the source track's name, or the file's). `client` says
     who asks: the clients' jobs take turns, so that one with many jobs does not keep the others
-    waiting.
+    waiting. A job whose `task` is to listen has no queries and no clips.
     """
 
     id: str
@@ -191,12 +203,15 @@ class Job:
     title: str = ""
     placement: Placement | None = None
     client: str = ""
+    task: Task = Task.SEPARATE
 
     def __post_init__(self) -> None:
         check_id(self.id)
         if not self.mixture.is_absolute():
             raise BadJob(f"Job {self.id}: the mixture's path {self.mixture} is not absolute.")
-        if not self.queries:
+        if self.task is Task.LISTEN and self.queries:
+            raise BadJob(f"Job {self.id} is to listen: leave out its queries.")
+        if self.task is Task.SEPARATE and not self.queries:
             raise BadQuery(f"Job {self.id} has no query: describe a sound in a few words.")
         if len(self.queries) > QUERIES_LIMIT:
             raise BadQuery(
@@ -223,7 +238,10 @@ class Job:
         title=
         end
         """
-        pairs = [("tweeze", _FORM), ("id", self.id), ("mixture", str(self.mixture))]
+        pairs = [("tweeze", _FORM), ("id", self.id)]
+        if self.task is not Task.SEPARATE:
+            pairs.append(("task", self.task.value))
+        pairs.append(("mixture", str(self.mixture)))
         pairs += [("query", query) for query in self.queries]
         options = self.options
         pairs += [
@@ -296,6 +314,7 @@ class Job:
             title=fields.one("title", ""),
             placement=placement,
             client=fields.one("client", ""),
+            task=fields.choice("task", {t.value: t for t in Task}, "separate"),
         )
         fields.done()
         return job
@@ -315,13 +334,51 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """A sound that a listening model noticed.
+
+    `probability` is that of its clearest moment, in hundredths; `times` are the stretches in
+    which it is likely, `(start, stop)` in tenths of a second from the mixture's start.
+    """
+
+    name: str
+    probability: float
+    times: tuple[tuple[float, float], ...]
+
+    def to_value(self) -> str:
+        """Return the value of a status text's `heard`.
+
+        >>> Heard("dog", 0.93, ((0.0, 2.5), (7.5, 10.0))).to_value()
+        '0.93 0.0-2.5,7.5-10.0 dog'
+        """
+        times = ",".join(f"{start:.1f}-{stop:.1f}" for start, stop in self.times)
+        return f"{self.probability:.2f} {times} {self.name}"
+
+    @classmethod
+    def from_value(cls, value: str) -> Heard:
+        """Read what `to_value` wrote; BadJob if it is something else."""
+        found = _HEARD.fullmatch(value)
+        if not found:
+            raise BadJob(f"'heard' of the status is not of its form: {value[:80]!r}.")
+        probability, times, name = found.groups()
+        pairs = [part.split("-") for part in times.split(",") if part]
+        return cls(name, float(probability), tuple((float(a), float(b)) for a, b in pairs))
+
+
+@dataclass(frozen=True)
 class Status:
     """What is known of a job at one moment.
 
     `progress` runs from 0 to 1; `message` is a sentence for the user (the reason of a failure);
     `seconds` is what the separation took, `loading` what loading the model took before it (0.0
     where the model was resident); `notes` are sentences of advice; `bad_input` says that the
-    failure is one of the request, which its author can mend.
+    failure is one of the request, which its author can mend. `presence` is how likely the sound
+    of each query is in the mixture at all, in the order of the job's queries, from 0 to 1 in
+    hundredths; empty where the model does not estimate it. `heard` is what a listening job found,
+    the likeliest first.
+
+    In the text form a status has one `note`, `presence` and `heard` line for each of these
+    values, and none where there are none, so that older readers go on.
     """
 
     id: str
@@ -333,6 +390,8 @@ class Status:
     loading: float = 0.0
     notes: tuple[str, ...] = ()
     bad_input: bool = False
+    presence: tuple[float, ...] = ()
+    heard: tuple[Heard, ...] = ()
 
     def to_text(self) -> str:
         """Return the status file's text."""
@@ -347,6 +406,8 @@ class Status:
             ("bad_input", "yes" if self.bad_input else "no"),
         ]
         pairs += [("note", note) for note in self.notes]
+        pairs += [("presence", f"{share:.2f}") for share in self.presence]
+        pairs += [("heard", one.to_value()) for one in self.heard]
         for clip in self.clips:
             pairs += [
                 ("clip", str(clip.path)),
@@ -359,7 +420,7 @@ class Status:
     @classmethod
     def from_text(cls, text: str) -> Status:
         """Read a status file's text; BadJob if it does not follow the form."""
-        pairs = parse_lines(text, repeated=("note", "clip", "kind", "query", "name"))
+        pairs = parse_lines(text, repeated=_REPEATED)
         fields = _Fields(pairs, "status")
         fields.expect("tweeze", _FORM)
         kinds = {k.value: k for k in ClipKind}
@@ -379,6 +440,8 @@ class Status:
             loading=fields.number("loading"),
             notes=tuple(fields.all("note")),
             bad_input=fields.choice("bad_input", {"yes": True, "no": False}, "no"),
+            presence=fields.numbers("presence"),
+            heard=tuple(Heard.from_value(value) for value in fields.all("heard")),
         )
         fields.done()
         return status
@@ -557,7 +620,12 @@ class _Fields:
         return int(text)
 
     def number(self, key: str, default: str | None = None) -> float:
-        text = self.one(key, default)
+        return self._number(key, self.one(key, default))
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        return tuple(self._number(key, text) for text in self.all(key))
+
+    def _number(self, key: str, text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text):
             raise BadJob(f"'{key}' of the {self._what} is no number: {text[:40]!r}.")
         return float(text)

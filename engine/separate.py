@@ -35,12 +35,14 @@ from engine.errors import Cancelled, Failure
 from engine.frames import GROUP, Grid, Mask, inverse, masked, sharpened, spectrum, window
 from engine.job import Bandwidth, Clip, ClipKind, Job, Keep, Stereo, file_name
 from engine.mixture import Mixture, prepare
-from engine.models.base import FloatArray, Geometry, Separator, Tunable
+from engine.models.base import FloatArray, Geometry, PresenceSeparator, Separator, Tunable
 
 __all__ = ["Segment", "plan", "separate"]
 
 _PREPARING = 0.02  # share of the progress that belongs to reading the mixture
 _WORK = "work"
+_BEGUN = "begun"
+_ATTEMPTS = 10  # that may end, with the whole engine, before a first segment is finished
 _LOG = logging.getLogger("tweeze.separate")
 
 
@@ -96,6 +98,7 @@ def separate(
     *,
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
+    present: Callable[[tuple[float, ...]], None] = lambda _: None,
     reduction: int = 0,
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
@@ -120,6 +123,9 @@ def separate(
         Is told the share that is done, 0 to 1, after each step.
     cancelled
         Is asked between steps whether to give up.
+    present
+        Is told once, before the clips are returned, how likely the sound of each query is there
+        (0 to 1, the maximum over the segments), if the model is a `PresenceSeparator`.
     reduction
         How often the segments are to be shortened from the start: once for each process that
         ended in the middle of this job, for it may have been lack of memory.
@@ -147,14 +153,22 @@ def separate(
         if isinstance(separator, Tunable):
             separator = separator.tuned(job.options)
         geometry = separator.geometry
-        note = folder / _WORK / "reduction"
-        reduction = max(reduction, _noted(note))
+        note, begun = folder / _WORK / "reduction", folder / _WORK / _BEGUN
+        ended = _noted(begun)  # attempts since the last finished segment, each cut short
+        if ended >= _ATTEMPTS:
+            raise Failure(
+                f"The separation of '{job.mixture.name}' was begun {ended} times, and each time "
+                "everything ended before a first result, perhaps for lack of memory: close other "
+                "programs, or take a shorter selection."
+            )
+        begun.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        begun.write_text(f"{ended + 1}\n")
+        reduction = max(reduction, _noted(note), ended - 1)
         while True:
             if reduction:
-                note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 note.write_text(f"{reduction}\n")
             try:
-                return _separate(job, separator, folder, progress, cancelled, reduction)
+                return _separate(job, separator, folder, progress, cancelled, present, reduction)
             except Exception as error:
                 spent = memory.is_exhausted(error)
                 if not spent or _core(geometry, reduction) == _core(geometry, reduction + 1):
@@ -194,6 +208,7 @@ def _separate(
     folder: Path,
     progress: Callable[[float], None],
     cancelled: Callable[[], bool],
+    present: Callable[[tuple[float, ...]], None],
     reduction: int,
 ) -> tuple[Clip, ...]:
     def checkpoint(share: float) -> None:
@@ -229,7 +244,8 @@ def _separate(
                 checkpoint(_PREPARING + done * (1 - _PREPARING))
                 heard = magnitude[channel : channel + 1]
                 keep = slice(segment.start - segment.first, segment.stop - segment.first)
-                mask = separator.mask(heard, vectors, mixture.loudness, keep)
+                mask, presence = _asked(separator, heard, vectors, mixture.loudness, keep)
+                stream.presence = np.maximum(stream.presence, presence)
                 kept = _checked(mask, magnitude.shape[1:], vectors, separator)[:, 0, keep]
                 masks.append(sharpened(kept, job.options.sharpness))
             stream.add(segment, masks, full=full)
@@ -238,8 +254,27 @@ def _separate(
         if output.part.exists():
             output.part.replace(output.clip.path)
     shutil.rmtree(work)
+    if isinstance(separator, PresenceSeparator):
+        present(tuple(float(share) for share in stream.presence))
     progress(1.0)
     return tuple(output.clip for output in outputs)
+
+
+def _asked(
+    separator: Separator, heard: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+) -> tuple[Mask, FloatArray]:
+    """Return the mask, and the presence of each query; of a model that gives none, zeros."""
+    if not isinstance(separator, PresenceSeparator):
+        none = np.zeros(len(vectors), np.float32)
+        return separator.mask(heard, vectors, loudness, keep), none
+    mask, presence = separator.mask_with_presence(heard, vectors, loudness, keep)
+    # Whoever compares with 0 and 1 must find it so: NaN compares with nothing.
+    if presence.shape != (len(vectors),) or not ((presence >= 0) & (presence <= 1)).all():
+        raise Failure(
+            f"The model {separator.name} answered with something that is no presence "
+            f"({presence!r}): its weights are damaged, see 'tweeze models'."
+        )
+    return mask, presence
 
 
 def _checked(mask: Mask, shape: tuple[int, ...], vectors: FloatArray, separator: Separator) -> Mask:
@@ -310,6 +345,7 @@ class _Stream:
         self._base = -(grid.width // 2)  # the sample at which the sums begin
         self._sums = np.zeros((queries, mixture.info.channels, 0))
         self._weights = np.zeros(0)
+        self.presence: FloatArray = np.zeros(queries, np.float32)  # the maximum so far
         self.done = 0  # model frames before which everything is finished
         self._resume(cuts)
         self._writers: list[FrameWriter] = []
@@ -403,8 +439,10 @@ class _Stream:
                 base=np.array(self._base),
                 sums=self._sums,
                 weights=self._weights,
+                presence=self.presence,
             )
         temporary.replace(self._checkpoint)
+        (self._checkpoint.parent / _BEGUN).unlink(missing_ok=True)
 
     def _resume(self, cuts: set[int]) -> None:
         try:
@@ -413,10 +451,11 @@ class _Stream:
                 known = str(kept["signature"]) == self._signature and done in cuts
                 if not known or not self._parts_hold(base):
                     return
-                sums, weights = kept["sums"], kept["weights"]
+                sums, weights, presence = kept["sums"], kept["weights"], kept["presence"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return  # no checkpoint, or one that was cut off: from the start
         self._sums, self._weights, self._base, self.done = sums, weights, base, done
+        self.presence = presence
 
     def _parts_hold(self, base: int) -> bool:
         """Whether each clip has all samples before `base`, in the making or finished."""

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from engine.job import Options
 
-__all__ = ["ComplexArray", "FloatArray", "Geometry", "Separator", "Tunable"]
+__all__ = [
+    "ComplexArray",
+    "FloatArray",
+    "Geometry",
+    "Listener",
+    "PresenceSeparator",
+    "Separator",
+    "Tunable",
+]
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]
@@ -115,3 +123,53 @@ class Tunable(Protocol):
 
     def tuned(self, options: Options) -> Separator:
         """Return the same model, set up as `options` ask."""
+
+
+@runtime_checkable
+class PresenceSeparator(Separator, Protocol):
+    """A separator that also says, from the same pass, whether a sound is there at all."""
+
+    def mask_with_presence(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> tuple[FloatArray | ComplexArray, FloatArray]:
+        """Do what `mask` does, and estimate whether each query's sound is there.
+
+        Parameters are those of `mask`.
+
+        Returns
+        -------
+        mask
+            As `mask` returns it.
+        presence
+            `(queries,)`: probabilities, 0 to 1, that the sound is heard anywhere in the frames
+            that are kept, in any channel. Not of the context: the segment that it belongs to
+            says that.
+
+        """
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A model that can say what is in a recording without being asked for anything."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the sounds it knows, most of them fit to be a query."""
+
+    def hear(self, magnitude: FloatArray, loudness: float) -> FloatArray:
+        """Estimate which sounds are in a segment.
+
+        Parameters
+        ----------
+        magnitude
+            `(channels, frames, bins)` on the frame grid of the model's `geometry`; any number of
+            frames.
+        loudness
+            RMS of the whole clip over all channels, at the model's rate, as for `mask`.
+
+        Returns
+        -------
+        probabilities
+            `(labels,)`, each from 0 to 1, of its own: several sounds can be there at once.
+
+        """
