@@ -199,6 +199,10 @@ class ResUNet(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Map ``(batch, inputs, frames, bands)`` to ``(batch, outputs, frames, bands)``."""
+        return self.decode(*self.encode(x, condition), condition)
+
+    def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the coarsest activations, and those that each level keeps for the decoder."""
         x = self.first(x)
         kept = []
         for level, block in zip(self.config.levels, self.encoder, strict=True):
@@ -207,7 +211,11 @@ class ResUNet(nn.Module):
             x = functional.avg_pool2d(x, level.pool)
         for block in self.bottom:
             x = block(x, condition)
-        for block in self.decoder:
-            x = block(x, kept.pop(), condition)
+        return x, kept
+
+    def decode(self, x: Tensor, kept: list[Tensor], condition: Tensor) -> Tensor:
+        """Map what :meth:`encode` returned to ``(batch, outputs, frames, bands)``."""
+        for block, skipped in zip(self.decoder, reversed(kept), strict=True):
+            x = block(x, skipped, condition)
         out: Tensor = self.last(x)
         return out

@@ -113,7 +113,24 @@ class CompactNet(nn.Module):
         ``magnitude`` is ``(batch, frames, BINS)``, ``vectors`` ``(batch, VECTOR)``, ``loudness``
         the RMS of each whole clip, ``(batch,)``.
         """
+        return self.analyse(magnitude, vectors, loudness)[0]
+
+    def analyse(
+        self, magnitude: Tensor, vectors: Tensor, loudness: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the masks of :meth:`forward` and what the network heard to make them.
+
+        The latter are the coarsest activations, ``(batch, channels, blocks, bands)``; a block is
+        as many frames as the U-Net's ``time_block``.
+        """
         condition = self.query(vectors * VECTOR**0.5)
-        x = self.unet(self.features(magnitude, loudness), condition)
+        heard, kept = self.unet.encode(self.features(magnitude, loudness), condition)
+        x = self.unet.decode(heard, kept, condition)
         band_mask = torch.sigmoid(x[:, 0, : magnitude.shape[1]].float())
-        return torch.matmul(band_mask, self.spread)
+        return torch.matmul(band_mask, self.spread), heard
+
+    def listen(self, magnitude: Tensor, loudness: Tensor) -> Tensor:
+        """Return what the network hears when nothing is asked for; shaped as in `analyse`."""
+        nothing = torch.zeros(len(magnitude), VECTOR)
+        condition = self.query(nothing)
+        return self.unet.encode(self.features(magnitude, loudness), condition)[0]
