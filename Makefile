@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-quick test-audacity37 test-faults lint bench clean help
+.PHONY: demo fuzz test test-quick test-audacity37 test-faults lint bench clean help
 
 help:
 	@echo 'make demo             install into .venv and separate the bundled recording'
@@ -10,6 +10,7 @@ help:
 	@echo 'make test-quick       the tests that need no editor'
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
 	@echo 'make test-faults      every fault in the list must be noticed by the REAPER tests'
+	@echo 'make fuzz             bad input in bulk for FUZZ_MINUTES (10); the figures go to build/fuzz.json'
 	@echo 'make lint             ruff, mypy, import-linter, luacheck'
 	@echo 'make bench            speed and memory, as ratios within one run'
 	@echo 'make clean            remove .venv and caches'
@@ -44,6 +45,9 @@ test-audacity37: .venv/.tests
 
 test-faults: .venv/.tests
 	TWEEZE_ALL_FAULTS=1 $(BIN)/python -m pytest -q tests/hosts/reaper/test_faults.py
+
+fuzz: .venv/.tests
+	$(BIN)/python -m tests.fuzz
 
 lint: .venv/.tests
 	$(BIN)/ruff format --check .
