@@ -4,6 +4,8 @@ local text = require 'tweeze.text'
 
 local jobs = {}
 
+local KINDS = { target = true, residual = true }
+
 -- Return where the mixture of a job is to lie; the engine removes it when the job has ended.
 function jobs.mixture(where, id)
   return where.root .. '/mixtures/' .. id .. '.wav'
@@ -27,19 +29,21 @@ function jobs.send(where, id, region, wish, project)
   return text.write(where.spool .. '/jobs/' .. id, rows)
 end
 
--- Return what the engine last said of a job: state, progress, message, clips, notes; or nil.
+-- Return what the engine last said of a job: state, progress, message, clips, notes; or nil, also
+-- where a clip is named by halves.
 function jobs.status(where, id)
   local rows = text.read(where.spool .. '/status/' .. id)
   if not rows then return nil end
   local status = {
     state = text.one(rows, 'state', 'queued'),
-    progress = tonumber(text.one(rows, 'progress')) or 0,
+    progress = math.max(0, math.min(1, tonumber(text.one(rows, 'progress')) or 0)),
     message = text.one(rows, 'message', ''),
     notes = text.all(rows, 'note'),
     clips = {},
   }
   local kinds, names = text.all(rows, 'kind'), text.all(rows, 'name')
   for index, path in ipairs(text.all(rows, 'clip')) do
+    if not KINDS[kinds[index] or ''] or not names[index] then return nil end
     status.clips[index] = { path = path, kind = kinds[index], name = names[index] }
   end
   status.final = status.state == 'done' or status.state == 'failed' or status.state == 'cancelled'

@@ -7,6 +7,7 @@ local text = require 'tweeze.text'
 local pending = {}
 
 local SECTION = 'Tweeze'
+local FAR = 1e9 -- seconds; no project is longer
 local ATTENDED = 10 -- seconds without a sign after which a script counts as gone
 
 local function folder() return reaper.GetResourcePath() .. '/Data/Tweeze/pending' end
@@ -63,7 +64,13 @@ function pending.write(batch, project)
   return text.write(free(batch.id), rows)
 end
 
--- Return the batch that a note tells of, or nil.
+local function is_whole(region)
+  return region.track_id and region.title
+    and region.position and math.abs(region.position) < FAR
+    and region.length and region.length >= 0 and region.length < FAR
+end
+
+-- Return the batch that a note tells of, or nil if there is none or it leaves something open.
 local function read(path)
   local rows = text.read(path)
   if not rows then return nil end
@@ -90,6 +97,9 @@ local function read(path)
     elseif kind == 'item' and region then region.item_values[name] = tonumber(value)
     elseif kind == 'take' and region then region.take_values[name] = tonumber(value)
     end
+  end
+  for _, one in ipairs(batch.regions) do
+    if not is_whole(one) then return nil end
   end
   return batch.id and batch or nil
 end

@@ -140,6 +140,14 @@ class FastForm:
         """OpenVINO's graph, once it is made; `graph.bin` lies beside it."""
         return self.folder / "graph.xml"
 
+    def has_graph(self) -> bool:
+        """Whether the graph lies there as it was written; OpenVINO is given no other to read."""
+        files = self._files()
+        return all(
+            path.is_file() and digest(path) == files.get(path.name)
+            for path in (self.graph, self.graph.with_suffix(".bin"))
+        )
+
     def note_graph(self, facts: Mapping[str, object]) -> None:
         """Record that the graph was made, and what was measured with it."""
         record = self._record()

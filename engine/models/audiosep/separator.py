@@ -152,7 +152,7 @@ class _Resident:
         return runtimes.Torch(self._network, precision, where)
 
     def _compiled(self, precision: Precision) -> runtimes.OpenVino:
-        if not self._form.graph.is_file():
+        if not self._form.has_graph():
             self._write_graph()
         try:
             return runtimes.OpenVino(self._form.graph, precision)
