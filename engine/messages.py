@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.job import Clip, Job
+from engine.job import Clip, Heard, Job
 
 __all__ = [
     "Cancel",
@@ -76,11 +76,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's clips lie in its folder under their final names."""
+    """A job's clips lie in its folder under their final names; the rest is for its status."""
 
     id: str
     clips: tuple[Clip, ...]
     seconds: float
+    presence: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    heard: tuple[Heard, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -402,7 +402,15 @@ class Service:
                 self._end(ticket, JobState.CANCELLED, "Cancelled.")
                 return
             seconds = ticket.spent + message.seconds
-            ticket.status = replace(status, progress=1.0, clips=message.clips, seconds=seconds)
+            ticket.status = replace(
+                status,
+                progress=1.0,
+                clips=message.clips,
+                seconds=seconds,
+                presence=message.presence,
+                notes=tuple(one_line(note) for note in message.notes),
+                heard=message.heard,
+            )
             self._end(ticket, JobState.DONE, "")
         elif isinstance(message, Stopped) and message.id == status.id:
             self._end(ticket, JobState.CANCELLED, "Cancelled.")

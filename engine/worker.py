@@ -24,7 +24,7 @@ from typing import Protocol
 
 from engine.errors import BadInput, Cancelled, TweezeError
 from engine.folders import Folders
-from engine.job import Clip, Job
+from engine.job import Clip, Heard, Job, Task
 from engine.lock import ProcessLock, holder
 from engine.memory import is_exhausted
 from engine.messages import (
@@ -40,8 +40,9 @@ from engine.messages import (
     Work,
 )
 from engine.models.base import Separator
+from engine.queries import advice
 
-__all__ = ["Load", "Separate", "main", "serve"]
+__all__ = ["Listen", "Load", "Separate", "main", "serve"]
 
 PULSE = 1.0  # seconds between signs of life
 _MODELS = 2  # loaded at once: one is the norm, a second serves who compares the two
@@ -62,9 +63,25 @@ class Separate(Protocol):
         *,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
+        present: Callable[[tuple[float, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
+
+
+class Listen(Protocol):
+    """What `engine.listen.listen` looks like from here."""
+
+    def __call__(
+        self,
+        job: Job,
+        model: Separator,
+        folder: Path,
+        *,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> tuple[Heard, ...]:
+        """Name the sounds in the mixture of `job`."""
 
 
 def main(connection: Connection, folders: Folders) -> None:
@@ -84,18 +101,39 @@ def main(connection: Connection, folders: Folders) -> None:
         *,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
+        present: Callable[[tuple[float, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
         from engine.separate import separate
 
         return separate(
-            job, separator, folder, progress=progress, cancelled=cancelled, reduction=reduction
+            job,
+            separator,
+            folder,
+            progress=progress,
+            cancelled=cancelled,
+            present=present,
+            reduction=reduction,
         )
 
-    serve(connection, folders, load=load, separate=separate)
+    def listen(
+        job: Job,
+        model: Separator,
+        folder: Path,
+        *,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> tuple[Heard, ...]:
+        from engine.listen import listen
+
+        return listen(job, model, folder, progress=progress, cancelled=cancelled)
+
+    serve(connection, folders, load=load, separate=separate, listen=listen)
 
 
-def serve(connection: Connection, folders: Folders, *, load: Load, separate: Separate) -> None:
+def serve(
+    connection: Connection, folders: Folders, *, load: Load, separate: Separate, listen: Listen
+) -> None:
     """Do the jobs that come over `connection`, one after the other, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the engine to judge
     _die_with_parent()
@@ -110,11 +148,19 @@ def serve(connection: Connection, folders: Folders, *, load: Load, separate: Sep
     bench = _Bench(folders, load)
     while True:
         work = pipe.jobs.get()
-        pipe.send(_do(work, bench, separate, pipe, folders))
+        pipe.send(_do(work, bench, separate, listen, pipe, folders))
 
 
-def _do(work: Work, bench: _Bench, separate: Separate, pipe: _Pipe, folders: Folders) -> FromWorker:
+def _do(
+    work: Work,
+    bench: _Bench,
+    separate: Separate,
+    listen: Listen,
+    pipe: _Pipe,
+    folders: Folders,
+) -> FromWorker:
     job = work.job
+    presence: tuple[float, ...] = ()
     last = 0.0
 
     def progress(share: float) -> None:
@@ -124,20 +170,32 @@ def _do(work: Work, bench: _Bench, separate: Separate, pipe: _Pipe, folders: Fol
             last = now
             pipe.send(Progress(job.id, share))
 
+    def present(shares: tuple[float, ...]) -> None:
+        nonlocal presence
+        presence = tuple(round(share, 2) for share in shares)
+
+    def cancelled() -> bool:
+        return pipe.is_cancelled(job.id)
+
     try:
         separator = bench.fetch(job.options.model, pipe.send)
         if pipe.is_cancelled(job.id):
             return Stopped(job.id)
         started = time.perf_counter()
+        if job.task is Task.LISTEN:
+            heard = listen(job, separator, work.folder, progress=progress, cancelled=cancelled)
+            return Finished(job.id, (), time.perf_counter() - started, heard=heard)
         clips = separate(
             job,
             separator,
             work.folder,
             progress=progress,
-            cancelled=lambda: pipe.is_cancelled(job.id),
+            cancelled=cancelled,
+            present=present,
             reduction=work.reduction,
         )
-        return Finished(job.id, clips, time.perf_counter() - started)
+        notes = advice(job.queries, presence)
+        return Finished(job.id, clips, time.perf_counter() - started, presence, notes)
     except Cancelled:
         return Stopped(job.id)
     except TweezeError as error:

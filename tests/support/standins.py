@@ -16,6 +16,7 @@ import numpy as np
 
 from engine import worker
 from engine.folders import Folders
+from engine.listen import listen
 from engine.models.base import FloatArray, Geometry, Separator
 from engine.separate import separate
 
@@ -69,4 +70,4 @@ def load(name: str, folders: Folders) -> Separator:
 
 
 def main(connection: Connection, folders: Folders) -> None:
-    worker.serve(connection, folders, load=load, separate=separate)
+    worker.serve(connection, folders, load=load, separate=separate, listen=listen)
