@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.models.compact.text import load_text_table, read_text_table
+from engine.text import load_text_table, read_text_table
 from engine.training.labels import LabelError, load_taxonomy
 
 if TYPE_CHECKING:
