@@ -69,6 +69,8 @@ class Example:
     """``(queries, samples)``"""
     captions: tuple[str, ...]
     """What is asked for; an empty caption stands for a query that means nothing."""
+    names: tuple[str, ...]
+    """The classes of the sources."""
 
 
 class ClipStore:
@@ -143,7 +145,10 @@ class Mixer:
             captions.append(caption)
             targets.append(target)
         return Example(
-            mixture.astype(np.float32), np.stack(targets).astype(np.float32), tuple(captions)
+            mixture.astype(np.float32),
+            np.stack(targets).astype(np.float32),
+            tuple(captions),
+            tuple(names),
         )
 
     def source(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:

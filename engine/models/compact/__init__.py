@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from engine.models.base import FloatArray, Geometry
+from engine.models.compact.heads import Heads, evidence, heads_from, summarised
 from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, CompactNet
 from engine.models.compact.text import TextTable, load_text_table
 from engine.models.compact.weights import network_from
@@ -19,7 +20,7 @@ from engine.models.compact.weights import network_from
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Compact", "load", "load_network"]
+__all__ = ["Compact", "HearingCompact", "load", "load_network", "trunk_channels"]
 
 CORE = 1024
 """Frames of a segment without its context: 20 s."""
@@ -52,16 +53,64 @@ class Compact:
         queries, channels = len(vectors), len(magnitude)
         out = np.empty((queries, *magnitude.shape), np.float32)
         with torch.inference_mode():
-            heard = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))
-            level = torch.full((channels,), loudness, dtype=torch.float32)
+            heard, level = _tensors(magnitude, loudness)
             for query, vector in enumerate(vectors):
                 asked = torch.from_numpy(np.asarray(vector, np.float32)).expand(channels, -1)
                 out[query] = self.net(heard, asked, level).numpy()
         return out
 
 
-def load() -> Compact:
-    """Load the bundled weights and text table.
+class HearingCompact(Compact):
+    """``compact`` with its heads: it also says what is there.
+
+    A :class:`engine.models.base.PresenceSeparator` and a :class:`engine.models.base.Listener`.
+    """
+
+    def __init__(self, net: CompactNet, table: TextTable, heads: Heads) -> None:
+        super().__init__(net, table)
+        self.heads = heads.eval()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the sounds that :meth:`hear` knows."""
+        return self.heads.labels
+
+    def mask_with_presence(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what :meth:`mask` does, and the presence of each query in ``keep``."""
+        queries, channels = len(vectors), len(magnitude)
+        out = np.empty((queries, *magnitude.shape), np.float32)
+        presence = np.empty(queries, np.float32)
+        block = self.geometry.block
+        start, stop, _ = keep.indices(magnitude.shape[1])
+        kept = slice(start // block, -(-stop // block))
+        with torch.inference_mode():
+            heard, level = _tensors(magnitude, loudness)
+            for query, vector in enumerate(vectors):
+                asked = torch.from_numpy(np.asarray(vector, np.float32)).expand(channels, -1)
+                mask, inside = self.net.analyse(heard, asked, level)
+                passed = evidence(mask, heard, block)
+                logits = self.heads.present(summarised(inside), passed, asked)
+                out[query] = mask.numpy()
+                presence[query] = torch.sigmoid(logits[:, kept].amax()).item()
+        return out, presence
+
+    def hear(self, magnitude: FloatArray, loudness: float) -> FloatArray:
+        """Return the probability that each of :attr:`labels` is in the segment, ``(labels,)``."""
+        with torch.inference_mode():
+            logits = self.heads.tagged(summarised(self.net.listen(*_tensors(magnitude, loudness))))
+            return torch.sigmoid(logits.amax((0, 1))).numpy()
+
+
+def _tensors(magnitude: FloatArray, loudness: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return magnitudes, and the clip's loudness once a channel."""
+    heard = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))
+    return heard, torch.full((len(magnitude),), loudness, dtype=torch.float32)
+
+
+def load() -> HearingCompact:
+    """Load the bundled weights, heads and text table.
 
     Raises
     ------
@@ -69,8 +118,17 @@ def load() -> Compact:
         The weights are damaged or do not fit the network; the message names the first that does
         not.
     """
-    weights = files(__package__) / "weights.safetensors"
-    return Compact(network_from(weights.read_bytes(), "compact's weight file"), load_text_table())
+    folder = files(__package__)
+    net = network_from((folder / "weights.safetensors").read_bytes(), "compact's weight file")
+    heads = heads_from(
+        (folder / "heads.safetensors").read_bytes(), "compact's file of heads", trunk_channels(net)
+    )
+    return HearingCompact(net, load_text_table(), heads)
+
+
+def trunk_channels(net: CompactNet) -> int:
+    """Return the channels of the network's coarsest activations."""
+    return net.config.net.bottom[-1].channels
 
 
 def load_network(path: Path) -> CompactNet:
