@@ -34,8 +34,9 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 FOUND = BUILD / "fuzz"
 SLOW = 5.0  # seconds of a processor's time that one input may take
-STUCK = 60.0  # seconds that it may take without using a processor
-READY = 180.0  # seconds that a target gets to be ready
+STUCK = 20.0  # seconds that it may sleep; waiting for a processor is not sleeping
+READY = 900.0  # seconds that a target gets to be ready on a busy machine
+LOOK = 0.2  # seconds between looks at a target's process
 ROUND = 50  # inputs of each kind in a row
 LIMIT = 20  # findings of one target, after which it is left
 
@@ -125,12 +126,14 @@ def _notes(name: str) -> tuple[Path, Path]:
 def _watch(child: subprocess.Popen[bytes], current: Path) -> str:
     """Wait for a target's process; end it, and say why, if one input takes too long."""
     process = psutil.Process(child.pid)
-    seen: tuple[int, float, float] | None = None  # the input, when it came, processor time then
+    seen = 0  # when the input was noted
+    used = asleep = 0.0  # a processor's seconds before it, seconds without asking for one since
     began = time.monotonic()
     while child.poll() is None:
-        time.sleep(0.2)
+        time.sleep(LOOK)
         try:
             times = process.cpu_times()
+            sleeps = process.status() == psutil.STATUS_SLEEPING
             mark = current.stat().st_mtime_ns
         except FileNotFoundError:
             if time.monotonic() - began > READY:
@@ -139,12 +142,14 @@ def _watch(child: subprocess.Popen[bytes], current: Path) -> str:
             continue
         except psutil.Error:
             continue
-        used, now = times.user + times.system, time.monotonic()
-        if seen is None or seen[0] != mark:
-            seen = (mark, now, used)
-        elif used - seen[2] > SLOW or now - seen[1] > STUCK:
+        if seen != mark:
+            seen, used, asleep = mark, times.user + times.system, 0.0
+            continue
+        asleep += LOOK * sleeps
+        spent = times.user + times.system - used
+        if spent > SLOW or asleep > STUCK:
             child.kill()
-            return f"one input took {now - seen[1]:.1f} s ({used - seen[2]:.1f} s of a processor)"
+            return f"one input took {spent:.1f} s of a processor and slept for {asleep:.1f} s"
     return ""
 
 
@@ -225,7 +230,7 @@ def _note(name: str, data: bytes, why: str) -> str:
 def _replay(path: Path) -> int:
     name = path.name.rpartition("-")[0]
     faulthandler.enable()
-    faulthandler.dump_traceback_later(STUCK, exit=True)
+    faulthandler.dump_traceback_later(10 * SLOW, exit=True)
     with opened(name) as target:
         _limit_memory(target.memory)
         target.check(path.read_bytes())
