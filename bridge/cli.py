@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge import hosts_cli, launch, models_cli
+from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
 from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
@@ -45,8 +45,11 @@ app = typer.Typer(
 )
 
 hosts_cli.add_to(app)
+advice_cli.add_to(app)
 
 app.add_typer(models_cli.app, name="models")
+
+training_cli.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -319,6 +322,7 @@ def _job_facts(status: Status) -> dict[str, Any]:
             {"path": str(clip.path), "kind": clip.kind.value, "query": clip.query}
             for clip in status.clips
         ],
+        "presence": list(status.presence),
         "notes": list(status.notes),
     }
 

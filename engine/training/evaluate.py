@@ -1,27 +1,28 @@
-"""Measures ``compact`` on mixtures of recordings that it has never seen.
+"""Measures separators on mixtures of which the parts are known.
 
-    python -m engine.training.evaluate STORE [--weights FILE] [--pairs 400] [--seed 7]
-
-Each pair of clips of two classes is mixed at 0 dB, and both are asked for by a caption. Printed
-are the improvement of SI-SDR over the mixture with the right query, the same with the caption of
-the other sound, and the margin between the two; SI-SDR is followed down to -30 dB.
+`measure` takes any model of the catalogue and goes the way of a user's job, through
+`engine.separate`. `evaluate` takes the bare network of ``compact``: that is quick enough to watch
+a training run by.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections import defaultdict
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soundfile
 import torch
 
-from engine.measure import si_sdr
-from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TEST, read_clips
-from engine.training.labels import load_taxonomy
-from engine.training.mixing import LEVEL, ClipStore, Mixer, MixingOptions, class_weights
+from engine.audio import read
+from engine.job import QUERIES_LIMIT, Job, Options, new_id
+from engine.separate import separate as separate_job
+from engine.training.corpus import SAMPLE_RATE
+from engine.training.figures import Absent, Findings, Score, leakage, level, score
+from engine.training.mixing import LEVEL, Mixer, MixingOptions, class_weights
+from engine.training.scenes import SECONDS
 from engine.training.transform import istft, stft
 
 if TYPE_CHECKING:
@@ -29,14 +30,84 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.models.base import Separator
     from engine.models.compact.network import CompactNet
     from engine.training.labels import Taxonomy
+    from engine.training.mixing import ClipStore
+    from engine.training.scenes import Scene, SceneSet
 
-EVALUATION_SECONDS = 5
-FLOOR_DB = -30.0
-"""Scores are not followed below this: the answer is wrong, and how wrong says nothing."""
-GROUPS = ("voice", "animal", "music", "vehicle", "water", "footsteps", "weapon", "tool")
-"""Classes for which figures are printed together; the rest is "other"."""
+__all__ = ["Answers", "Pair", "ask", "draw_pairs", "evaluate", "measure", "separate"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a separator made of a mixture."""
+
+    targets: dict[str, NDArray[np.float32]]
+    """``(channels, frames)`` of each query."""
+    presence: dict[str, float]
+    """How likely each query's sound is there; NaN from a model that does not tell."""
+
+
+def ask(separator: Separator, scene: Scene) -> Answers:
+    """Have a scene separated as a user's job is, by everything that it is to be asked.
+
+    Raises
+    ------
+    BadInput, Failure
+        As `engine.separate.separate`.
+
+    """
+    queries = scene.captions
+    told: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="tweeze-evaluate-") as name:
+        folder = Path(name)
+        mixture = folder / "mixture.wav"
+        soundfile.write(mixture, scene.mixture.T, scene.rate, subtype="FLOAT")
+        targets: dict[str, NDArray[np.float32]] = {}
+        for start in range(0, len(queries), QUERIES_LIMIT):
+            part = queries[start : start + QUERIES_LIMIT]
+            job = Job(new_id(), mixture, part, Options(model=separator.name))
+            clips = separate_job(job, separator, folder / "clips", present=told.extend)
+            targets |= {clip.query: read(clip.path)[0] for clip in clips}
+    presence = told if told else [float("nan")] * len(queries)
+    return Answers(targets, dict(zip(queries, presence, strict=True)))
+
+
+def measure(
+    separator: Separator, scenes: SceneSet, progress: Callable[[int], None] = lambda _: None
+) -> Findings:
+    """Measure a model on a set of mixtures; `progress` is told of each one that is done."""
+    scores, absent = [], []
+    for scene in scenes.scenes():
+        answers = ask(separator, scene)
+        for asked in scene.questions:
+            estimate = answers.targets[asked.caption]
+            other = answers.targets.get(asked.wrong)
+            scores.append(
+                Score(
+                    asked.name,
+                    score(asked.truth, scene.mixture),
+                    score(asked.truth, estimate),
+                    float("nan") if other is None else score(asked.truth, other),
+                    asked.caption,
+                    asked.other,
+                    asked.wrong,
+                    leakage(scene.mixture, asked.truth, estimate),
+                    answers.presence[asked.caption],
+                )
+            )
+        absent += [
+            Absent(
+                caption,
+                near,
+                level(answers.targets[caption], scene.mixture),
+                answers.presence[caption],
+            )
+            for caption, near in scene.absent
+        ]
+        progress(1)
+    return Findings(scenes.key, scenes.title, tuple(scores), tuple(absent))
 
 
 @dataclass(frozen=True)
@@ -54,37 +125,9 @@ class Pair:
         return np.asarray(self.sources.sum(axis=0), np.float32)
 
 
-@dataclass(frozen=True)
-class Score:
-    """How one sound of one pair was separated; dB."""
-
-    name: str
-    before: float
-    """SI-SDR of the mixture."""
-    right: float
-    """SI-SDR with the sound's own caption."""
-    wrong: float
-    """SI-SDR with the caption of the other sound."""
-
-    @property
-    def improvement(self) -> float:
-        """What separation gained."""
-        return self.right - self.before
-
-    @property
-    def margin(self) -> float:
-        """What the right words gained over the wrong ones."""
-        return self.right - self.wrong
-
-
-def score(truth: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
-    """Return the SI-SDR of ``(samples,)`` in dB, at least ``FLOOR_DB``."""
-    return max(FLOOR_DB, si_sdr(truth, estimate)) if estimate.any() else FLOOR_DB
-
-
 def draw_pairs(store: ClipStore, taxonomy: Taxonomy, count: int, seed: int) -> list[Pair]:
     """Draw pairs of different classes of which neither caption fits both."""
-    options = MixingOptions(samples=EVALUATION_SECONDS * SAMPLE_RATE, augment=0.0)
+    options = MixingOptions(samples=SECONDS * SAMPLE_RATE, augment=0.0)
     mixer = Mixer(store, taxonomy, options)
     rng = np.random.default_rng(seed)
     counts = {name: len(clips) for name, clips in store.by_class.items()}
@@ -120,7 +163,7 @@ def separate(
 def evaluate(
     net: CompactNet, embed: Callable[[str], NDArray[np.float32]], pairs: Sequence[Pair]
 ) -> list[Score]:
-    """Separate each pair by both captions; returns two scores a pair."""
+    """Separate each pair by both captions with the bare network; returns two scores a pair."""
     net.eval()
     scores = []
     for pair in pairs:
@@ -134,72 +177,9 @@ def evaluate(
                     score(truth, pair.mixture),
                     score(truth, estimates[mine]),
                     score(truth, estimates[other]),
+                    pair.captions[mine],
+                    pair.names[other],
+                    pair.captions[other],
                 )
             )
     return scores
-
-
-def group_of(name: str, taxonomy: Taxonomy) -> str:
-    """Return the printed group of a class."""
-    lineage = taxonomy.lineage(name)
-    return next((group for group in GROUPS if group in lineage), "other")
-
-
-def summary(scores: Sequence[Score]) -> dict[str, float]:
-    """Return mean and median figures, in dB."""
-    gains = np.array([score.improvement for score in scores])
-    margins = np.array([score.margin for score in scores])
-    wrong = np.array([score.wrong - score.before for score in scores])
-    return {
-        "SI-SDRi mean": float(gains.mean()),
-        "SI-SDRi median": float(np.median(gains)),
-        "wrong query mean": float(wrong.mean()),
-        "margin mean": float(margins.mean()),
-        "margin median": float(np.median(margins)),
-        "improved %": float(100 * (gains > 0).mean()),
-    }
-
-
-def print_table(scores: Sequence[Score], taxonomy: Taxonomy, title: str) -> None:
-    """Print the figures of all scores and of each group."""
-    groups: dict[str, list[Score]] = defaultdict(list)
-    for score in scores:
-        groups[group_of(score.name, taxonomy)].append(score)
-    rows = {"all": list(scores), **{name: groups[name] for name in sorted(groups)}}
-    print(f"\n{title}")
-    print(f"{'':10} {'n':>5}", *(f"{key:>16}" for key in summary(scores)))
-    for name, members in rows.items():
-        figures = summary(members).values()
-        print(f"{name:10} {len(members):5}", *(f"{value:16.2f}" for value in figures))
-
-
-def load_stores(folder: Path, split: str) -> ClipStore:
-    """Open the clips of one split of a corpus."""
-    samples = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
-    return ClipStore(samples, [clip for clip in read_clips(folder) if clip.split == split])
-
-
-def main() -> None:
-    """Evaluate from the command line."""
-    from engine.models.compact import load, load_network
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("store", type=Path, help="folder written by engine.training.corpus")
-    parser.add_argument("--weights", type=Path, help="weights other than the bundled ones")
-    parser.add_argument("--pairs", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    taxonomy = load_taxonomy()
-    model = load()
-    net = load_network(arguments.weights) if arguments.weights else model.net
-    for split, title in (
-        (HELD_OUT, "held-out recordings, two sounds at 0 dB"),
-        (TEST, "ESC-10 fold 5, two sounds at 0 dB"),
-    ):
-        store = load_stores(arguments.store, split)
-        pairs = draw_pairs(store, taxonomy, arguments.pairs, arguments.seed)
-        print_table(evaluate(net, model.embed, pairs), taxonomy, title)
-
-
-if __name__ == "__main__":
-    main()

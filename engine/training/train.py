@@ -31,9 +31,11 @@ from engine.models.compact.network import CompactNet
 from engine.models.compact.text import TextTable, load_text_table
 from engine.models.compact.weights import new_network, save_weights
 from engine.training.corpus import HELD_OUT, TRAIN
-from engine.training.evaluate import draw_pairs, evaluate, load_stores, summary
+from engine.training.evaluate import draw_pairs, evaluate
+from engine.training.figures import summary
 from engine.training.labels import load_taxonomy
 from engine.training.mixing import Mixer, phrase
+from engine.training.scenes import load_stores
 from engine.training.transform import stft
 
 if TYPE_CHECKING:

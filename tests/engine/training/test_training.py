@@ -10,7 +10,8 @@ import torch
 
 from engine.models.compact.weights import new_network
 from engine.training.corpus import SAMPLE_RATE, TRAIN, build
-from engine.training.evaluate import Pair, evaluate, group_of, score, summary
+from engine.training.evaluate import Pair, evaluate
+from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
 from engine.training.labels import load_taxonomy
 from engine.training.train import QUERIES, Average, Batch, Schedule, losses
@@ -143,6 +144,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         return argparse.Namespace(
             store=tmp_path / "store", run=tmp_path / folder, steps=steps, decay=1, rate=1e-3,
             mixtures=1, every=1, validation_pairs=1, seed=1, processes=1, port=0, compile=False,
+            start=None,
         )  # fmt: skip
 
     work(0, arguments("whole", 2))

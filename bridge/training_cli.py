@@ -1,0 +1,142 @@
+"""`tweeze evaluate`, `train`, `finetune`: how good a model is, and making better ones.
+
+They work in their own process, not in the engine's; torch is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.errors import BadInput
+from engine.folders import Folders
+
+if TYPE_CHECKING:
+    from engine.models.base import Separator
+
+__all__ = ["add_to"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (evaluate,):
+        app.command()(command)
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model that 'tweeze models' lists, or a weight file of a training run (with "
+            "the 'heads.safetensors' beside it, if there is one)."
+        ),
+    ],
+    sets: Annotated[
+        list[Path] | None,
+        typer.Option("--set", help="Folder of your own mixtures, with a 'triples.csv'."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="A corpus, of which what was kept from training is used.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Mixtures of each kind from the corpus.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which mixtures are drawn.")] = 2026,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this kind: heldout, three, esc10 or unseen."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and charts.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how well a model separates sounds that are known; figures in dB.
+
+    SI-SDRi is what separation gains over the mixture, the wrong query what the caption of another
+    sound gives, the margin what the right words gain over the wrong ones, leakage what is left of
+    the other sounds, and the absent level what comes out for a sound that is not there.
+
+    A folder's 'triples.csv' has the columns mixture, target and caption.
+    """
+    from engine.training import evaluate as evaluation
+    from engine.training import figures, report, scenes
+    from engine.training.labels import load_taxonomy
+
+    if store is None and not sets:
+        raise BadInput(
+            "There is nothing to measure on: name a corpus with --store or a folder of mixtures "
+            "with --set."
+        )
+    taxonomy = load_taxonomy()
+    wanted = [scenes.triples(folder) for folder in sets or []]
+    if store is not None:
+        drawn = scenes.corpus_sets(store, taxonomy, pairs, seed)
+        for key in only or []:
+            if key not in {found.key for found in drawn}:
+                raise BadInput(
+                    f"There is no kind '{key}' in {store}: it has "
+                    f"{', '.join(found.key for found in drawn)}."
+                )
+        wanted += [found for found in drawn if not only or found.key in only]
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    separator = _load(model)
+    found = []
+    with _progress("Separating", sum(part.count for part in wanted)) as step:
+        found = [evaluation.measure(separator, part, step) for part in wanted]
+    if out is not None:
+        figures.write_tables(out, found)
+        facts = {"model": model, "seed": seed, "sets": [report.facts(f, taxonomy) for f in found]}
+        (out / "figures.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        report.draw_chart(out, model, found, taxonomy)
+    if as_json:
+        print(json.dumps({"model": model, "sets": [report.facts(f, taxonomy) for f in found]}))
+        return
+    for number, findings in enumerate(found):
+        if number:
+            print()
+        for line in report.lines(findings, taxonomy):
+            print(line)
+    if out is not None:
+        print(f"\nTables and charts: {out}")
+
+
+def _load(model: str) -> Separator:
+    from engine import models
+
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise BadInput(f"There is no file {path}: name a weight file of a training run.")
+        from engine.models.compact import Compact, HearingCompact, load_network, trunk_channels
+        from engine.models.compact.heads import heads_from
+        from engine.models.compact.text import load_text_table
+
+        net, heads = load_network(path), path.with_name("heads.safetensors")
+        if not heads.is_file():
+            return Compact(net, load_text_table())
+        data = heads.read_bytes()
+        return HearingCompact(
+            net, load_text_table(), heads_from(data, str(heads), trunk_channels(net))
+        )
+    return models.load(model, Folders.of_user())
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal; yields what is told how many more are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.update(task, advance=count)
