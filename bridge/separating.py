@@ -18,7 +18,7 @@ from engine.errors import BadAudio, BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, JobState, Options, Status, clean_query, file_name, new_id
 
-__all__ = ["Result", "separate"]
+__all__ = ["Result", "progress", "raise_unless_done", "resolved", "separate", "take_back"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Result:
                     {"path": str(path), "kind": clip.kind.value, "query": clip.query}
                     for path, clip in zip(self.paths, status.clips, strict=True)
                 ],
+                "presence": list(status.presence),
                 "notes": list(status.notes),
             }
         )
@@ -65,7 +66,7 @@ def separate(
 
     """
     folders = Folders.of_user()
-    path = _resolved(file)
+    path = resolved(file)
     title = file_name(path.stem)
     cleaned = tuple(clean_query(query) for query in queries)
     job = Job(new_id(), path, cleaned, options, title, client=f"cli-{os.getpid()}")
@@ -74,20 +75,20 @@ def separate(
     with Interruption() as interruption:
         destination = Destination(folder)
         try:
-            with _progress(title, quiet=quiet) as heard:
+            with progress(title, quiet=quiet) as heard:
                 status = client.separate(job, heard)
-            _raise_unless_done(status)
+            raise_unless_done(status)
             with interruption.shield():
                 paths = destination.deliver(status.clips)
         except BaseException as error:
             destination.withdraw()
             if isinstance(error, Interrupted):
-                _take_back(client, job)
+                take_back(client, job)
             raise
     return Result(status, options.model, paths)
 
 
-def _resolved(file: Path) -> Path:
+def resolved(file: Path) -> Path:
     """Return where a file really lies: the engine follows no symbolic links."""
     try:
         return file.resolve(strict=True)
@@ -98,14 +99,15 @@ def _resolved(file: Path) -> Path:
         raise BadAudio(f"{file} cannot be opened ({reason}): check its permissions.") from error
 
 
-def _raise_unless_done(status: Status) -> None:
+def raise_unless_done(status: Status) -> None:
+    """Raise what a job's final status tells, unless it is that the job is done."""
     if status.state is JobState.CANCELLED:
         raise Cancelled(f"Job {status.id} was cancelled.")
     if status.state is JobState.FAILED:
         raise BadInput(status.message) if status.bad_input else Failure(status.message)
 
 
-def _take_back(client: Client, job: Job) -> None:
+def take_back(client: Client, job: Job) -> None:
     """Cancel a job, wait until the engine has let go of it, and remove what it made."""
     client.cancel(job.id)
     if client.knows(job.id):
@@ -115,7 +117,9 @@ def _take_back(client: Client, job: Job) -> None:
 
 
 @contextlib.contextmanager
-def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[Status], None]]:
+def progress(
+    title: str, *, quiet: bool, doing: str = "separating"
+) -> Iterator[Callable[[Status], None]]:
     """Show a progress bar on the terminal, if standard error is one."""
     if quiet or not sys.stderr.isatty():
         yield lambda status: None
@@ -137,7 +141,7 @@ def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[Status], None]]:
         def heard(status: Status) -> None:
             waits = status.state is JobState.QUEUED
             loads = not waits and not status.progress
-            doing = "waiting" if waits else "loading the model" if loads else "separating"
-            bar.update(task, completed=status.progress, description=f"{title}: {doing}")
+            now = "waiting" if waits else "loading the model" if loads else doing
+            bar.update(task, completed=status.progress, description=f"{title}: {now}")
 
         yield heard

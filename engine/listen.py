@@ -17,6 +17,7 @@ from engine.errors import BadInput, Cancelled, Failure
 from engine.job import Heard, Job
 from engine.mixture import prepare
 from engine.models.base import FloatArray, Listener, Separator
+from engine.queries import term_of
 
 __all__ = ["LIKELY", "listen"]
 
@@ -38,6 +39,8 @@ def listen(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Heard, ...]:
     """Name the sounds of a job's mixture, the likeliest first, and say when they are heard.
+
+    A class of `compact` is named by its caption, so that each name can be asked for.
 
     Named are those that are `LIKELY` somewhere, 20 at most; of a recording in which nothing is,
     the three likeliest, without times.
@@ -126,7 +129,7 @@ def _named(
     for label in order[: min(_NAMED, max(_AT_LEAST, likely))]:
         spans = [span for span, row in zip(seconds, rows, strict=True) if row[label] >= LIKELY]
         times = tuple((round(a, 1), round(min(b, length), 1)) for a, b in _joined(spans))
-        found.append(Heard(labels[label], round(float(best[label]), 2), times))
+        found.append(Heard(term_of(labels[label]), round(float(best[label]), 2), times))
     return tuple(found)
 
 

@@ -35,8 +35,10 @@ __all__ = [
     "adviser",
     "is_stem",
     "load_knowledge",
+    "load_ontology",
     "stem_sentence",
     "suggest",
+    "term_of",
 ]
 
 LOW_PRESENCE = 0.3
@@ -107,10 +109,19 @@ def load_knowledge() -> dict[str, Knowledge]:
     return {row["class"]: Knowledge(float(row["si_sdri"]), int(row["n"])) for row in rows}
 
 
+_classes = cache(load_taxonomy)
+
+
 @cache
 def adviser() -> Adviser:
     """Return the adviser of this process, with the bundled tables."""
-    return Adviser(load_taxonomy(), load_text_table(), load_knowledge(), _ontology())
+    return Adviser(_classes(), load_text_table(), load_knowledge(), load_ontology())
+
+
+def term_of(name: str) -> str:
+    """Return the plainest caption of a class, which is what to ask for; other names as they are."""
+    item = _classes().classes.get(name)
+    return item.captions[0] if item else name
 
 
 def suggest(query: str, limit: int = _LIMIT) -> tuple[Suggestion, ...]:
@@ -230,7 +241,8 @@ class Adviser:
                 )
         # Where the query's own class is known, what stands first must be of its kin.
         kin = {*own, *above, *(other for name in own for other in self._relatives[name])}
-        return tuple(_ranked(found, self._usual, kin if own else set(nearness))[:limit])
+        ranked = _ranked(found, self._usual, kin if own else set(nearness))
+        return tuple(_with_a_good_one(ranked, limit))
 
     def gain(self, name: str) -> float | None:
         """Return the mean SI-SDR improvement of a class in dB, or None.
@@ -404,6 +416,14 @@ def _ranked(found: Sequence[Suggestion], usual: float, kin: Set[str]) -> list[Su
     return ordered
 
 
+def _with_a_good_one(ranked: Sequence[Suggestion], limit: int) -> list[Suggestion]:
+    """Cut the list; the last place goes to a term that the model is good at, if there was none."""
+    kept, rest = list(ranked[:limit]), ranked[limit:]
+    if kept and not any(one.separates_well for one in kept):
+        kept[-1] = next((one for one in rest if one.separates_well), kept[-1])
+    return kept
+
+
 # Words.
 
 _ARTICLE = re.compile(r"^(?:a|an|the|some|my) ")
@@ -429,7 +449,8 @@ def _parts(name: str) -> list[str]:
     return list(dict.fromkeys(_folded(part) for part in [name, *re.split(r"[,()]", name)] if part))
 
 
-def _ontology() -> dict[str, tuple[str, ...]]:
+def load_ontology() -> dict[str, tuple[str, ...]]:
+    """Return AudioSet's names, each with those directly above it; see `audioset.md`."""
     text = (files("engine") / "audioset.csv").read_text(encoding="utf-8")
     return {
         row["name"]: tuple(part for part in row["parents"].split("|") if part)

@@ -1,6 +1,6 @@
-"""Measures where the text table places words that no caption holds.
+"""Measures where the text table places words that no caption holds, and what is suggested for them.
 
-    python -m engine.training.words
+    python -m engine.training.words [--table FOLDER]
 
 ``unseen.csv`` was written before anything was measured: a query, and the classes it may land on.
 A query's classes are ranked by their nearest caption. The table decides what ``compact`` hears in
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.queries import SEPARATES_WELL, Adviser, load_knowledge, load_ontology
 from engine.text import load_text_table, read_text_table
 from engine.training.labels import LabelError, load_taxonomy
 
@@ -106,6 +107,45 @@ def report(landings: Sequence[Landing]) -> list[str]:
     return lines
 
 
+def suggestion_report(items: Sequence[Unseen], adviser: Adviser) -> list[str]:
+    """Return lines: how often what is suggested is right, and is what the model separates well.
+
+    Right is a term of an acceptable class, or of one above it. A query without any good term is
+    named with what was suggested.
+    """
+    right = good = both = 0
+    measured = bool(adviser.knowledge)
+    missed = []
+    for item in items:
+        found = adviser.suggest(item.query)
+        wanted = frozenset().union(*(adviser.taxonomy.lineage(name) for name in item.classes))
+        fitting = [one for one in found if one.name in wanted]
+        right += bool(fitting)
+        good += any(one.separates_well for one in found)
+        helped = any(one.separates_well for one in fitting)
+        both += helped
+        if not (helped if measured else fitting):
+            terms = [f"{one.term} {_decibels(one.gain)}" for one in found]
+            missed.append(f"not helped  {item.query}: {', '.join(terms) or 'nothing'}")
+
+    def share(count: int) -> str:
+        return f"{100 * count / len(items):5.1f} %"
+
+    lines = [f"among up to 5 suggestions a right term               {share(right)}"]
+    if measured:
+        lines += [
+            f"... one whose class is separated by >= {SEPARATES_WELL:.0f} dB         {share(good)}",
+            f"... a right one whose class is separated by >= {SEPARATES_WELL:.0f} dB {share(both)}",
+        ]
+    else:
+        lines.append("no knowledge.csv: what the model separates well is not known")
+    return [*lines, *missed]
+
+
+def _decibels(gain: float | None) -> str:
+    return "(?)" if gain is None else f"({gain:+.1f} dB)"
+
+
 def main() -> None:
     """Print the figures of the bundled table, or of one in another folder."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -114,7 +154,10 @@ def main() -> None:
     table = read_text_table(arguments.table) if arguments.table else load_text_table()
     taxonomy = load_taxonomy()
     classes = {name: item.captions for name, item in taxonomy.classes.items()}
-    for line in report(land(load_unseen(taxonomy), classes, table.embed)):
+    unseen = load_unseen(taxonomy)
+    adviser = Adviser(taxonomy, table, load_knowledge(), load_ontology())
+    lines = report(land(unseen, classes, table.embed))
+    for line in [*lines, "", *suggestion_report(unseen, adviser)]:
         print(line)
 
 

@@ -1,0 +1,140 @@
+"""`tweeze suggest` and `tweeze listen`: what to ask for, and what is there to be asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.listening import listen as listen_to
+from engine.display import shown
+from engine.job import clean_query
+
+if TYPE_CHECKING:
+    from engine.job import Heard
+    from engine.queries import Suggestion
+
+__all__ = ["add_to"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(suggest)
+    app.command()(listen)
+
+
+def suggest(
+    query: Annotated[str, typer.Argument(help="A sound, like 'pheasant'.")],
+    as_json: Json = False,
+) -> None:
+    """Name broader and related terms that may work better than QUERY.
+
+    The best one comes first. How well the bundled model separates each of them was measured on
+    recordings that it was not trained on; the figure says by how many decibels the clip was nearer
+    to the true sound than the mixture. Prints one term a line where the output is no terminal.
+    """
+    from engine import queries
+
+    wanted = clean_query(query)
+    found = queries.suggest(wanted)
+    note = queries.stem_sentence([wanted]) if queries.is_stem(wanted) else ""
+    if as_json:
+        print(
+            json.dumps({"query": wanted, "suggestions": [_facts(o) for o in found], "note": note})
+        )
+        return
+    if note:
+        print(note, file=sys.stderr)
+    if not found:
+        print(
+            f"Nothing that the model knows is near '{shown(wanted)}': say in other words what kind "
+            "of sound it is.",
+            file=sys.stderr,
+        )
+        return
+    _print(
+        ("term", "", "how well it is separated"),
+        [(one.term, one.relation.value, _quality(one)) for one in found],
+    )
+
+
+def listen(
+    file: Annotated[Path, typer.Argument(help="An audio file.")],
+    model: Annotated[
+        str, typer.Option(help="One of those that 'tweeze models' lists; it must be able to.")
+    ] = "compact",
+    as_json: Json = False,
+) -> None:
+    """Say which sounds are likely in a recording, and when: words to ask for.
+
+    The likeliest sound comes first; nothing is written. Several names can stand for one sound.
+    """
+    status = listen_to(file, model)
+    if as_json:
+        facts = {
+            "id": status.id,
+            "model": model,
+            "seconds": status.seconds,
+            "loading": status.loading,
+            "heard": [
+                {"name": one.name, "probability": one.probability, "times": one.times}
+                for one in status.heard
+            ],
+        }
+        print(json.dumps(facts))
+        return
+    if not any(one.times for one in status.heard):
+        print("Nothing is clearly heard; the likeliest are:", file=sys.stderr)
+    _print(
+        ("sound", "likely", "heard at"),
+        [(one.name, f"{one.probability:.0%}", _when(one)) for one in status.heard],
+    )
+
+
+def _facts(one: Suggestion) -> dict[str, object]:
+    return {
+        "term": one.term,
+        "class": one.name,
+        "relation": one.relation.value,
+        "nearness": one.nearness,
+        "gain": one.gain,
+        "separates_well": one.separates_well,
+    }
+
+
+def _quality(one: Suggestion) -> str:
+    if one.gain is None:
+        return "not measured"
+    word = "well" if one.separates_well else "a little" if one.gain >= 1 else "badly"
+    return f"{word} ({one.gain:+.1f} dB)"
+
+
+def _when(one: Heard) -> str:
+    return ", ".join(f"{_clock(start)}-{_clock(stop)}" for start, stop in one.times)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on a terminal, and elsewhere lines with tabs between the columns."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(map(shown, row)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, header_style="dim", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    Console().print(table)
