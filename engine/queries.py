@@ -178,10 +178,10 @@ _STEMS = frozenset(
     )
 )
 _BEFORE_STEM = re.compile(r"^(?:(?:the|just|only|isolated|solo|all|clean) )+")
-_AFTER_STEM = re.compile(
-    r"(?: (?:only|stems?|tracks?|parts?))*"
-    r"(?: (?:in|of|from) (?:(?:a|the|this|my) )?(?:song|music|mix|track|recording|band))?$"
+_IN_A_SONG = re.compile(
+    r" (?:in|of|from) (?:(?:a|the|this|my) )?(?:song|music|mix|track|recording|band)$"
 )
+_AS_A_STEM = re.compile(r"(?: (?:only|stems?|tracks?|parts?))+$")
 
 
 def is_stem(query: str) -> bool:
@@ -189,8 +189,9 @@ def is_stem(query: str) -> bool:
 
     Only as a whole: "bass drum" and "drums of a parade in the distance" are sounds like others.
     """
-    words = _BEFORE_STEM.sub("", _folded(query))
-    return words in _STEMS or _AFTER_STEM.sub("", words) in _STEMS
+    words = _IN_A_SONG.sub("", _BEFORE_STEM.sub("", _folded(query)))
+    part = _AS_A_STEM.sub("", words)
+    return words in _STEMS or part in _STEMS or (part != words and f"{part}s" in _STEMS)
 
 
 def stem_sentence(stems: Sequence[str]) -> str:

@@ -227,6 +227,74 @@ class Mortal(Blur):
         return super().mask(magnitude, vectors, loudness, keep)
 
 
+@dataclass(frozen=True)
+class Present(Blur):
+    """Finds each query as present as the loudest sample it was shown; forgets to look at others."""
+
+    wrong: object = None
+
+    def mask_with_presence(self, magnitude, vectors, loudness, keep):
+        peak = np.float32(min(1.0, magnitude[:, keep].max() / 512))  # a full-scale sine gives 1
+        presence = np.array([peak / (1 + i) for i in range(len(vectors))], np.float32)
+        if self.wrong is not None:
+            presence = self.wrong
+        return super().mask(magnitude, vectors, loudness, keep), presence
+
+
+def tone_at(second, seconds, *, channels=2):
+    """Silence with a quarter of a second of a tone, in the last channel only."""
+    t = np.arange(int(seconds * 32_000)) / 32_000
+    x = np.zeros((channels, len(t)), np.float32)
+    x[-1] = 0.5 * np.sin(2 * np.pi * 1000 * t) * ((t >= second) & (t < second + 0.25))
+    return x
+
+
+@pytest.mark.parametrize("stereo", list(Stereo))
+def test_a_sound_is_as_present_as_in_its_best_segment(wav, make_job, tmp_path, stereo):
+    told = []
+    job = make_job(wav(tone_at(7, 12), 32_000), "one", "two", stereo=stereo)
+    separate(job, Present(), tmp_path / "out", present=told.append)
+    ((one, two),) = told
+    level = 0.5 if stereo is Stereo.INDEPENDENT else 0.5 / math.sqrt(2)
+    assert one == pytest.approx(level, rel=0.02)
+    assert two == pytest.approx(level / 2, rel=0.02)
+
+
+def test_presence_survives_a_crash(wav, make_job, tmp_path):
+    class MortalPresent(Present):
+        calls = 0
+
+        def mask_with_presence(self, *arguments):
+            type(self).calls += 1
+            if type(self).calls == 20:
+                raise KilledError
+            return super().mask_with_presence(*arguments)
+
+    job = make_job(wav(tone_at(1, 12), 32_000))  # what the second process sees is silence
+    calm = []
+    separate(job, Present(), tmp_path / "calm", present=calm.append)
+    with pytest.raises(KilledError):
+        separate(job, MortalPresent(), tmp_path / "killed")
+    told = []
+    separate(job, Present(), tmp_path / "killed", present=told.append)
+    assert told == calm
+    assert told[0][0] > 0.4
+
+
+def test_a_model_that_knows_no_presence_says_nothing(wav, make_job, tmp_path):
+    told = []
+    separate(make_job(wav(tone_at(1, 2), 32_000)), Blur(), tmp_path / "out", present=told.append)
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.array([np.nan]), np.array([1.5]), np.array([-0.1]), np.array([0.5, 0.5])]
+)
+def test_what_is_no_presence_is_a_failure(wav, make_job, tmp_path, wrong):
+    with pytest.raises(Failure, match="no presence"):
+        separate(make_job(wav(tone_at(1, 2), 32_000)), Present(wrong=wrong), tmp_path / "out")
+
+
 def test_cancel_leaves_nothing(rng, wav, make_job, tmp_path):
     job = make_job(wav(noise(rng, 44_100, 6), 44_100))
     seen = []
