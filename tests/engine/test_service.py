@@ -17,9 +17,10 @@ import standins
 
 from engine.errors import BadJob
 from engine.folders import Folders
-from engine.job import Job, JobState, Keep, Options, Status
+from engine.job import Heard, Job, JobState, Keep, Options, Status, Task
 from engine.journal import Journal
 from engine.service import Activity, Limits, Service
+from engine.worker_handle import WorkerMain
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
 
@@ -40,13 +41,15 @@ def wav(tmp_path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def service_in(folders: Folders, **limits: float) -> AsyncIterator[Service]:
+async def service_in(
+    folders: Folders, worker_main: WorkerMain = standins.main, **limits: float
+) -> AsyncIterator[Service]:
     journal = Journal(folders.journal)
     service = Service(
         folders,
         journal,
         limits=replace(Limits(), **limits),  # type: ignore[arg-type]
-        worker_main=standins.main,
+        worker_main=worker_main,
     )
     await service.start()
     try:
@@ -94,6 +97,40 @@ async def held(folders: Folders) -> int:
     pid = int(file.read_text())
     file.unlink()
     return pid
+
+
+def test_a_status_says_what_is_missing_and_what_to_ask_for(folders: Folders, wav: Path) -> None:
+    async def scenario() -> None:
+        async with service_in(folders, standins.hearing_main) as service:
+            asked = replace(job(1, wav), queries=("dog", "a gone pheasant", "drums"))
+            await service.submit(asked)
+            status = await service.finished("job-1")
+            assert status.presence == (0.93, 0.02, 0.93)
+            stem, missing = status.notes
+            assert stem.startswith("For 'drums' out of a finished song")
+            assert missing.startswith("'a gone pheasant' was hardly heard in this recording: try '")
+            assert service.journal.get("job-1").status == status  # type: ignore[union-attr]
+
+    run(scenario())
+
+
+def test_a_listening_job_tells_what_is_heard(folders: Folders, wav: Path) -> None:
+    async def scenario() -> None:
+        async with service_in(folders, standins.hearing_main) as service:
+            await service.submit(Job("job-1", wav, (), task=Task.LISTEN))
+            status = await service.finished("job-1")
+            assert status.state is JobState.DONE
+            assert status.heard == (Heard("dog", 0.88, ((0.0, 12.0),)), Heard("rain", 0.12, ()))
+            assert status.clips == ()
+            assert list(folders.clips.iterdir()) == []
+            assert service.journal.get("job-1").status == status  # type: ignore[union-attr]
+        async with service_in(folders) as service:  # its model has no ears
+            await service.submit(Job("job-2", wav, (), task=Task.LISTEN))
+            status = await service.finished("job-2")
+            assert (status.state, status.bad_input) == (JobState.FAILED, True)
+            assert "cannot say what is in a recording" in status.message
+
+    run(scenario())
 
 
 def test_a_job_is_done_and_told_step_by_step(folders: Folders, wav: Path) -> None:

@@ -65,9 +65,35 @@ class StandIn:
             raise ZeroDivisionError("secret\ndetails")
 
 
+class HearingStandIn(StandIn):
+    """Finds a sound whose query says `gone` absent, all others present; hears a dog and rain."""
+
+    labels = ("rain", "dog")
+
+    def embed(self, query: str) -> FloatArray:
+        return np.append(super().embed(query), np.float32("gone" not in query))
+
+    def mask_with_presence(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> tuple[FloatArray, FloatArray]:
+        mask = self.mask(magnitude, vectors, loudness, keep)
+        return mask, np.where(vectors[:, -1] > 0, np.float32(0.931), np.float32(0.02))
+
+    def hear(self, magnitude: FloatArray, loudness: float) -> FloatArray:
+        return np.array([0.125, 0.876], np.float32)
+
+
 def load(name: str, folders: Folders) -> Separator:
     return StandIn(folders)
 
 
+def load_hearing(name: str, folders: Folders) -> Separator:
+    return HearingStandIn(folders)
+
+
 def main(connection: Connection, folders: Folders) -> None:
     worker.serve(connection, folders, load=load, separate=separate, listen=listen)
+
+
+def hearing_main(connection: Connection, folders: Folders) -> None:
+    worker.serve(connection, folders, load=load_hearing, separate=separate, listen=listen)
