@@ -19,6 +19,9 @@ from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
 from tests.hosts.reaper.studio import Engine
 from tests.hosts.reaper.studio import engine as running_engine
+from tests.support.audiosep import roberta
+
+__all__ = ["Home", "roberta", "until"]
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
