@@ -95,7 +95,12 @@ class Fingerprint:
     def from_text(cls, text: str) -> Fingerprint:
         """Read the one-line form; OtherProject if it is none."""
         form, *words = text.split(" ")
-        if form != "a1" or len(words) < 5 or not (words[0].isdigit() and words[2].isdigit()):
+        numbers = words[0:3:2]
+        if (
+            form != "a1"
+            or len(words) < 5
+            or not all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers)
+        ):
             raise OtherProject("The clip does not say which Audacity project it came from.")
         rate, name, source, extent, *tracks = words
         if int(source) >= len(tracks):
@@ -520,6 +525,8 @@ def _float_export(pipe: Pipe, keepsake: Path) -> Iterator[None]:
         own = pipe.do(command("GetPreference", Name=_EXPORT_FORMAT)).strip()
     except Refused:
         own = _PCM16
+    if not re.fullmatch(r"[0-9]{1,4}", own):
+        raise HostError(f"Audacity's export setting cannot be read: {own[:80]!r}.")
     keepsake.write_text(own, "ascii")
     try:
         pipe.do(command("SetPreference", Name=_EXPORT_FORMAT, Value=_FLOAT))

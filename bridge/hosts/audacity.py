@@ -281,7 +281,7 @@ class AudacityHost:
         try:
             text = (self._folders.root / "audacity-last.json").read_text("utf-8")
             return Request(id_, _NAME, tuple((str(k), str(v)) for k, v in json.loads(text)))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BadInput(
                 "There is nothing to repeat yet: use Tools > Tweeze > Tweeze... first."
             ) from error

@@ -337,7 +337,7 @@ def _read(record: Path) -> Entry | None:
             licence=str(facts["licence"]),
             origin=str(facts["origin"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

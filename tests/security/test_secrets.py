@@ -64,7 +64,6 @@ def test_the_log_holds_no_audio_and_no_secret(live: Engine, tmp_path: Path) -> N
     for secret in (access.secret.encode(), b"hunter2"):
         assert secret not in log
     # No run of bytes or digits that could be samples, in any spelling of them.
-    assert log.decode("utf-8").isprintable() or set(log) >= {10}
     assert all(byte in (9, 10) or byte >= 32 for byte in log)
     assert not re.search(rb"(-?[0-9]+\.[0-9]+(e-?[0-9]+)?[ ,\[\]]+){4}", log)
     assert not re.search(rb"[A-Za-z0-9+/]{200}", log)

@@ -180,7 +180,7 @@ class FastForm:
     def _record(self) -> dict[str, object]:
         try:
             record = json.loads((self.folder / _RECORD).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return record if isinstance(record, dict) else {}
 

@@ -1,0 +1,102 @@
+"""`tweeze evaluate`, `train`, `finetune`: what a user types and reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bridge.cli import run
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TWEEZE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def mixtures(tmp_path: Path) -> Path:
+    """One mixture of a low and a high noise."""
+    rng = np.random.default_rng(0)
+    parts = 0.1 * rng.standard_normal((2, 32_000))
+    parts[0] = np.convolve(parts[0], np.ones(30) / 5, "same")
+    folder = tmp_path / "mixtures"
+    folder.mkdir()
+    for name, audio in (("mix", parts.sum(0)), ("low", parts[0]), ("high", parts[1])):
+        soundfile.write(folder / f"{name}.wav", audio, 32_000, subtype="FLOAT")
+    (folder / "triples.csv").write_text(
+        "mixture,target,caption\nmix.wav,low.wav,rumble\nmix.wav,high.wav,hiss\n"
+    )
+    return folder
+
+
+def test_evaluate_prints_and_writes(home, mixtures, tmp_path, capsys):
+    out = tmp_path / "new" / "out"
+    assert run(["evaluate", "compact", "--set", str(mixtures), "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "mixtures of mixtures" in text
+    assert "SI-SDRi median" in text
+    names = {"absent.csv", "chart.png", "classes.csv", "classes.png", "clips.csv", "figures.json"}
+    assert {path.name for path in out.iterdir()} == names | {"knowledge.csv"}
+    assert run(["evaluate", "compact", "--set", str(mixtures), "--json"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["sets"]
+    assert part == json.loads((out / "figures.json").read_text())["sets"][0]
+    assert part["n"] == 2
+    assert part["figures"]["absent level mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["evaluate", "compact"], "There is nothing to measure on"),
+        (["evaluate", "compact", "--set", "gone"], "There is no folder gone"),
+        (["evaluate", "compact", "--store", "gone"], "gone is no corpus"),
+        (["evaluate", "demucs", "--set", "MIXTURES"], "There is no model named 'demucs'"),
+        (["evaluate", "gone.safetensors", "--set", "MIXTURES"], "There is no file gone"),
+        (["train", "gone", "run"], "gone is no corpus"),
+        (["finetune", "gone", "--name", "mine"], "There is no folder or file gone"),
+        (["finetune", "MIXTURES", "--name", "Mine!"], "is no name for a model"),
+        (["finetune", "MIXTURES"], "Missing option '--name'"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_2(home, mixtures, capsys, command, said):
+    arguments = [str(mixtures) if word == "MIXTURES" else word for word in command]
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (home / "models" / "mine").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "finetune"])
+def test_help_needs_no_torch(command: str) -> None:
+    code = (
+        "import sys; from bridge.cli import run; "
+        f"run([{command!r}, '--help']); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert command in done.stdout
+
+
+def test_a_finetuned_model_is_listed_and_removed(home, tmp_path, capsys, monkeypatch):
+    from engine.folders import Folders
+    from engine.models import catalogue, compact
+    from engine.models.compact.weights import save_weights
+
+    weights = tmp_path / "weights.safetensors"
+    save_weights(compact.load().net.state_dict(), weights)
+    catalogue.add_compact(Folders(home), "mine", weights, licence="yours", origin="compact")
+    assert run(["models", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)[1]
+    assert (row["name"], row["state"], row["origin"]) == ("mine", "added", "compact")
+    assert row["bytes"] > 5_000_000
+    assert run(["models", "verify", "mine"]) == 0
+    assert run(["models", "remove", "mine"]) == 0
+    assert not (home / "models" / "mine").exists()
