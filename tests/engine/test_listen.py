@@ -86,11 +86,21 @@ def test_of_many_sounds_only_the_likely_ones_are_named(job: Job, tmp_path: Path)
 
 
 def test_a_sound_shorter_than_a_window_is_heard(wav: Callable[..., Path], tmp_path: Path) -> None:
-    samples = np.zeros((1, RATE // 2), np.float32)
+    samples = np.zeros((1, RATE * 54 // 100), np.float32)
     samples[0, 1000:3000] = np.sin(np.arange(2000) / 8) * 0.5
     short = Job("job-1", wav(samples, RATE), (), task=Task.LISTEN)
     first = listen(short, Ears(), tmp_path / "out")[0]
     assert (first.name, first.times) == ("low", ((0.0, 0.5),))
+
+
+@pytest.mark.parametrize("second", [0, 3.9, 5.5, 7.9, 9.7])
+def test_nothing_is_passed_over(second: float, wav: Callable[..., Path], tmp_path: Path) -> None:
+    t = np.arange(10 * RATE) / RATE
+    tone = np.sin(2 * np.pi * 300 * t) * ((t >= second) & (t < second + 0.25)) * 0.5
+    job = Job("job-1", wav(tone[None].astype(np.float32), RATE), (), task=Task.LISTEN)
+    (low, *_) = listen(job, Ears(), tmp_path / "out")
+    assert low.name == "low"
+    assert any(start <= second <= stop for start, stop in low.times)
 
 
 def test_a_model_without_ears_says_so(job: Job, tmp_path: Path) -> None:
