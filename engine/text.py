@@ -125,4 +125,4 @@ def read_text_table(folder: Traversable) -> TextTable:
     tokens = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
     tensors = load((folder / "words.safetensors").read_bytes())
     rows = {token: row for row, token in enumerate(tokens)}
-    return TextTable(rows, tensors["vectors"], tensors["scales"])
+    return TextTable(rows, tensors["vectors"], tensors["scales"].astype(np.float32))

@@ -209,7 +209,7 @@ def build(minilm: Path, wordnet: Path, out: Path, dim: int, extra: Iterable[str]
     (out / "words.txt").write_text("\n".join(tokens), encoding="utf-8")
     tensors = {
         "vectors": np.round(vectors / step[:, None]).astype(np.int8),
-        "scales": (step * weight).astype(np.float32),
+        "scales": (step * weight).astype(np.float16),
     }
     save_file(tensors, out / "words.safetensors")
     return len(tokens)

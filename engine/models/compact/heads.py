@@ -67,7 +67,7 @@ class Heads(nn.Module):
         Hidden units of each head.
     """
 
-    def __init__(self, channels: int, vector: int, labels: Sequence[str], width: int = 192) -> None:
+    def __init__(self, channels: int, vector: int, labels: Sequence[str], width: int = 96) -> None:
         super().__init__()
         self.labels = tuple(labels)
         self.width = width
