@@ -22,6 +22,7 @@ from engine.folders import Folders
 
 if TYPE_CHECKING:
     from engine.models.audiosep import AudioSep
+    from engine.models.compact import Compact
 
 __all__ = [
     "BUNDLED",
@@ -29,6 +30,7 @@ __all__ = [
     "Finding",
     "Source",
     "add",
+    "add_compact",
     "check_name",
     "entries",
     "entry",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 BUNDLED = "compact"
+_COMPACT = "compact"
 TOKENIZER_FILES = ("vocab.json", "merges.txt")
 _TOKENIZER_REPOSITORIES = ("FacebookAI/roberta-base", "roberta-base")
 _RECORD = "model.json"
@@ -56,7 +59,8 @@ def _no_progress(count: int) -> None:
 class Source:
     """A checkpoint file that a model was made from.
 
-    `role` is `separator` (which mostly holds the text encoder too) or `text`.
+    `role` is `separator` (which mostly holds the text encoder too) or `text`; or `compact`, for
+    other weights of the bundled network, which goes with the bundled text table.
     """
 
     role: str
@@ -80,6 +84,11 @@ class Entry:
     origin: str = ""
 
     @property
+    def is_compact(self) -> bool:
+        """Whether this is the bundled network with other weights; else it is an AudioSep."""
+        return any(source.role == _COMPACT for source in self.sources)
+
+    @property
     def digest(self) -> str:
         """Names the checkpoint for good, whatever its files are called."""
         parts = [f"{source.role}:{source.sha256}" for source in self.sources]
@@ -98,7 +107,7 @@ class Entry:
     def source(self, role: str) -> Path:
         """Return the path of the source with this role; the separator's where there is none."""
         named = [s for s in self.sources if s.role == role]
-        named += [s for s in self.sources if s.role == "separator"]
+        named += [s for s in self.sources if s.role in ("separator", _COMPACT)]
         return self.folder / named[0].path  # an absolute path stays what it is
 
     @property
@@ -188,11 +197,7 @@ def add(
     check_name(name)
     folders.make()
     folder = folders.models / name
-    if (folder / _RECORD).exists():
-        raise BadInput(
-            f"There is a model named '{name}': remove it ('tweeze models remove {name}') or "
-            "choose another name with --name."
-        )
+    _check_free(folder)
     files = [("separator", checkpoint)] + ([("text", clap)] if clap is not None else [])
     for _, path in files:
         if not path.is_file():
@@ -232,17 +237,63 @@ def add(
     return made
 
 
-def load(found: Entry) -> AudioSep:
+def add_compact(
+    folders: Folders, name: str, weights: Path, *, licence: str = "", origin: str = ""
+) -> Entry:
+    """Record weights of the bundled network as the model `name`; they are copied.
+
+    Raises
+    ------
+    BadInput
+        The name is taken or impossible.
+    ModelBroken
+        The file does not hold such weights; the message names the tensor.
+    Failure
+        The disk has no room.
+
+    """
+    from engine.models import audiosep, compact
+
+    check_name(name)
+    folders.make()
+    folder = folders.models / name
+    _check_free(folder)
+    compact.load_network(weights)
+    target = folder / weights.name
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if weights.absolute() != target.absolute():
+            shutil.copyfile(weights, target)
+        source = Source(_COMPACT, target.name, target.stat().st_size, audiosep.digest(target))
+        made = Entry(name, folder, (source,), licence, origin)
+        _write(made)
+    except OSError as error:
+        raise Failure(f"Writing to {folder} failed: {error.strerror or error}.") from error
+    return made
+
+
+def _check_free(folder: Path) -> None:
+    if (folder / _RECORD).exists():
+        raise BadInput(
+            f"There is a model named '{folder.name}': remove it ('tweeze models remove "
+            f"{folder.name}') or choose another name with --name."
+        )
+
+
+def load(found: Entry) -> AudioSep | Compact:
     """Load a model; converts its checkpoint first where there is no usable fast form.
 
     Raises
     ------
     ModelBroken
-        The fast form has to be made, and the checkpoint is gone or was changed.
+        The fast form has to be made, and the checkpoint is gone or was changed; or `compact`'s
+        weights are.
 
     """
     from engine.models import audiosep
 
+    if found.is_compact:
+        return _load_compact(found)
     form = audiosep.FastForm(found.fast)
     if not form.is_made_from(found.digest):
         for source in found.sources:
@@ -267,6 +318,8 @@ def verify(found: Entry, progress: Progress = _no_progress) -> tuple[Finding, ..
         if problem and not path.is_relative_to(found.folder) and not path.exists():
             problem = "is gone; the model works without it, but could not be converted again"
         findings.append(Finding(path, problem))
+    if found.is_compact:
+        return tuple(findings)
     form = audiosep.FastForm(found.fast)
     if not form.is_made_from(found.digest):
         return (*findings, Finding(found.fast, "was not made from this checkpoint"))
@@ -305,6 +358,22 @@ def tokenizer_folder(folders: Folders) -> Path | None:
         if all((folder / file).is_file() for file in TOKENIZER_FILES):
             return folder
     return None
+
+
+def _load_compact(found: Entry) -> Compact:
+    from engine.models import compact
+    from engine.models.compact.text import load_text_table
+
+    weights = found.folder / found.sources[0].path
+    problem = _problem(weights, found.sources[0])
+    if problem:
+        raise ModelBroken(
+            f"The model {found.name} cannot be loaded: {weights} {problem}; remove it ('tweeze "
+            f"models remove {found.name}') and train it anew."
+        )
+    model = compact.Compact(compact.load_network(weights), load_text_table())
+    model.name = found.name
+    return model
 
 
 def _make_fast(found: Entry, tokenizer: Path) -> None:

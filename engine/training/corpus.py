@@ -71,7 +71,8 @@ UNSEEN_CLASSES = frozenset(
 
 TRAIN, HELD_OUT, TEST, UNSEEN = "train", "heldout", "test", "unseen"
 """Splits: for training, other recordings of the same classes, ESC-10's fold, unseen classes."""
-_AUDIO = {".ogg", ".oga", ".wav", ".flac", ".mp3", ".aiff", ".aif", ".opus"}
+AUDIO = frozenset({".ogg", ".oga", ".wav", ".flac", ".mp3", ".aiff", ".aif", ".opus"})
+"""Suffixes of audio files."""
 _SPEECH = frozenset({"speech", "child speech", "shout", "groan"})
 _QUIET = 10 ** (-50 / 20)
 
@@ -158,7 +159,7 @@ def find_recordings(folders: Mapping[str, Path], sources: Iterable[Source]) -> l
         if root is None or not root.is_dir():
             continue
         per_class: dict[str, list[Recording]] = defaultdict(list)
-        for file in sorted(p for p in root.rglob("*") if p.suffix.lower() in _AUDIO):
+        for file in sorted(p for p in root.rglob("*") if p.suffix.lower() in AUDIO):
             path = file.relative_to(root).as_posix()
             if source.kind == "soundfont":
                 name: str | None = programs.get(file.stem.split("_")[0])
@@ -354,7 +355,7 @@ def read_clips(store: Path) -> list[Clip]:
 def fetch(raw: Path) -> None:
     """Download the Debian packages of ``sources.toml`` and unpack their audio below ``raw``."""
     raw.mkdir(parents=True, exist_ok=True)
-    patterns = [f"*{suffix}" for suffix in sorted({*_AUDIO, *ARCHIVES, ".sf2", ".sf3"})]
+    patterns = [f"*{suffix}" for suffix in sorted({*AUDIO, *ARCHIVES, ".sf2", ".sf3"})]
     for source in load_sources():
         folder = raw / source.name
         if source.kind != "debian" or folder.exists():
@@ -371,7 +372,7 @@ def fetch(raw: Path) -> None:
         package.unlink()
         for archive in sorted(p for p in folder.rglob("*") if p.suffix in ARCHIVES):
             try:
-                extract(archive, frozenset(_AUDIO))
+                extract(archive, AUDIO)
             except ArchiveError as problem:
                 print("left out:", problem, file=sys.stderr)
             archive.unlink()

@@ -300,8 +300,11 @@ class Run:
             writer.writerow([self.step, *(f"{value:.4f}" for value in figures.values())])
 
 
-def plot(folder: Path) -> None:
-    """Draw ``curve.png`` from the two tables of a run, if there is something to draw."""
+def plot(folder: Path, loss: str = "dB") -> None:
+    """Draw ``curve.png`` from the two tables of a run, if there is something to draw.
+
+    ``loss`` is the column of ``log.csv`` that is drawn.
+    """
     from matplotlib.figure import Figure
 
     if not (folder / "log.csv").exists():
@@ -315,8 +318,8 @@ def plot(folder: Path) -> None:
     losses_, validation = table("log.csv"), table("validation.csv")
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(losses_["step"], losses_["dB"])
-    left.set(xlabel="step", ylabel="training loss, dB")
+    left.plot(losses_["step"], losses_[loss])
+    left.set(xlabel="step", ylabel="training loss" + (", dB" if loss == "dB" else ""))
     for key in ("SI-SDRi mean", "SI-SDRi median", "margin mean"):
         right.plot(validation["step"], validation[key], label=key)
     right.set(xlabel="step", ylabel="held-out, dB")
@@ -372,7 +375,11 @@ def main() -> None:
     )
     parser.add_argument("--processes", type=int, default=2, help="one a core")
     parser.add_argument("--port", type=int, default=29517, help="where they meet, on this machine")
-    arguments = parser.parse_args()
+    launch(parser.parse_args())
+
+
+def launch(arguments: argparse.Namespace) -> None:
+    """Train with as many processes as wanted; what `main` reads says how."""
     context = multiprocessing.get_context("spawn")
     others = [
         context.Process(target=work, args=(rank, arguments), daemon=True)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BINS", "BLOCK", "CONDITION", "Network", "fold", "shapes", "shift_count"]
+__all__ = ["BINS", "BLOCK", "CONDITION", "N_FFT", "Network", "fold", "shapes", "shift_count"]
 
 N_FFT = 2048
 BINS = 1024  # the network sees no bin at half the sample rate
