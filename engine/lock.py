@@ -6,6 +6,7 @@ The system drops the lock when the holder ends, however it ends, so nothing stal
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -46,7 +47,10 @@ class ProcessLock:
         self._handle: int | None = None
 
     def take(self) -> bool:
-        """Take the lock and write this process's id into the file; False if another holds it."""
+        """Take the lock and write this process's id into the file; False if another holds it.
+
+        The lock holds even where the disk has no room for the id, or is read-only.
+        """
         if self._handle is not None:
             return True
         handle = _open(self.path, create=True)
@@ -56,8 +60,9 @@ class ProcessLock:
         except OSError:
             os.close(handle)
             return False
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
         return True
 
@@ -96,10 +101,13 @@ def holder(path: Path) -> int | None:
 
 def _open(path: Path, *, create: bool) -> int | None:
     """Return a handle of the file; None if there is no file and none is to be made."""
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        return os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
+        return os.open(path, os.O_RDWR | flags | (os.O_CREAT if create else 0), 0o600)
     except OSError as error:
+        if error.errno == errno.EROFS:
+            with contextlib.suppress(OSError):
+                return os.open(path, os.O_RDONLY | flags)  # a lock needs no more
         if isinstance(error, FileNotFoundError) and not create:
             return None
         raise Failure(

@@ -204,6 +204,8 @@ class Service:
         ticket = self._tickets[job.id] = _Ticket(entry.number, job, entry.status, entry.deaths)
         self._tell(ticket, ticket.status, record=False)
         try:
+            with contextlib.suppress(OSError):
+                self.folders.make()  # somebody may have removed one
             await asyncio.to_thread(admit, job, self.folders)
         except TweezeError as error:
             return (
@@ -251,6 +253,8 @@ class Service:
         """Return where a job stands; BadJob if there is none of that id."""
         if id in self._tickets:
             return self._tickets[id].status
+        if id in self._unrecorded:
+            return self._unrecorded[id][0]
         entry = self.journal.get(id)
         if entry is None:
             raise BadJob(f"There is no job {id}: see 'tweeze status' for those there are.")

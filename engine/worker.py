@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from engine.errors import BadInput, Cancelled, TweezeError
+from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Clip, Heard, Job, Task
 from engine.lock import ProcessLock, holder
@@ -144,7 +144,11 @@ def serve(
     threading.Thread(target=pipe.pulse, name="pulse", daemon=True).start()
     threading.Thread(target=pipe.receive, name="receive", daemon=True).start()
     lock = ProcessLock(folders.root / "worker.lock")
-    _take_over(lock)
+    try:
+        _take_over(lock)
+    except Failure as error:
+        pipe.send(Failed(pipe.jobs.get().job.id, str(error)))
+        _leave()  # the next worker tries anew
     bench = _Bench(folders, load)
     while True:
         work = pipe.jobs.get()

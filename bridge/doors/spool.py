@@ -413,6 +413,7 @@ class Spool:
 
     async def _keep_beating(self) -> None:
         service = self._service
+        mute = False
         while True:
             beat = Heartbeat(
                 pid=os.getpid(),
@@ -425,8 +426,11 @@ class Spool:
             )
             try:
                 beat.write(self._folders.heartbeat)
+                mute = False
             except OSError as error:
-                _LOG.warning("No sign of life can be written: %s", error)
+                if not mute:
+                    _LOG.warning("No sign of life can be written: %s", error)
+                mute = True
                 with contextlib.suppress(OSError):
                     # What it says is old, but that somebody says it takes no room on the disk.
                     os.utime(self._folders.heartbeat)

@@ -1,0 +1,91 @@
+"""The stand-in model's misbehaviour under faults, in the worker process.
+
+Words in the query say what happens: `slow` (each segment takes 20 ms), `unclaimed` (the worker is
+killed when all clips lie there and it has not said so, once), `between` (killed between the names
+of two clips, once), `hungry` (segments of more than 32 frames find no memory), `starved` (none do),
+`loading` (the model loads for as long as the file `hold-load` lies in the home folder).
+
+Each separated segment's length in frames is added to the file `segments`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import standins
+
+from engine.folders import Folders
+from engine.job import Clip, Job
+from engine.models.base import FloatArray, Separator
+from engine.separate import separate
+
+
+class Model(standins.StandIn):
+    def mask(
+        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+    ) -> FloatArray:
+        # The test may have made the disk full or read-only.
+        with contextlib.suppress(OSError), (self._root / "segments").open("a") as file:
+            file.write(f"{keep.stop - keep.start}\n")
+        if "slow" in self._query:
+            time.sleep(0.02)
+        frames = keep.stop - keep.start
+        if "starved" in self._query or ("hungry" in self._query and frames > 32):
+            if "torch" in self._query:
+                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+            raise MemoryError
+        return super().mask(magnitude, vectors, loudness, keep)
+
+
+def load(name: str, folders: Folders) -> Separator:
+    if (folders.root / "hold-load").exists():
+        (folders.root / "loading").write_text(str(os.getpid()))
+        while (folders.root / "hold-load").exists():
+            time.sleep(0.01)
+    return Model(folders)
+
+
+def once(folder: Path, name: str) -> bool:
+    """Whether it is the first time, even over deaths."""
+    try:
+        (folder / name).open("x").close()
+    except FileExistsError:
+        return False
+    return True
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _separate(job: Job, separator: Any, folder: Path, **more: Any) -> tuple[Clip, ...]:
+    root = folder.parent.parent
+    plain = Path.replace
+    if "between" in job.queries[0]:
+
+        def replace(self: Path, target: Any) -> Path:
+            done = plain(self, target)
+            if str(target).endswith(".wav") and once(root, f"between-{job.id}"):
+                die()
+            return done
+
+        Path.replace = replace  # type: ignore[method-assign]
+    try:
+        clips = separate(job, separator, folder, **more)
+    finally:
+        Path.replace = plain  # type: ignore[method-assign]
+    if "unclaimed" in job.queries[0] and once(root, f"unclaimed-{job.id}"):
+        die()
+    return clips
+
+
+def main(connection: Connection, folders: Folders) -> None:
+    """What the worker process runs."""
+    standins.load, standins.separate = load, _separate
+    standins.main(connection, folders)

@@ -1,0 +1,137 @@
+"""Clean-up by age and size, against everything that it must not touch."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.cleaning import Keeping, clean
+from engine.folders import Folders
+from engine.job import Clip, ClipKind, Job, JobState, Status
+from engine.journal import Insertion, Journal
+from tests.faults.inside import run, service_in, until
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    folders = Folders(tmp_path / "home")
+    folders.make()
+    return folders
+
+
+def made(
+    folders: Folders, journal: Journal, id_: str, state: JobState, *, days: float, size: int = 1000
+) -> Path:
+    """A job that came to `state` so many days ago, with its folder."""
+    folder = folders.clips / id_
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "0.part").write_bytes(b"x" * 10)
+    clips: tuple[Clip, ...] = ()
+    if state is JobState.DONE:
+        (folder / "a.wav").write_bytes(b"x" * size)
+        clips = (Clip(folder / "a.wav", ClipKind.TARGET, "dog", "a"),)
+    journal.accept(Job(id_, folders.mixtures / f"{id_}.wav", ("dog",)))
+    journal.record(Status(id_, state, clips=clips))
+    (folders.mixtures / f"{id_}.wav").write_bytes(b"x")
+    long_ago = time.time() - days * DAY
+    journal._change(("UPDATE jobs SET changed = ? WHERE id = ?", (long_ago, id_)))
+    for path in (folder, folders.mixtures / f"{id_}.wav"):
+        os.utime(path, (long_ago, long_ago))
+    return folder
+
+
+@pytest.mark.fault(
+    "clips grow old, and take more room than they may",
+    promise="the oldest that nobody fetched go; none that is unfinished or in a project is touched",
+)
+@pytest.mark.parametrize("by", ["age", "size"])
+def test_what_is_cleaned_and_what_is_not(folders: Folders, by: str) -> None:
+    journal = Journal(folders.journal)
+    goes = made(folders, journal, "old", JobState.DONE, days=40)
+    keeps = {
+        "young": made(folders, journal, "young", JobState.DONE, days=0),
+        "inserted": made(folders, journal, "inserted", JobState.DONE, days=400),
+        "doubtful": made(folders, journal, "doubtful", JobState.DONE, days=400),
+        "queued": made(folders, journal, "queued", JobState.QUEUED, days=400),
+        "running": made(folders, journal, "running", JobState.RUNNING, days=400),
+    }
+    newer = made(folders, journal, "newer", JobState.DONE, days=20)
+    failed = made(folders, journal, "failed", JobState.FAILED, days=1)
+    for name in ("inserted", "doubtful"):
+        assert journal.claim(name, 0)
+    journal.settle("inserted", 0, Insertion.INSERTED)
+    before = {name: sorted(p.name for p in f.rglob("*")) for name, f in keeps.items()}
+    keeping = Keeping(seconds=30 * DAY) if by == "age" else Keeping(seconds=1e12, size=1500)
+    removed = clean(folders, journal, keeping)
+    assert not goes.exists()
+    assert not failed.exists(), "what a dead process left half-written stays"
+    if by == "age":
+        assert sorted(removed) == ["failed", "old"]
+        assert newer.exists()
+    else:
+        assert sorted(removed) == ["failed", "newer", "old"]
+    after = {name: sorted(p.name for p in f.rglob("*")) for name, f in keeps.items()}
+    assert after == before
+    left = {path.stem for path in folders.mixtures.iterdir()}
+    assert left == {"young", "queued", "running"}
+    assert clean(folders, journal, keeping) == ()
+    journal.close()
+
+
+@pytest.mark.fault(
+    "a clip was inserted, then freed again: its insertion failed for sure",
+    promise="it counts as not inserted, and goes with its age",
+)
+def test_a_freed_claim(folders: Folders) -> None:
+    journal = Journal(folders.journal)
+    folder = made(folders, journal, "job-1", JobState.DONE, days=40)
+    journal.claim("job-1", 0)
+    assert clean(folders, journal, Keeping()) == ()
+    journal.settle("job-1", 0, Insertion.FREE)
+    assert clean(folders, journal, Keeping()) == ("job-1",)
+    assert not folder.exists()
+    journal.close()
+
+
+def test_the_engine_cleans_when_it_starts(folders: Folders) -> None:
+    journal = Journal(folders.journal)
+    old = made(folders, journal, "old", JobState.DONE, days=40)
+    young = made(folders, journal, "young", JobState.DONE, days=1)
+    journal.close()
+
+    async def scenario() -> None:
+        async with service_in(folders, keeping=Keeping(seconds=30 * DAY)):
+            await until(lambda: not old.exists())
+            assert young.exists()
+
+    run(scenario())
+
+
+def test_a_link_among_the_clips_is_removed_and_not_followed(folders: Folders) -> None:
+    precious = folders.root / "precious"
+    precious.mkdir()
+    (precious / "song.wav").write_bytes(b"x")
+    link = folders.clips / "link"
+    link.symlink_to(precious)
+    long_ago = time.time() - 400 * DAY
+    os.utime(link, (long_ago, long_ago), follow_symlinks=False)
+    journal = Journal(folders.journal)
+    clean(folders, journal, Keeping())
+    journal.close()
+    assert not link.is_symlink()
+    assert (precious / "song.wav").exists()
+
+
+def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Keeping.of_environment() == Keeping()
+    monkeypatch.setenv("TWEEZE_KEEP_DAYS", "2")
+    monkeypatch.setenv("TWEEZE_KEEP_GB", "0.5")
+    assert Keeping.of_environment() == Keeping(2 * DAY, 5e8)
+    for wrong in ("", "-1", "nan", "many"):
+        monkeypatch.setenv("TWEEZE_KEEP_DAYS", wrong)
+        assert Keeping.of_environment().seconds == Keeping().seconds

@@ -1,0 +1,243 @@
+"""Too little memory: shorter segments are tried, then a sentence is said."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine import worker
+from engine.folders import Folders
+from engine.job import Job, JobState, Status
+from engine.memory import reduced
+from engine.separate import plan, separate
+from tests.faults import standin
+from tests.faults.inside import run, service_in, until
+from tests.faults.resident import expected, write_noise
+
+Tries = Callable[[int], None]
+CGROUP = Path("/sys/fs/cgroup/memory")
+
+
+def virtual_size() -> int:
+    (kib,) = re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(kib) * 1024
+
+
+def cramped(connection: Connection, folders: Folders) -> None:
+    """A worker with `compact`, which after loading gets as much memory as `room` says."""
+    room = int((folders.root / "room").read_text())
+    plain = worker._Bench.fetch
+
+    def fetch(self: Any, *arguments: Any) -> Any:
+        found = plain(self, *arguments)
+        resource.setrlimit(resource.RLIMIT_AS, (virtual_size() + room, resource.RLIM_INFINITY))
+        return found
+
+    worker._Bench.fetch = fetch  # type: ignore[method-assign]
+    worker.main(connection, folders)
+
+
+def compact_alone(job: Job, folder: Path) -> np.ndarray:
+    from engine import models
+
+    calm = Folders(folder)
+    calm.make()
+    (clip,) = separate(replace(job, id="calm"), models.load("compact", calm), folder / "calm")
+    return soundfile.read(clip.path, dtype="float32", always_2d=True)[0]
+
+
+@pytest.mark.fault(
+    "the worker's memory is limited (RLIMIT_AS) so that compact's usual segments find none",
+    promise="the job is done in shorter segments, equal to float rounding (1e-6 of peak)",
+)
+def test_compact_in_little_memory(
+    tmp_path: Path, folders: Folders, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixture = write_noise(tmp_path / "mixture.wav", 30.0, rate=32_000)
+    job = Job("job-1", mixture, ("dog",))
+    wanted = compact_alone(job, tmp_path / "calm")
+    status = _in_room(folders, job, 190 << 20)
+    assert status.state is JobState.DONE, status
+    got = soundfile.read(status.clips[0].path, dtype="float32", always_2d=True)[0]
+    assert np.abs(got - wanted).max() <= 1e-6 * np.abs(wanted).max()
+    assert (folders.root / "noted").read_text() != "0", "there was room enough: nothing was tried"
+
+
+def _in_room(folders: Folders, job: Job, room: int) -> Status:
+    (folders.root / "room").write_text(str(room))
+    found: list[Status] = []
+
+    async def scenario() -> None:
+        async with service_in(folders, worker_main=cramped) as service:
+            noted = folders.clips / job.id / "work" / "reduction"
+            seen = 0
+
+            def look(status: Status) -> None:
+                nonlocal seen
+                if noted.exists():
+                    seen = max(seen, int(noted.read_text() or 0))
+
+            service.listen(look)
+            await service.submit(job)
+            found.append(await service.finished(job.id))
+            (folders.root / "noted").write_text(str(seen))
+            entry = service.journal.get(job.id)
+            assert entry is not None
+            assert entry.deaths == 0, "the worker died"
+
+    run(scenario())
+    return found[0]
+
+
+@pytest.mark.fault(
+    "the worker's memory is limited so far that not even the shortest segments find any",
+    promise="the job fails with one sentence; worker and engine go on",
+)
+def test_compact_in_no_memory(tmp_path: Path, folders: Folders) -> None:
+    mixture = write_noise(tmp_path / "mixture.wav", 30.0, rate=32_000)
+    status = _in_room(folders, Job("job-1", mixture, ("dog",)), 8 << 20)
+    assert status.state is JobState.FAILED
+    assert "not enough memory to separate 'mixture.wav'" in status.message
+    assert "close other programs" in status.message
+    assert not (folders.clips / "job-1").exists()
+
+
+@pytest.mark.fault(
+    "the model finds no memory for long segments (MemoryError, torch's RuntimeError)",
+    promise="shorter ones are tried in the same process; the bytes are the same",
+)
+@pytest.mark.parametrize("kind", ["python", "torch"])
+def test_errors_of_memory(tmp_path: Path, folders: Folders, kind: str) -> None:
+    mixture = write_noise(tmp_path / "mixture.wav", 10.0)
+    hungry = Job("hungry", mixture, (f"hungry {kind}",))
+    starved = Job("starved", mixture, (f"starved {kind}",))
+    wanted = expected([replace(hungry, queries=("dog",))], tmp_path / "calm")  # the plan's check
+    assert wanted
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            await service.submit(hungry)
+            status = await service.finished("hungry")
+            assert status.state is JobState.DONE, status
+            lengths = segments(folders)
+            assert lengths[0] > 32
+            assert set(lengths[1:]) == {16}
+            pid = service.worker_pid
+            await service.submit(starved)
+            status = await service.finished("starved")
+            assert status.state is JobState.FAILED
+            assert "not enough memory to separate 'mixture.wav'" in status.message
+            assert not (folders.clips / "starved").exists()
+            await service.submit(Job("next", mixture, ("dog",)))
+            assert (await service.finished("next")).state is JobState.DONE
+            assert service.worker_pid == pid
+            clip = (folders.clips / "hungry").glob("*.wav")
+            twin = (await twin_of(service, hungry)).clips[0].path
+            assert next(clip).read_bytes() == twin.read_bytes()
+
+    async def twin_of(service: Any, job: Job) -> Status:
+        # the same query, at a mixture so that no segment is too long: computed apart
+        calm = Folders(tmp_path / "apart")
+
+        class Fed(standin.Model):
+            def mask(self, *arguments: Any) -> Any:
+                self._query = ""
+                return super().mask(*arguments)
+
+        clips = separate(job, Fed(calm), calm.root / "clip")
+        return Status(job.id, JobState.DONE, clips=clips)
+
+    (tmp_path / "apart").mkdir()
+    run(scenario())
+
+
+def segments(folders: Folders) -> list[int]:
+    return [int(line) for line in (folders.root / "segments").read_text().split()]
+
+
+@pytest.mark.fault(
+    "the worker is killed from outside, as by an OOM killer, in the middle of a job",
+    promise="the next attempt goes on with shorter segments, to the same bytes",
+)
+@pytest.mark.parametrize("how", ["kill -9", "the kernel"])
+def test_killed_for_memory(tmp_path: Path, folders: Folders, how: str) -> None:
+    mixture = write_noise(tmp_path / "mixture.wav", 10.0)
+    job = Job("job-1", mixture, ("hold",))
+    wanted = expected([job], tmp_path / "calm")
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            (folders.root / "hold").touch()
+            await service.submit(job)
+            await until((folders.root / "held").exists)
+            before = len(segments(folders))
+            pid = service.worker_pid
+            (folders.root / "held").unlink()
+            if how == "kill -9":
+                os.kill(pid, signal.SIGKILL)
+            else:
+                (folders.root / "hold").unlink()
+                starve(pid)
+            await until(lambda: service.worker_pid not in (0, pid))
+            (folders.root / "hold").unlink(missing_ok=True)
+            status = await service.finished("job-1")
+            assert status.state is JobState.DONE, status
+            assert [clip.path.read_bytes() for clip in status.clips] == wanted["job-1"]
+            lengths = segments(folders)
+            assert max(lengths[:before]) > max(lengths[before:])
+            entry = service.journal.get("job-1")
+            assert entry is not None
+            assert entry.deaths == 1
+
+    group = CGROUP / f"tweeze-test-{os.getpid()}"
+
+    def starve(pid: int) -> None:
+        """Have the kernel's own OOM killer end the process: it may hold less than it does."""
+        (group / "memory.limit_in_bytes").write_text(str(8 << 20))
+        (group / "memory.move_charge_at_immigrate").write_text("1")
+        (group / "tasks").write_text(str(pid))
+
+    if how == "the kernel":
+        try:
+            group.mkdir()
+        except OSError as error:
+            pytest.skip(f"NO REAL OOM KILLER WAS TRIED: no memory control group ({error})")
+    try:
+        run(scenario())
+    finally:
+        if group.exists():
+            group.rmdir()
+
+
+@pytest.mark.parametrize("frames", [1, 100, 1024, 3000, 10_007])
+def test_a_reduced_plan_depends_on_the_length_alone_and_keeps_every_cut(frames: int) -> None:
+    geometry = standin.Model.geometry
+    usual = plan(frames, geometry)
+    for steps in (1, 2, 5):
+        shorter = plan(frames, geometry, steps)
+        assert {s.stop for s in usual} <= {s.stop for s in shorter}
+        assert [s.start for s in shorter] == [0, *(s.stop for s in shorter[:-1])]
+        assert shorter[-1].stop == frames
+        assert max(s.stop - s.start for s in shorter) <= reduced(64, 16, 16, steps)
+        for s in shorter:
+            assert s.start % geometry.block == s.first % geometry.block == 0
+            assert s.first <= max(0, s.start - geometry.context)
+            assert s.last >= min(frames, s.stop + geometry.context)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[Folders]:
+    folders = Folders(tmp_path / "home")
+    folders.make()
+    return folders  # type: ignore[return-value]
