@@ -28,7 +28,9 @@ from typing import Any
 import psutil
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.fuzz.targets import TARGETS, Target, opened
+from bridge.launch import stop
+from engine.folders import Folders
+from tests.fuzz.targets import TARGETS, Target, opened, room
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
@@ -47,11 +49,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("FUZZ_MINUTES", 10)))
     parser.add_argument("--seed", type=int, default=None, help="else another one each time")
     parser.add_argument("--replay", type=Path)
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        name, number, seconds = arguments.child
-        return _child(name, int(number), float(seconds))
+        name, number, seconds, folder = arguments.child
+        return _child(name, int(number), float(seconds), Path(folder))
     if arguments.replay:
         return _replay(arguments.replay)
     return _all(arguments.target or list(TARGETS), arguments.minutes, arguments.seed)
@@ -92,35 +94,37 @@ def _run(name: str, number: int, seconds: float) -> tuple[int, int]:
 
 def _run_process(name: str, number: int, seconds: float) -> tuple[int, int, bool]:
     """Return inputs tried, findings, and whether the time is up."""
-    current, tally = _notes(name)
-    for path in (current, tally):
-        path.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "tests.fuzz", "--child", name, str(number), str(seconds)]
-    with (
-        (FOUND / f"{name}.words").open("w+", errors="replace") as words_file,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=words_file) as child,
-    ):
-        why = _watch(child, current)
-        child.wait()
-        words = (FOUND / f"{name}.words").read_text(errors="replace")
-    said = json.loads(tally.read_text()) if tally.exists() else {"cases": 0, "failures": 0}
+    with room() as place:
+        folder = Path(place)
+        current, tally = _notes(folder)
+        words = FOUND / f"{name}.words"
+        command = [sys.executable, "-m", "tests.fuzz", "--child", name, str(number), str(seconds)]
+        with (
+            words.open("w+", errors="replace") as file,
+            subprocess.Popen(
+                [*command, place], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file
+            ) as child,
+        ):
+            why = _watch(child, current)
+            child.wait()
+        stop(Folders(folder / "target" / "home"))  # what a killed process could not
+        said = json.loads(tally.read_text()) if tally.exists() else {"cases": 0, "failures": 0}
+        data = current.read_bytes() if current.exists() else b""
+    told = words.read_text(errors="replace")[-3000:].strip()
+    words.unlink()
     if not why and child.returncode == 0:
         return said["cases"], said["failures"], True
     if not why and child.returncode == 3:  # a finding that it could tell of itself
-        print(words[-3000:].strip(), flush=True)
+        print(told, flush=True)
         return said["cases"], said["failures"], False
     why = why or f"the process ended with {child.returncode}"
-    data = current.read_bytes() if current.exists() else b""
-    print(_note(name, data, f"{why}\n{words[-3000:]}"), flush=True)
+    print(_note(name, data, f"{why}\n{told}"), flush=True)
     return said["cases"] + 1, said["failures"] + 1, False
 
 
-def _notes(name: str) -> tuple[Path, Path]:
-    """Return where a target's process notes its input and its figures; in memory where it can."""
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else FOUND
-    stem = folder / f"tweeze-fuzz-{os.getuid()}.{name}"
-    return stem.with_suffix(f".{name}.now"), stem.with_suffix(f".{name}.tally")
+def _notes(folder: Path) -> tuple[Path, Path]:
+    """Return where a target's process notes its input and its figures."""
+    return folder / "now", folder / "tally"
 
 
 def _watch(child: subprocess.Popen[bytes], current: Path) -> str:
@@ -153,12 +157,13 @@ def _watch(child: subprocess.Popen[bytes], current: Path) -> str:
     return ""
 
 
-def _child(name: str, number: int, seconds: float) -> int:
+def _child(name: str, number: int, seconds: float, folder: Path) -> int:
     faulthandler.enable()
     warnings.simplefilter("ignore", ResourceWarning)
-    current, tally = _notes(name)
+    current, tally = _notes(folder)
     counts = {"cases": 0, "failures": 0}
-    with opened(name) as target:
+    (folder / "target").mkdir()
+    with opened(name, folder / "target") as target:
         _limit_memory(target.memory)
         deadline = time.monotonic() + seconds
         rng = random.Random(f"{name} {number}")

@@ -729,13 +729,17 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
 }  # fmt: skip
 
 
-@contextlib.contextmanager
-def opened(name: str) -> Iterator[Target]:
-    """Make a target ready, and let go of it again."""
-    # In memory where that can be had: most inputs are written to a file first.
+def room() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for a target; in memory where that can be had, for inputs become files."""
     where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix=f"tweeze-fuzz-{name}-", dir=where) as folder:
-        target = TARGETS[name](Path(folder))
+    return tempfile.TemporaryDirectory(prefix="tweeze-fuzz-", dir=where)
+
+
+@contextlib.contextmanager
+def opened(name: str, folder: Path | None = None) -> Iterator[Target]:
+    """Make a target ready, in `folder` or in one of its own, and let go of it again."""
+    with contextlib.ExitStack() as stack:
+        target = TARGETS[name](folder or Path(stack.enter_context(room())))
         try:
             yield target
         finally:

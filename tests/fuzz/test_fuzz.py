@@ -100,7 +100,7 @@ def test_the_runner_notices(
         f"        super().__init__(folder); (folder / 'fault').write_text({harm!r})\n"
         "targets.TARGETS['texts'] = Faulty\n"
         f"runner.FOUND = runner.ROOT = Path({str(tmp_path)!r})\n"
-        "sys.exit(runner._child('texts', 1, 1.0))\n"
+        "sys.exit(runner._child('texts', 1, 1.0, Path(sys.argv[1])))\n"
     )
     monkeypatch.setattr(runner, "FOUND", tmp_path)
     monkeypatch.setattr(runner, "ROOT", tmp_path)
@@ -110,7 +110,9 @@ def test_the_runner_notices(
     monkeypatch.setattr(
         runner.subprocess,
         "Popen",
-        lambda command, **more: real([sys.executable, str(child)], **{**more, "cwd": ROOT}),
+        lambda command, **more: real(
+            [sys.executable, str(child), command[-1]], **{**more, "cwd": ROOT}
+        ),
     )
     cases, failures, _ = runner._run_process("texts", 1, 1.0)
     assert (cases, failures) == (1, 1)
