@@ -35,6 +35,8 @@ __all__ = ["Spool", "check_private"]
 SCAN = 2.0  # seconds between looks that no event asked for
 PATIENCE = 10.0  # seconds a file may stay without its closing line
 KEEP = 7 * 24 * 3600.0  # seconds that statuses and refused files are kept
+STATUSES = 1000  # statuses of ended jobs that are kept at most
+_READ = 600.0  # seconds within which whoever waits for a status has read it
 REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
 _TOLD_AGAIN = 200  # statuses of ended jobs that are written anew where the folder was removed
 _BEAT = 1.0  # seconds between signs of life
@@ -116,6 +118,7 @@ class Spool:
         self._incomplete: dict[Path, tuple[tuple[int, int], float]] = {}
         self._told: dict[str, tuple[Status, float]] = {}
         self._unwritten: dict[str, Status] = {}
+        self._ended_since_cleaning = 0
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
         self._beat = asyncio.Event()
@@ -182,8 +185,13 @@ class Spool:
                 for status in list(self._unwritten.values()):
                     self._write(status)
                 await self._take_all()
-                if time.monotonic() - cleaned > 3600 or not cleaned:
+                if (
+                    not cleaned
+                    or time.monotonic() - cleaned > 3600
+                    or self._ended_since_cleaning > STATUSES / 10
+                ):
                     cleaned = time.monotonic()
+                    self._ended_since_cleaning = 0
                     self._clean()
             except Exception:
                 _LOG.exception("A look into the spool folder failed; the next one follows.")
@@ -379,6 +387,7 @@ class Spool:
         self._told[status.id] = (status, now)
         if status.state.final:
             del self._told[status.id]
+            self._ended_since_cleaning += 1
         self._write(status)
         if known is None or known.state is not status.state:
             self._beat.set()
@@ -453,10 +462,19 @@ class Spool:
                     if path.name not in unfinished and _age(path) > KEEP:
                         self._remove_old(path)
 
+        self._thin_out(unfinished)
         journal = self._service.journal
         for id_ in journal.ended_before(time.time() - REMEMBERED):
             if not (self._folders.clips / id_).exists():  # else they can still be asked for
                 journal.forget(id_)
+
+    def _thin_out(self, unfinished: set[str]) -> None:
+        """Keep the youngest statuses only, so that the folder stays small whatever comes."""
+        with contextlib.suppress(OSError):
+            paths = [p for p in self._folders.status.iterdir() if p.name not in unfinished]
+            for path in sorted(paths, key=_age)[STATUSES:]:
+                if _age(path) > _READ and path.name not in self._requests:
+                    self._remove_old(path)
 
     def _remove_old(self, path: Path) -> None:
         with contextlib.suppress(OSError):

@@ -53,7 +53,7 @@ class Desk:
 
     async def handle(self, request: Request, report: Report) -> None:
         mixture = self._service.folders.root / "selection.wav"
-        job = Job(request.id + "-job", mixture, request.all("query"), client=self.name)
+        job = Job(f"{request.id}-{self.name}", mixture, request.all("query"), client=self.name)
         await self._service.submit(job)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge.doors import spool
 from engine.cleaning import Keeping, clean
 from engine.folders import Folders
 from engine.job import Clip, ClipKind, Job, JobState, Status
 from engine.journal import Insertion, Journal
-from tests.faults.inside import run, service_in, until
+from tests.faults.inside import door_in, run, service_in, until
+from tests.faults.resident import write_noise
 
 DAY = 24 * 3600.0
 
@@ -135,3 +137,32 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ("", "-1", "nan", "many"):
         monkeypatch.setenv("TWEEZE_KEEP_DAYS", wrong)
         assert Keeping.of_environment().seconds == Keeping().seconds
+
+
+@pytest.mark.fault(
+    "thousands of jobs leave their statuses in the spool",
+    promise="the youngest stay, and all of jobs that go on; the folder does not grow",
+)
+def test_statuses_do_not_pile_up(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "STATUSES", 5)
+    journal = Journal(folders.journal)
+    (folders.root / "hold").touch()
+    mixture = write_noise(folders.root / "mixture.wav", 10.0)
+    journal.accept(Job("goes-on", mixture, ("hold",)))
+    journal.close()
+    for number in range(20):
+        path = folders.status / f"job-{number:02}"
+        path.write_text(Status(path.name, JobState.DONE).to_text())
+        long_ago = time.time() - 3600 + number
+        os.utime(path, (long_ago, long_ago))
+    (folders.status / "goes-on").write_text(Status("goes-on", JobState.QUEUED).to_text())
+    os.utime(folders.status / "goes-on", (1, time.time() - 7200))
+
+    async def scenario() -> None:
+        async with door_in(folders):
+            await until(lambda: not (folders.status / "job-14").exists())
+            assert (folders.status / "goes-on").exists()
+            left = {path.name for path in folders.status.iterdir()} - {"goes-on"}
+            assert left == {f"job-{number}" for number in range(15, 20)}
+
+    run(scenario())
