@@ -39,6 +39,7 @@ __all__ = [
     "stem_sentence",
     "suggest",
     "term_of",
+    "terms",
 ]
 
 LOW_PRESENCE = 0.3
@@ -122,6 +123,11 @@ def term_of(name: str) -> str:
     """Return the plainest caption of a class, which is what to ask for; other names as they are."""
     item = _classes().classes.get(name)
     return item.captions[0] if item else name
+
+
+def terms() -> tuple[str, ...]:
+    """Return the plainest caption of every class, sorted: what there is to choose from."""
+    return tuple(sorted({item.captions[0] for item in _classes().classes.values()}))
 
 
 def suggest(query: str, limit: int = _LIMIT) -> tuple[Suggestion, ...]:

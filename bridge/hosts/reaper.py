@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
-import importlib.resources
 import time
 from collections.abc import Callable
 
 from bridge.files import read_small, replace_text
-from engine import models
+from engine import models, queries
 from engine.errors import BadInput, BadJob, HostError
 from engine.folders import Folders
-from engine.job import JobState, Status, lines, one_line, parse_lines
+from engine.job import JobState, Status, clean_query, lines, one_line, parse_lines
 from engine.request import Request
 from engine.service import Service
 from reaper.wake import Waker
@@ -36,7 +34,8 @@ class ReaperHost:
     """Carries out requests with the help of the script `Tweeze - listen`.
 
     A request's `action` is `separate` (with `query`, `keep`, `mute`, `model`), `again`, `insert`
-    (what became ready while its project was closed) or `cancel`.
+    (what became ready while its project was closed), `cancel`, or `suggest`: its message then
+    names terms to ask for instead of `query`, with semicolons between them.
     """
 
     def __init__(self, service: Service) -> None:
@@ -75,6 +74,10 @@ class ReaperHost:
         action = request.one("action", "separate")
         if action == "cancel":
             report(Status(request.id, JobState.DONE, message=self._cancel_all()))
+            return
+        if action == "suggest":
+            said = await asyncio.to_thread(_suggested, request.one("query"))
+            report(Status(request.id, JobState.DONE, progress=1.0, message=said))
             return
         if action not in ("separate", "again", "insert"):
             raise BadInput(f"REAPER's part of Tweeze does not know the action {action[:40]!r}.")
@@ -152,8 +155,10 @@ class ReaperHost:
 
 def _offer(folders: Folders) -> str:
     """Return the models that are there and the sounds that `compact` was trained on, as a text."""
-    table = importlib.resources.files("engine") / "training" / "classes.csv"
-    rows = csv.DictReader(table.read_text("utf-8").splitlines())
-    sounds = sorted({row["class"] for row in rows})
     pairs = [("tweeze", "1"), *(("model", name) for name in models.names(folders))]
-    return lines([*pairs, *(("sound", sound) for sound in sounds)])
+    return lines([*pairs, *(("sound", term) for term in queries.terms())])
+
+
+def _suggested(query: str) -> str:
+    """Return terms to ask for instead, the best one first, as they are typed into the window."""
+    return "; ".join(one.term for one in queries.suggest(clean_query(query)))

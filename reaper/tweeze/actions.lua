@@ -1,5 +1,6 @@
 -- What each of Tweeze's actions does; the scripts of the action list only call these.
 -- @noindex
+local advice = require 'tweeze.advice'
 local form = require 'tweeze.form'
 local home = require 'tweeze.home'
 local jobs = require 'tweeze.jobs'
@@ -103,8 +104,10 @@ function actions.separate(scripts)
   local models, sounds = home.offer(where)
   local entry = form.new(settings.load(), settings.history(), models, sounds)
   local runs, working = {}, nil
+  local adviser = advice.new(where)
   window.open(TITLE)
   local function accept()
+    advice.leave(adviser)
     local wish = form.wish(entry)
     settings.save(wish)
     local self, said = begin(where, project, wish)
@@ -120,13 +123,14 @@ function actions.separate(scripts)
   keep_going(runs, function()
     if working then return working() end
     local char, unicode = window.key()
-    if char == -1 then return false end
-    local answer = char ~= 0 and form.key(entry, char, unicode)
-    if answer == 'close' then
-      window.close()
+    local answer = char == -1 and 'gone' or char ~= 0 and form.key(entry, char, unicode)
+    if answer == 'close' or answer == 'gone' then
+      advice.leave(adviser)
+      if answer == 'close' then window.close() end
       return false
     end
     if answer == 'run' then return accept() end
+    entry.near = advice.step(adviser, form.typing(entry), reaper.time_precise())
     window.draw_form(entry, remarks(entry))
     return true
   end)

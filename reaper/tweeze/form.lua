@@ -22,11 +22,12 @@ local KEYS = {
 }
 
 -- Return a form that starts from the last wish; `models` and `sounds` are what the engine offers.
+-- `near` are the terms that it suggests for the query, as far as they are known.
 function form.new(last, history, models, sounds)
   local self = {
     typed = last.typed, cursor = utf8.len(last.typed) or 0, row = 1, picked = 0, fresh = true,
     keep = last.keep, mute = last.mute, model = last.model,
-    history = history, models = models, sounds = sounds,
+    history = history, models = models, sounds = sounds, near = {},
   }
   return self
 end
@@ -39,7 +40,12 @@ local function last_query(typed)
   return (typed:match('([^;]*)$'):gsub('^%s+', ''))
 end
 
--- Return what can be picked: the last queries, and sounds that the engine knows.
+-- Return the query that is being typed: the last one, of several.
+function form.typing(self)
+  return self.fresh and '' or last_query(self.typed)
+end
+
+-- Return what can be picked: the last queries, sounds that the engine knows, and what it suggests.
 function form.suggestions(self)
   local found, seen = {}, {}
   local function add(list, part, at_start)
@@ -50,12 +56,12 @@ function form.suggestions(self)
       end
     end
   end
-  local typed = self.fresh and '' or self.typed
-  add(self.history, typed, true)
-  local part = last_query(typed)
+  add(self.history, self.fresh and '' or self.typed, true)
+  local part = form.typing(self)
   if part ~= '' then
     add(self.sounds, part, true)
     add(self.sounds, part, false)
+    add(self.near, '', true)
   end
   return found
 end

@@ -349,4 +349,19 @@ FAULTS = [
         "actions", "    settings.save(wish)\n    local self, said", "    local self, said", "again"
     ),
     Fault("actions", "      shown = char ~= -1\n", "", "the_window_is_closed_at_work"),
+    # Suggestions.
+    Fault(
+        "advice",
+        "  os.remove(self.where.spool .. '/status/' .. self.id)\n",
+        "",
+        "suggestions_of_the_engine",
+    ),
+    Fault(
+        "advice",
+        "return typed == self.answered and self.terms or {}",
+        "return self.terms",
+        "suggestions_of_the_engine",
+    ),
+    Fault("form", "    add(self.near, '', true)\n", "", "suggestions_of_the_engine"),
+    Fault("actions", "  print_all(self.notes)\n", "", "advice_is_on_the_console"),
 ]

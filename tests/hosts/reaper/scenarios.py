@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from engine.job import Job, JobState, new_id
+from tests.hosts.reaper.fake import KEYS
 from tests.hosts.reaper.project import Item, Semantics, Source, Track
 from tests.hosts.reaper.studio import Engine, Studio, until
 
@@ -404,10 +405,10 @@ def the_window(studio: Studio, engine: Engine) -> None:
 
 @scenario
 def suggestions(studio: Studio, engine: Engine) -> None:
-    offer = studio.folders.spool / "reaper"
-    offer.mkdir(exist_ok=True)
-    kept = (offer / "offer").read_text() if (offer / "offer").exists() else None
-    (offer / "offer").write_text(
+    offer = studio.folders.spool / "reaper" / "offer"
+    until(offer.exists)  # the engine writes it once, when it starts
+    kept = offer.read_text()
+    offer.write_text(
         "tweeze=1\nmodel=compact\nmodel=other\nsound=dog\nsound=bulldog\nsound=rain\nend\n"
     )
     studio.item(studio.wav(0.25))
@@ -422,13 +423,40 @@ def suggestions(studio: Studio, engine: Engine) -> None:
         "enter",
     )
     studio.wait(script)
-    if kept is None:
-        (offer / "offer").unlink()
-    else:
-        (offer / "offer").write_text(kept)
+    offer.write_text(kept)
     assert shown.index("dog") < shown.index("bulldog"), shown
     assert "rain" not in shown
     assert studio.names()[1:] == ["Take 1 - rain", "Take 1 - bulldog"]
+
+
+@scenario
+def suggestions_of_the_engine(studio: Studio, engine: Engine) -> None:
+    """Whoever pauses at a word gets terms that are not like it in letters."""
+    studio.item(studio.wav(0.25))
+    known = set(studio.folders.status.glob("[!.]*"))
+    script = studio.begin("separate selection", *"dog; pheasant")
+    studio.cycle_until(lambda: "bird" in script.shown, "a suggestion")
+    first = script.shown.index("bird")
+    assert script.shown.index("wild animal") > first
+    assert set(studio.folders.status.glob("[!.]*")) == known  # a question leaves nothing behind
+    script.keys.append(KEYS["backspace"])
+    studio.cycle_until(lambda: "dog; pheasan" in script.shown, "the shorter word")
+    assert "bird" not in script.shown  # that was for another word
+    script.keys.append("t")
+    studio.cycle_until(lambda: "bird" in script.shown, "the suggestion again")
+    script.keys.extend(KEYS[key] for key in ("down", "enter", "enter"))
+    studio.wait(script)
+    assert studio.names()[1:] == ["Take 1 - dog", "Take 1 - bird"]
+    studio.nothing_is_left()
+
+
+@scenario
+def advice_is_on_the_console(studio: Studio, engine: Engine) -> None:
+    studio.item(studio.wav(0.25))
+    studio.wait(studio.separate("drums"))
+    assert studio.reaper.boxes == []
+    (said,) = studio.reaper.console
+    assert said.startswith("Tweeze: For 'drums' out of a finished song"), said
 
 
 @scenario

@@ -1,0 +1,43 @@
+"""What Tweeze Status and the desktop say of a finished job; needs no Audacity."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bridge.hosts import audacity
+from bridge.hosts.audacity import AudacityHost
+from engine.folders import Folders
+from engine.job import Job, JobState, Placement, Status
+from engine.journal import Journal
+from engine.service import Service
+
+
+def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = Folders(tmp_path / "home")
+    folders.make()
+    place = Placement("audacity", "abc", "Take 1", 0, 44_100)
+    job = Job("job-1", tmp_path / "a.wav", ("pheasant",), title="Take 1", placement=place)
+    note = "'pheasant' was hardly heard in this recording: try 'bird' instead."
+    status = Status("job-1", JobState.DONE, progress=1.0, notes=(note,), presence=(0.1,))
+    told: list[str] = []
+
+    async def notify(sentence: str) -> None:
+        told.append(sentence)
+
+    monkeypatch.setattr(audacity, "notify", notify)
+    monkeypatch.setattr(AudacityHost, "_insert", lambda self, job, status: 1)
+
+    async def scenario() -> None:
+        journal = Journal(folders.journal)
+        host = AudacityHost(Service(folders, journal))
+        await host._finish(job, status)
+        await asyncio.sleep(0)  # the desktop is told in a task of its own
+        journal.close()
+
+    asyncio.run(scenario())
+    (shown,) = (folders.spool / "audacity.txt").read_text().splitlines()
+    assert shown.endswith(f"'pheasant'. {note}")
+    assert told == [shown.split("  ", 1)[1]]
