@@ -3,6 +3,7 @@
 local wav = {}
 
 local LIMIT = 0xFFFFFFFF - 1024 -- bytes that a WAV file's own size fields can tell
+local CHUNKS = 10000 -- before the sound; no program writes so many
 local PACK = 2048 -- samples packed at once; each is an argument on Lua's stack
 
 local FORMATS = {
@@ -51,7 +52,7 @@ local function chunks(file)
     return nil
   end
   local found = {}
-  while true do
+  for _ = 1, CHUNKS do
     local header = file:read(8)
     if not header or #header < 8 then return found end
     local name, size = header:sub(1, 4), string.unpack('<I4', header, 5)
@@ -59,6 +60,7 @@ local function chunks(file)
     if name == 'data' then return found end
     file:seek('cur', size + size % 2)
   end
+  return found
 end
 
 -- Open a plain PCM or float WAV for reading, or return nil if it is anything else.
@@ -72,14 +74,12 @@ function wav.open(path)
     return nil
   end
   file:seek('set', found['fmt '][1])
-  local tag, channels, rate, _, block, bits =
-    string.unpack('<I2I2I4I4I2I2', file:read(16))
-  if tag == 0xFFFE then -- extensible: the tag proper leads the GUID
-    file:seek('set', found['fmt '][1] + 24)
-    tag = string.unpack('<I2', file:read(2))
-  end
+  local head = file:read(26) or ''
+  head = head .. ('\0'):rep(26 - #head) -- of a file that ends there, no format comes of it
+  local tag, channels, rate, _, block, bits = string.unpack('<I2I2I4I4I2I2', head)
+  if tag == 0xFFFE then tag = string.unpack('<I2', head, 25) end -- extensible: it leads the GUID
   local format = FORMATS[tag .. ':' .. bits]
-  if not format or block ~= channels * bits // 8 then
+  if not format or channels < 1 or rate < 1 or block ~= channels * bits // 8 then
     file:close()
     return nil
   end

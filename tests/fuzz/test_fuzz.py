@@ -213,9 +213,12 @@ def test_a_record_nested_without_end_is_none(tmp_path: Path) -> None:
         "tweeze=1\nid=b1\njob=b1-1\nend\n",
         "id=b1\njob=j\ntrack=t\ntitle=x\nposition=1e999\nlength=1\nend\n",
         "id=b1\njob=j\ntrack=t\ntitle=x\nposition=0\nend\n",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\xfe\xff\1\0@\x1f\0\0@\x1f\0\0\1\0\x08\0data\0\0\0\0",
+        b"RIFF\0\0\0\0WAVEdata\0\0\0\0fmt \x10\0\0\0",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0data\4\0\0\0abcd",
         "tweeze=1\nstate=done\nprogress=7\nclip=/a.wav\nend\n",
         "tweeze=1\nstate=done\nprogress=-1e999\nclip=/a.wav\nkind=other\nname=x\nend\n",
     ],
 )
-def test_lua_takes_nothing_by_halves(tmp_path: Path, text: str) -> None:
-    targets.Lua(tmp_path).check(text.encode())
+def test_lua_takes_nothing_by_halves(tmp_path: Path, text: str | bytes) -> None:
+    targets.Lua(tmp_path).check(text if isinstance(text, bytes) else text.encode())
