@@ -29,11 +29,12 @@ from engine.folders import Folders
 from engine.job import Job, JobState
 from engine.journal import Journal
 from tests.faults.load import Desk, environment_port
-from tests.faults.resident import ROOT, Resident, expected, kill_worker, until, write_noise
+from tests.faults.resident import ROOT, Resident, expected, kill_worker, pause, until, write_noise
 
 BUILD = ROOT / "build"
 FLAT = {"descriptors": 8, "threads": 4, "rss_mib": 48}  # what may come on top, start to end
 KINDS = 6
+KILLS = (15, 45)  # jobs from one kill to the next
 BATCH = 16  # jobs in the queue at once
 
 
@@ -113,7 +114,8 @@ def soak(minutes: float, least: int, model: str, seed: int) -> dict[str, Any]:
     spools: list[tuple[int, int]] = []
     counts = dict.fromkeys(("done", "failed", "cancelled", "worker_kills", "engine_kills"), 0)
     waiting: dict[str, int] = {}
-    began = last_kill = time.monotonic()
+    began = time.monotonic()
+    next_kill = rng.randint(*KILLS)
     number = ended = wrong = 0
     engine.start()
     desk = Desk(engine, "desk1")
@@ -159,8 +161,9 @@ def soak(minutes: float, least: int, model: str, seed: int) -> dict[str, Any]:
             if beat is not None and beat.running and not ended % 5:
                 answers.append(desk.status())
             spools.append(spool_size(folders))
-            if time.monotonic() - last_kill > rng.uniform(15, 60) and not enough:
-                last_kill = time.monotonic()
+            if ended >= next_kill and not enough:
+                pause(rng, 0.0, 1.0)
+                next_kill = ended + rng.randint(*KILLS)
                 # The engine lives through half of the time, so that what grows can be seen.
                 if rng.random() < 0.15 and elapsed < minutes * 30:
                     desk.close()

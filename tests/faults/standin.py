@@ -1,11 +1,16 @@
 """The stand-in model's misbehaviour under faults, in the worker process.
 
-Words in the query say what happens: `slow` (each segment takes 20 ms), `unclaimed` (the worker is
-killed when all clips lie there and it has not said so, once), `between` (killed between the names
-of two clips, once), `hungry` (segments of more than 32 frames find no memory), `starved` (none do),
-`loading` (the model loads for as long as the file `hold-load` lies in the home folder).
+Words in the query say what happens:
 
-Each separated segment's length in frames is added to the file `segments`.
+`slow`       each segment takes 20 ms
+`unclaimed`  the worker is killed when all clips lie there and it has not said so, once
+`between`    it is killed between the names of two clips, once
+`hungry`     segments of more than 32 frames find no memory
+`starved`    no segment does
+`gorge`      segments of more than 32 frames take 256 MiB, from the third on
+
+For as long as the file `hold-load` lies in the home folder, the model loads. Each separated
+segment's length in frames is added to the file `segments`.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import standins
 
 from engine.folders import Folders
@@ -40,7 +46,10 @@ class Model(standins.StandIn):
             if "torch" in self._query:
                 raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
             raise MemoryError
-        return super().mask(magnitude, vectors, loudness, keep)
+        found = super().mask(magnitude, vectors, loudness, keep)
+        if "gorge" in self._query and frames > 32 and self._masks >= 3:
+            np.ones(64 << 20, np.float32)
+        return found
 
 
 def load(name: str, folders: Folders) -> Separator:

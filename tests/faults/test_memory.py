@@ -122,8 +122,6 @@ def test_errors_of_memory(tmp_path: Path, folders: Folders, kind: str) -> None:
     mixture = write_noise(tmp_path / "mixture.wav", 10.0)
     hungry = Job("hungry", mixture, (f"hungry {kind}",))
     starved = Job("starved", mixture, (f"starved {kind}",))
-    wanted = expected([replace(hungry, queries=("dog",))], tmp_path / "calm")  # the plan's check
-    assert wanted
 
     async def scenario() -> None:
         async with service_in(folders) as service:
@@ -132,7 +130,7 @@ def test_errors_of_memory(tmp_path: Path, folders: Folders, kind: str) -> None:
             assert status.state is JobState.DONE, status
             lengths = segments(folders)
             assert lengths[0] > 32
-            assert set(lengths[1:]) == {16}
+            assert max(lengths[1:]) == 16
             pid = service.worker_pid
             await service.submit(starved)
             status = await service.finished("starved")
@@ -142,24 +140,23 @@ def test_errors_of_memory(tmp_path: Path, folders: Folders, kind: str) -> None:
             await service.submit(Job("next", mixture, ("dog",)))
             assert (await service.finished("next")).state is JobState.DONE
             assert service.worker_pid == pid
-            clip = (folders.clips / "hungry").glob("*.wav")
-            twin = (await twin_of(service, hungry)).clips[0].path
-            assert next(clip).read_bytes() == twin.read_bytes()
+            (clip,) = (folders.clips / "hungry").glob("*.wav")
+            assert clip.read_bytes() == in_long_segments(hungry, tmp_path / "apart")
 
-    async def twin_of(service: Any, job: Job) -> Status:
-        # the same query, at a mixture so that no segment is too long: computed apart
-        calm = Folders(tmp_path / "apart")
-
-        class Fed(standin.Model):
-            def mask(self, *arguments: Any) -> Any:
-                self._query = ""
-                return super().mask(*arguments)
-
-        clips = separate(job, Fed(calm), calm.root / "clip")
-        return Status(job.id, JobState.DONE, clips=clips)
-
-    (tmp_path / "apart").mkdir()
     run(scenario())
+
+
+def in_long_segments(job: Job, folder: Path) -> bytes:
+    """What the same model gives that is never hungry."""
+
+    class Fed(standin.Model):
+        def mask(self, *arguments: Any) -> Any:
+            self._query = ""
+            return super().mask(*arguments)
+
+    folder.mkdir()
+    (clip,) = separate(job, Fed(Folders(folder)), folder / "clip")
+    return clip.path.read_bytes()
 
 
 def segments(folders: Folders) -> list[int]:
@@ -173,46 +170,48 @@ def segments(folders: Folders) -> list[int]:
 @pytest.mark.parametrize("how", ["kill -9", "the kernel"])
 def test_killed_for_memory(tmp_path: Path, folders: Folders, how: str) -> None:
     mixture = write_noise(tmp_path / "mixture.wav", 10.0)
-    job = Job("job-1", mixture, ("hold",))
-    wanted = expected([job], tmp_path / "calm")
-
-    async def scenario() -> None:
-        async with service_in(folders) as service:
-            (folders.root / "hold").touch()
-            await service.submit(job)
-            await until((folders.root / "held").exists)
-            before = len(segments(folders))
-            pid = service.worker_pid
-            (folders.root / "held").unlink()
-            if how == "kill -9":
-                os.kill(pid, signal.SIGKILL)
-            else:
-                (folders.root / "hold").unlink()
-                starve(pid)
-            await until(lambda: service.worker_pid not in (0, pid))
-            (folders.root / "hold").unlink(missing_ok=True)
-            status = await service.finished("job-1")
-            assert status.state is JobState.DONE, status
-            assert [clip.path.read_bytes() for clip in status.clips] == wanted["job-1"]
-            lengths = segments(folders)
-            assert max(lengths[:before]) > max(lengths[before:])
-            entry = service.journal.get("job-1")
-            assert entry is not None
-            assert entry.deaths == 1
-
+    job = Job("job-1", mixture, ("hold gorge",))
     group = CGROUP / f"tweeze-test-{os.getpid()}"
-
-    def starve(pid: int) -> None:
-        """Have the kernel's own OOM killer end the process: it may hold less than it does."""
-        (group / "memory.limit_in_bytes").write_text(str(8 << 20))
-        (group / "memory.move_charge_at_immigrate").write_text("1")
-        (group / "tasks").write_text(str(pid))
-
     if how == "the kernel":
         try:
             group.mkdir()
         except OSError as error:
             pytest.skip(f"NO REAL OOM KILLER WAS TRIED: no memory control group ({error})")
+    else:
+        job = replace(job, queries=("hold",))
+    wanted = expected([job], tmp_path / "calm")
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            (folders.root / "hold-load").touch()
+            (folders.root / "hold").touch()
+            await service.submit(job)
+            await until((folders.root / "loading").exists)
+            pid = service.worker_pid
+            if how == "the kernel":
+                (group / "cgroup.procs").write_text(str(pid))
+            (folders.root / "hold-load").unlink()
+            await until((folders.root / "held").exists)
+            before = len(segments(folders))
+            if how == "kill -9":
+                os.kill(pid, signal.SIGKILL)
+            else:
+                usage = int((group / "memory.usage_in_bytes").read_text())
+                (group / "memory.limit_in_bytes").write_text(str(usage + (64 << 20)))
+            (folders.root / "hold").unlink()
+            status = await service.finished("job-1")
+            assert status.state is JobState.DONE, status
+            assert service.worker_pid not in (0, pid)
+            assert [clip.path.read_bytes() for clip in status.clips] == wanted["job-1"]
+            lengths = segments(folders)
+            assert max(lengths[:before]) > max(lengths[before + (how != "kill -9") :])
+            entry = service.journal.get("job-1")
+            assert entry is not None
+            assert entry.deaths == 1
+            if how == "the kernel":
+                said = (group / "memory.oom_control").read_text()
+                assert "oom_kill 1" in said, said
+
     try:
         run(scenario())
     finally:
