@@ -49,6 +49,8 @@ SEPARATES_WELL = 3.0
 
 _LIMIT = 5
 _IN_A_SENTENCE = 3
+_OTHER_WORDS = "say in other words what kind of sound it is"
+_QUOTED = 60  # characters of a query that are repeated in a sentence
 _NEAR = 0.35  # cosine below which a term has nothing to do with the query
 _SUPPORT = 0.2  # how much the classes around a class count
 _STEP = 0.12  # how much less near a broader class is, for each step up
@@ -155,13 +157,12 @@ def _advice(queries: Sequence[str], presence: Sequence[float]) -> Iterator[str]:
         if share >= LOW_PRESENCE:
             continue
         terms = [f"'{found.term}'" for found in suggest(query, _IN_A_SENTENCE)]
-        if terms:
-            yield f"'{query}' was hardly heard in this recording: try {_either(terms)} instead."
-        else:
-            yield (
-                f"'{query}' was hardly heard in this recording: say in other words what kind of "
-                "sound it is."
-            )
+        better = f"try {_either(terms)} instead" if terms else _OTHER_WORDS
+        yield f"{_quoted(query)} was hardly heard in this recording: {better}."
+
+
+def _quoted(query: str) -> str:
+    return f"'{query}'" if len(query) <= _QUOTED else f"'{query[: _QUOTED - 1]}…'"
 
 
 def _either(terms: Sequence[str]) -> str:
@@ -202,7 +203,7 @@ def is_stem(query: str) -> bool:
 
 def stem_sentence(stems: Sequence[str]) -> str:
     """Return the sentence that says what serves better than a query for `stems`."""
-    named = " and ".join(f"'{stem}'" for stem in stems)
+    named = " and ".join(map(_quoted, stems))
     return (
         f"For {named} out of a finished song, a program that splits songs into stems "
         "(such as Demucs) serves better than Tweeze."

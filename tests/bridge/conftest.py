@@ -58,6 +58,10 @@ class Home:
                 raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def complaints(self, done: subprocess.CompletedProcess[str]) -> list[str]:
+        """What a command said on stderr, but for advice: noise has no dog in it."""
+        return [line for line in done.stderr.splitlines() if "was hardly heard" not in line]
+
     def beat(self) -> Heartbeat:
         beat = Heartbeat.of_living(self.folders)
         assert beat is not None, "the engine does not run"

@@ -158,6 +158,8 @@ def test_advice_is_given_where_it_is_needed() -> None:
     assert missing.startswith("'dog'")
     (helpless,) = advice(("zxqw",), (0.0,))
     assert "other words" in helpless
+    (long,) = advice(("dog " * 70,), (0.0,))
+    assert len(long) < 200
 
 
 def test_what_evaluation_found_is_read_as_it_was_written(
