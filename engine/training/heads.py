@@ -31,7 +31,7 @@ from engine.training.scenes import load_stores
 from engine.training.transform import stft
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -44,10 +44,11 @@ PART = 500
 """Mixtures that are kept in one file."""
 ABSENT = 0.5
 """Share of queries for what is not there, half of them for a neighbour of what is."""
-EPOCHS = 20
+PRESENCE_EPOCHS = 8
+TAG_EPOCHS = 40
+BATCH = 128
 RATE = 3e-3
 """Peak learning rate."""
-BATCH = 256
 BUNDLED = Path(__file__).parents[1] / "models" / "compact" / "weights.safetensors"
 
 
@@ -136,27 +137,42 @@ def read(folder: Path, split: str) -> Heard:
 
 def train(heads: Heads, heard: Heard, seed: int = 0) -> None:
     """Train both heads on the likeliest block of each stretch."""
+
+    def presence(rows: Tensor) -> Tensor:
+        logits = heads.present(heard.asked[rows].float(), heard.passed[rows], heard.vectors[rows])
+        return functional.binary_cross_entropy_with_logits(logits.amax(1), heard.present[rows])
+
+    def tags(rows: Tensor) -> Tensor:
+        logits = heads.tagged(heard.free[rows].float()).amax(1)
+        each = functional.binary_cross_entropy_with_logits(
+            logits, heard.tags[rows], reduction="none"
+        )
+        return each.sum(1).mean()
+
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(heads.parameters(), weight_decay=3e-2)
-    batches = -(-len(heard.present) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, EPOCHS * batches)
-    per_mixture = len(heard.present) // len(heard.tags)
     heads.train()
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(heard.present), generator=generator)
-        for rows in torch.split(order, BATCH):
-            logits = heads.present(
-                heard.asked[rows].float(), heard.passed[rows], heard.vectors[rows]
-            )
-            loss = functional.binary_cross_entropy_with_logits(logits.amax(1), heard.present[rows])
-            some = rows[rows % per_mixture == 0] // per_mixture
-            tagged = heads.tagged(heard.free[some].float()).amax(1)
-            loss = loss + 20 * functional.binary_cross_entropy_with_logits(tagged, heard.tags[some])
+    _fit(heads.presence, presence, len(heard.present), PRESENCE_EPOCHS, generator)
+    _fit(heads.tags, tags, len(heard.tags), TAG_EPOCHS, generator)
+    heads.eval()
+
+
+def _fit(
+    layers: torch.nn.Module,
+    loss_of: Callable[[Tensor], Tensor],
+    count: int,
+    epochs: int,
+    generator: torch.Generator,
+) -> None:
+    """Minimise the loss over ``count`` examples that are named by their numbers."""
+    optimizer = torch.optim.AdamW(layers.parameters(), weight_decay=3e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * -(-count // BATCH))
+    for _ in range(epochs):
+        for rows in torch.split(torch.randperm(count, generator=generator), BATCH):
+            loss = loss_of(rows)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    heads.eval()
 
 
 def area_under_curve(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Heads", "evidence", "heads_from", "save_heads", "summarised"]
 
+SQUEEZE = 20.0
 _FLOOR = 1e-6
+_NOT_KEPT = "num_batches_tracked"
+"""Only of use to training."""
 
 
 def summarised(heard: Tensor) -> Tensor:
     """Reduce activations ``(batch, channels, blocks, bands)`` to ``(batch, blocks, 2 channels)``.
 
-    Mean and maximum over the bands.
+    Mean and maximum over the bands, squeezed: what adds up over the layers grows into thousands.
     """
-    return torch.cat([heard.mean(3), heard.amax(3)], dim=1).transpose(1, 2).float()
+    both = torch.cat([heard.mean(3), heard.amax(3)], dim=1).transpose(1, 2).float()
+    return torch.asinh(both / SQUEEZE)
 
 
 def evidence(mask: Tensor, magnitude: Tensor, block: int) -> Tensor:
@@ -71,18 +75,8 @@ class Heads(nn.Module):
         super().__init__()
         self.labels = tuple(labels)
         self.width = width
-        self.presence = nn.Sequential(
-            nn.LayerNorm(2 * channels + vector + 2),
-            nn.Linear(2 * channels + vector + 2, width),
-            nn.SiLU(),
-            nn.Linear(width, 1),
-        )
-        self.tags = nn.Sequential(
-            nn.LayerNorm(2 * channels),
-            nn.Linear(2 * channels, width),
-            nn.SiLU(),
-            nn.Linear(width, len(self.labels)),
-        )
+        self.presence = _perceptron(2 * channels + vector + 2, width, 1)
+        self.tags = _perceptron(2 * channels, width, len(self.labels))
 
     def present(self, heard: Tensor, passed: Tensor, vectors: Tensor) -> Tensor:
         """Return logits ``(batch, blocks)``: is the sound of the query in the block?
@@ -91,18 +85,37 @@ class Heads(nn.Module):
         ``(batch, vector)``.
         """
         asked = vectors[:, None].expand(-1, heard.shape[1], -1) * vectors.shape[1] ** 0.5
-        logits: Tensor = self.presence(torch.cat([heard, passed, asked], dim=2))
-        return logits[..., 0]
+        return _each_block(self.presence, torch.cat([heard, passed, asked], dim=2))[..., 0]
 
     def tagged(self, heard: Tensor) -> Tensor:
         """Return logits ``(batch, blocks, labels)`` from activations of a pass without query."""
-        logits: Tensor = self.tags(heard)
-        return logits
+        return _each_block(self.tags, heard)
+
+
+def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.BatchNorm1d(inputs, affine=False),
+        nn.Dropout(0.1),
+        nn.Linear(inputs, width),
+        nn.SiLU(),
+        nn.Dropout(0.1),
+        nn.Linear(width, outputs),
+    )
+
+
+def _each_block(layers: nn.Module, x: Tensor) -> Tensor:
+    """Apply layers to each block of ``(batch, blocks, features)``."""
+    out: Tensor = layers(x.flatten(0, 1))
+    return out.view(*x.shape[:2], -1)
 
 
 def save_heads(heads: Heads, path: Path) -> None:
     """Write heads and their labels to a safetensors file, float16."""
-    state = {key: value.detach().half().contiguous() for key, value in heads.state_dict().items()}
+    state = {
+        key: value.detach().half().contiguous()
+        for key, value in heads.state_dict().items()
+        if not key.endswith(_NOT_KEPT)
+    }
     save_file(state, path, {"labels": json.dumps(heads.labels), "width": str(heads.width)})
 
 
@@ -120,7 +133,8 @@ def heads_from(data: bytes, origin: str, channels: int) -> Heads:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         notes = header["__metadata__"]
         heads = Heads(channels, VECTOR, json.loads(notes["labels"]), int(notes["width"]))
-        heads.load_state_dict({key: value.float() for key, value in found.items()})
+        counts = {k: v for k, v in heads.state_dict().items() if k.endswith(_NOT_KEPT)}
+        heads.load_state_dict({key: value.float() for key, value in found.items()} | counts)
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelBroken(f"{origin} does not fit compact: {error}") from error
     return heads.eval()
