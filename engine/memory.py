@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["is_exhausted", "reduced"]
+import errno
+
+__all__ = ["Cramped", "is_exhausted", "reduced"]
 
 _FACTOR = 4  # a segment of the next attempt is this much shorter
-# What torch, oneDNN, OpenVINO and the C++ library say when they get no memory.
-_WORDS = ("allocate", "out of memory", "bad_alloc", "bad alloc", "could not create a memory")
+# What torch, oneDNN, OpenVINO and the C++ library say when they get no memory. oneDNN's sentence
+# about primitives is what it says where there is none left for its code.
+_WORDS = ("allocate", "out of memory", "bad_alloc", "bad alloc", "could not create a")
+
+
+class Cramped(MemoryError):  # noqa: N818
+    """Memory ran out for good in a process that had tried with more; a fresh one may manage.
+
+    What a process once took, libraries keep in caches and in pieces that nothing else fits into.
+    """
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -19,6 +29,8 @@ def is_exhausted(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(word in text for word in _WORDS)
 

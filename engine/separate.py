@@ -143,10 +143,13 @@ def separate(
         `cancelled` said so.
     Failure
         The disk is full, or the model gave something that is no mask.
-    MemoryError, RuntimeError
-        There is not even enough memory for the shortest segments.
+    Cramped
+        There is not even enough memory for the shortest segments, after longer ones were tried:
+        `folder` stays, for a fresh process to go on.
+    MemoryError, RuntimeError, OSError
+        A fresh process has not enough memory either.
 
-    On an error nothing is left of `folder`.
+    On any other error nothing is left of `folder`.
 
     """
     try:
@@ -163,23 +166,26 @@ def separate(
             )
         begun.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         begun.write_text(f"{ended + 1}\n")
-        reduction = max(reduction, _noted(note), ended - 1)
+        first = reduction = max(reduction, _noted(note), ended - 1)
         while True:
             if reduction:
                 note.write_text(f"{reduction}\n")
             try:
                 return _separate(job, separator, folder, progress, cancelled, present, reduction)
             except Exception as error:
-                spent = memory.is_exhausted(error)
-                if not spent or _core(geometry, reduction) == _core(geometry, reduction + 1):
+                if not memory.is_exhausted(error):
                     raise
+                if _core(geometry, reduction) == _core(geometry, reduction + 1):
+                    raise memory.Cramped if reduction > first else error from error
                 _LOG.warning("Memory ran out: job %s goes on with shorter segments.", job.id)
             # Here, and not among the lines of `except`, the arrays of the attempt are let go of.
             gc.collect()
             reduction += 1
+    except memory.Cramped:
+        raise
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not memory.is_exhausted(error):
             raise _disk_failure(error, folder) from error
         raise
 

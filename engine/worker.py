@@ -20,13 +20,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Clip, Heard, Job, Task
 from engine.lock import ProcessLock, holder
-from engine.memory import is_exhausted
+from engine.memory import Cramped, is_exhausted
 from engine.messages import (
     Failed,
     Finished,
@@ -202,6 +202,8 @@ def _do(
         return Finished(job.id, clips, time.perf_counter() - started, presence, notes)
     except Cancelled:
         return Stopped(job.id)
+    except Cramped:
+        _leave()  # the next worker goes on with shorter segments, and has not wasted anything yet
     except TweezeError as error:
         return Failed(
             job.id,
@@ -304,7 +306,7 @@ class _Pipe:
         return job in self._cancelled
 
 
-def _leave() -> None:
+def _leave() -> NoReturn:
     # At once, from whatever thread: nobody is left to work for, and files need no farewell.
     os._exit(0)
 
