@@ -248,10 +248,10 @@ def osc_seeds(secret: str = SECRET) -> tuple[bytes, ...]:
 # Audacity.
 
 REPLIES = (
+    b'[{"track":0,"start":0,"end":3,"color":0},{"track":0,"start":4.5,"end":6,"color":0}]\n'
+    b"BatchCommand finished: OK\n\n",
     b'[{"name":"Track 1","focused":1,"selected":1,"kind":"wave","start":0,"end":3,"pan":0,'
     b'"gain":1,"channels":2,"solo":0,"mute":0},\n{"name":"Labels","kind":"label"}]\n'
-    b"BatchCommand finished: OK\n\n",
-    b'[{"track":0,"start":0,"end":3,"color":0},{"track":0,"start":4.5,"end":6,"color":0}]\n'
     b"BatchCommand finished: OK\n\n",
     b"BatchCommand finished: OK\n\n",
     b"BatchCommand finished: Failed!\n\n",
@@ -259,7 +259,7 @@ REPLIES = (
     b"6\nBatchCommand finished: OK\n\n",
     b"Syntax error!\n\n",
 )
-CUT = b"\x1e"  # between the replies of one input
+CUT = b"\n<cut>\n"  # between the replies of one input
 
 
 def conversations() -> st.SearchStrategy[bytes]:

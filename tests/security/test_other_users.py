@@ -205,7 +205,7 @@ def _fifo(path: Path) -> None:
     "another user puts something where Audacity's pipe should be",
     promise="no command is written to it, no answer read from it",
 )
-@pytest.mark.parametrize("what", ["fifo of another user", "file", "link"])
+@pytest.mark.parametrize("what", ["fifo of another user", "file", "link", "link to a fifo"])
 def test_only_the_users_own_pipe_is_talked_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -220,6 +220,10 @@ def test_only_the_users_own_pipe_is_talked_to(
             path.write_text("")
         elif what == "link":
             path.symlink_to(victim)
+        elif what == "link to a fifo":  # of this user's, who would find commands in it
+            _fifo(tmp_path / f"own-{path.name}")
+            path.symlink_to(tmp_path / f"own-{path.name}")
+            readers.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
         else:
             if os.geteuid() != 0:
                 pytest.skip("NOT TESTED: only root can give a FIFO to another user.")
