@@ -244,15 +244,17 @@ def _learner(base: str, folders: Folders) -> tuple[Learner, str]:
     from engine.training.learners import AudioSepLearner, CompactLearner
 
     if base == catalogue.BUNDLED:
-        net = compact.load().net
-        state = b"".join(value.numpy().tobytes() for value in net.state_dict().values())
-        return CompactLearner(net), hashlib.sha256(state).hexdigest()
-    entry = catalogue.entry(base, folders)
-    if entry.is_compact:
+        model: object = compact.load()
+    else:
+        entry = catalogue.entry(base, folders)
+        if not entry.is_compact:
+            return AudioSepLearner(entry), entry.digest
         model = catalogue.load(entry)
-        assert isinstance(model, compact.Compact)
-        return CompactLearner(model.net), entry.digest
-    return AudioSepLearner(entry), entry.digest
+    assert isinstance(model, compact.Compact)
+    # the text table steers the network, and may change with a later Tweeze
+    words = b"".join(model.embed(word).tobytes() for word in load_taxonomy().captions)
+    state = b"".join(value.numpy().tobytes() for value in model.net.state_dict().values())
+    return CompactLearner(model.net), hashlib.sha256(state + words).hexdigest()
 
 
 def _begin(work: Path, facts: Mapping[str, object], name: str) -> None:
