@@ -40,10 +40,10 @@ def terms(query: str, of: Adviser | None = None) -> list[str]:
         ("pheasant", {"bird"}),
         ("gong", {"percussion", "bell"}),
         ("mandolin", {"guitar", "banjo"}),
-        ("bantam", {"chicken", "rooster", "bird"}),
+        ("bantam", {"chicken", "rooster", "bird", "cuckoo"}),
         ("dagger", {"sword"}),
         # words with another sense, which must not come first
-        ("bass drum", {"drums", "percussion"}),  # no fish, no bass guitar
+        ("bass drum", {"drums", "percussion", "snare drum"}),  # no fish, no bass guitar
         ("python", {"snake"}),  # no programming
         ("seal", {"wild animal", "sea lion", "animal"}),  # nothing that is closed
         ("mouse", {"wild animal", "mice", "rat", "animal"}),  # no click
