@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo fuzz test test-quick test-audacity37 test-faults lint bench clean help
+.PHONY: demo fuzz soak reliability test test-quick test-audacity37 test-faults lint bench clean help
 
 help:
 	@echo 'make demo             install into .venv and separate the bundled recording'
@@ -11,6 +11,8 @@ help:
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
 	@echo 'make test-faults      every fault in the list must be noticed by the REAPER tests'
 	@echo 'make fuzz             bad input in bulk for FUZZ_MINUTES (10); the figures go to build/fuzz.json'
+	@echo 'make soak             every fault many times, and SOAK_MINUTES (30) of jobs with random kills'
+	@echo 'make reliability      every fault once; writes docs/reliability.md from what was found'
 	@echo 'make lint             ruff, mypy, import-linter, luacheck'
 	@echo 'make bench            speed and memory, as ratios within one run'
 	@echo 'make clean            remove .venv and caches'
@@ -45,6 +47,15 @@ test-audacity37: .venv/.tests
 
 test-faults: .venv/.tests
 	TWEEZE_ALL_FAULTS=1 $(BIN)/python -m pytest -q tests/hosts/reaper/test_faults.py
+
+# Each part runs, whatever became of the one before; the soak's figures go to build/soak.json.
+soak: .venv/.tests
+	TWEEZE_MANY=1 TWEEZE_RELIABILITY=build/many.json $(BIN)/python -m pytest -q --timeout 3600 tests/faults; \
+	  many=$$?; $(BIN)/python -m tests.faults.soak && exit $$many
+
+reliability: .venv/.tests
+	-TWEEZE_RELIABILITY=build/faults.json $(BIN)/python -m pytest -q -m fault
+	$(BIN)/python -m tests.faults.report
 
 fuzz: .venv/.tests
 	$(BIN)/python -m tests.fuzz

@@ -83,6 +83,33 @@ def test_compact_in_little_memory(tmp_path: Path, folders: Folders) -> None:
     assert np.abs(got - wanted).max() <= 1e-6 * np.abs(wanted).max()
 
 
+def _in_room(folders: Folders, job: Job, room: int) -> Status:
+    """Do a job with `compact`, in so many bytes beyond what the loaded model takes."""
+    (folders.root / "room").write_text(str(room))
+    found: list[Status] = []
+
+    async def scenario() -> None:
+        async with service_in(folders, worker_main=cramped) as service:
+            noted = folders.clips / job.id / "work" / "reduction"
+            seen = 0
+
+            def look(status: Status) -> None:
+                nonlocal seen
+                if noted.exists():
+                    seen = max(seen, int(noted.read_text() or 0))
+
+            service.listen(look)
+            await service.submit(job)
+            found.append(await service.finished(job.id))
+            (folders.root / "noted").write_text(str(seen))
+            entry = service.journal.get(job.id)
+            assert entry is not None
+            assert entry.deaths <= 1, "more than one fresh worker was tried"
+
+    run(scenario())
+    return found[0]
+
+
 @pytest.mark.fault(
     "the worker's memory is limited so far that not even the shortest segments find any",
     promise="the job fails with one sentence; worker and engine go on",
