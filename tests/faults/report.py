@@ -1,4 +1,4 @@
-"""`make reliability`: writes docs/reliability.md from what the tests, the soak and the fuzzer found.
+"""`make reliability`: writes docs/reliability.md from what tests, soak and fuzzer found.
 
     python -m tests.faults.report
 
