@@ -390,6 +390,10 @@ def test_what_can_be_told_at_once_is_told_in_a_box(studio: Studio, sound: Sound)
     assert studio.names() == ["room"]
 
 
+@pytest.mark.fault(
+    "the engine is not there when the user asks from the menu",
+    promise="a box says so, no request is left behind; with the engine the menu works",
+)
 def test_without_the_engine_a_box_says_so(studio: Studio, sound: Sound) -> None:
     studio.load(sound("room"))
     studio.mark([0], 1.0, 2.0)
@@ -442,6 +446,10 @@ def test_the_terminal_does_what_the_menu_does(studio: Studio, sound: Sound) -> N
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.fault(
+    "the user cuts the track that a job came from while the job runs",
+    promise="nothing goes in, a sentence says so; with the edit undone the clip goes in, once",
+)
 def test_a_changed_project_gets_nothing_until_it_is_back(studio: Studio, sound: Sound) -> None:
     studio.load(sound("take"))
     studio.mark([0], 1.0, 2.0)
@@ -480,6 +488,10 @@ def test_cancel_and_status_from_the_menu(studio: Studio, sound: Sound) -> None:
     assert studio.names() == ["long"]
 
 
+@pytest.mark.fault(
+    "another program holds Audacity's pipe when the user asks",
+    promise="it is named in a sentence; when it is gone the same request works",
+)
 def test_another_client_of_the_pipe_is_named(studio: Studio, sound: Sound) -> None:
     studio.load(sound("booth"))
     studio.mark([0], 1.0, 2.0)
@@ -504,6 +516,10 @@ def test_another_client_of_the_pipe_is_named(studio: Studio, sound: Sound) -> No
     studio.says("1 new track of 'booth'")
 
 
+@pytest.mark.fault(
+    "a dialog of Audacity's is open when the clip is ready",
+    promise="the clip is kept or goes in; in the end it is in once",
+)
 def test_a_dialog_that_is_open_when_the_clip_is_ready(studio: Studio, sound: Sound) -> None:
     studio.load(sound("stage"))
     studio.mark([0], 1.0, 2.0)
@@ -529,6 +545,10 @@ def test_a_dialog_that_is_open_when_the_clip_is_ready(studio: Studio, sound: Sou
     assert len(studio.names()) == 2
 
 
+@pytest.mark.fault(
+    "Audacity is closed while the job runs, and comes back with another project",
+    promise="the other one gets nothing; the clip goes into its own when that is open again",
+)
 def test_a_project_that_was_closed_gets_its_clip_when_it_is_open_again(
     studio: Studio, sound: Sound, tmp_path: Path
 ) -> None:
@@ -553,6 +573,10 @@ def test_a_project_that_was_closed_gets_its_clip_when_it_is_open_again(
     studio.editor.stop()
 
 
+@pytest.mark.fault(
+    "Audacity is killed (kill -9) while a job runs",
+    promise="the clip is kept, stale pipes are told from live ones, and it goes in later, once",
+)
 def test_audacity_killed_while_a_job_runs(studio: Studio, sound: Sound) -> None:
     file = sound("live")
     studio.load(file)

@@ -87,6 +87,10 @@ def test_without_audacity_it_says_so_at_once(screen: Screen) -> None:
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.fault(
+    "Audacity died and left its pipe behind",
+    promise="the stale pipe is told from a live one, without waiting",
+)
 def test_a_stale_pipe_is_told_from_a_live_one(screen: Screen) -> None:
     for fifo in (TO, FROM):
         fifo.unlink(missing_ok=True)
@@ -99,6 +103,10 @@ def test_a_stale_pipe_is_told_from_a_live_one(screen: Screen) -> None:
         FROM.unlink()
 
 
+@pytest.mark.fault(
+    "Audacity is killed in the middle of a command",
+    promise="it is noticed at once, in a sentence",
+)
 def test_a_kill_in_the_middle_of_a_command_is_noticed(editor: Editor) -> None:
     pid = editor.pid()
     with editor.pipe() as pipe:
@@ -113,6 +121,10 @@ def test_a_kill_in_the_middle_of_a_command_is_noticed(editor: Editor) -> None:
             pipe.do(command("Message", Text="x"))
 
 
+@pytest.mark.fault(
+    "a dialog is open in Audacity when a command is sent",
+    promise="a sentence; the connection is in step afterwards",
+)
 def test_an_open_dialog_is_told_and_does_no_harm(editor: Editor) -> None:
     with editor.pipe() as pipe:
         # Audacity answers an unknown value of an enumeration with a dialog.
@@ -149,6 +161,10 @@ def client(script: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdin=subprocess.PIPE)
 
 
+@pytest.mark.fault(
+    "another program talks over Audacity's pipe",
+    promise="it is named, and waited for where that helps",
+)
 def test_another_client_is_named_and_waited_for(editor: Editor) -> None:
     held = client(
         f"""

@@ -324,6 +324,10 @@ def test_what_cannot_be_captured_is_one_sentence(
     assert take(editor, mixtures)[0].frames == 44100
 
 
+@pytest.mark.fault(
+    "another project is in front, or the tracks are others, when a clip is to go in",
+    promise="nothing goes in",
+)
 def test_another_project_gets_nothing(editor: Editor, sound: Sound, mixtures: Path) -> None:
     source = sound("source")
     load(editor, source)
@@ -349,6 +353,10 @@ def test_another_project_gets_nothing(editor: Editor, sound: Sound, mixtures: Pa
     refused()
 
 
+@pytest.mark.fault(
+    "a second project window with the same tracks is in front",
+    promise="it counts as another project: nothing goes in",
+)
 def test_a_second_window_with_the_same_tracks_is_another_project(
     editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
 ) -> None:
@@ -407,6 +415,10 @@ STEPS_OUT = ["GetInfo", "Export2", "SelRestore"]
 STEPS_IN = ["GetInfo", "NyquistPrompt", "Import2", "SetClip"]
 
 
+@pytest.mark.fault(
+    "Audacity is killed (kill -9) while the selection is captured, at each step",
+    promise="a sentence, no mixture left behind; after its start it can be captured",
+)
 @pytest.mark.parametrize("step", STEPS_OUT)
 def test_audacity_killed_while_capturing(
     editor: Editor, sound: Sound, mixtures: Path, step: str
@@ -425,6 +437,10 @@ def test_audacity_killed_while_capturing(
     assert take(editor, mixtures)[0].frames == 44100
 
 
+@pytest.mark.fault(
+    "Audacity is killed (kill -9) while a clip is inserted, at each step",
+    promise="the clip's file stays; after its start it goes in, once",
+)
 @pytest.mark.parametrize("step", STEPS_IN)
 def test_audacity_killed_while_inserting(
     editor: Editor, sound: Sound, mixtures: Path, step: str
@@ -446,6 +462,10 @@ def test_audacity_killed_while_inserting(
     assert len(editor.tracks()) == 2
 
 
+@pytest.mark.fault(
+    "a dialog opens in Audacity while a clip is inserted, at each step",
+    promise="the clip goes in at most once, and can be put in afterwards",
+)
 @pytest.mark.parametrize("step", ["SelSave", "Import2", "SelRestore"])
 def test_a_dialog_while_inserting(editor: Editor, sound: Sound, mixtures: Path, step: str) -> None:
     load(editor, sound("source"))
@@ -475,6 +495,10 @@ def test_a_dialog_while_inserting(editor: Editor, sound: Sound, mixtures: Path, 
     put(editor, captured, made)
 
 
+@pytest.mark.fault(
+    "Audacity is stopped (SIGSTOP)",
+    promise="a sentence after a short time, no thread left behind",
+)
 def test_a_stopped_audacity_does_not_hold_us_up(editor: Editor) -> None:
     pid = editor.pid()
     threads = set(threading.enumerate())  # earlier tests' libraries may keep some

@@ -322,6 +322,10 @@ def malformed(rng: random.Random, secret: str) -> bytes:
     return packet.replace(secret[:4].encode(), rng.randbytes(4))
 
 
+@pytest.mark.fault(
+    "50,000 malformed packets arrive over OSC",
+    promise="all are dropped, and the engine answers",
+)
 def test_50000_malformed_packets(door: Engine, controller: Controller) -> None:
     """The engine stays up, its memory flat, its queue empty."""
     rng = random.Random(6)
@@ -352,6 +356,10 @@ def test_50000_malformed_packets(door: Engine, controller: Controller) -> None:
     assert not list(door.folders.requests.iterdir())
 
 
+@pytest.mark.fault(
+    "another program has the OSC port",
+    promise="the door stays shut, that is logged, and the engine works",
+)
 def test_a_taken_port_keeps_the_door_shut_and_the_engine_up(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
