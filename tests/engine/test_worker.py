@@ -172,3 +172,20 @@ def test_a_lock_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:
     assert holder(path) is None
     assert other.take()
     other.drop()
+
+
+def test_a_model_that_was_added_anew_is_loaded_anew(
+    folders: Folders, wav: Callable[..., Path]
+) -> None:
+    record = folders.models / "compact" / "model.json"  # the stand-in is called so
+    record.parent.mkdir()
+    record.write_text("one")
+    with worker(folders) as (_, pipe):
+        kinds = []
+        for number in (1, 2, 3):
+            if number == 3:
+                record.unlink()
+                record.write_text("another")
+            pipe.send(work(folders, wav, number=number))
+            kinds.append([type(m) for m in hear(pipe, Finished)])
+        assert [Loading in heard for heard in kinds] == [True, False, True]
