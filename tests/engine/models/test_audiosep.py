@@ -105,13 +105,13 @@ def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_
 
 @pytest.mark.parametrize("samples", [1, 2, 1024, 10_239, 100_003, 222_223])
 def test_segments_join_to_the_whole(golden_query, formula, tmp_path, samples):
-    exact = isinstance(golden_query.runtime, runtimes.OpenVino)
     x = formula.signal(7, "lengths")[None, -samples:]
     whole = run(Fixed(golden_query, 1280), x, tmp_path)
     parts = run(Fixed(golden_query, 160), x, tmp_path)
     assert whole.shape == x.shape
     error = np.abs(whole - parts).max()
-    assert error == 0 if exact else error <= 1e-6 * np.abs(whole).max()
+    # OpenVINO's kernels may depend on the shape, by processor: bit-equal on some, not on others
+    assert error <= 1e-6 * np.abs(whole).max()
 
 
 def test_a_short_context_is_nearly_the_whole(golden_query, formula, tmp_path):
