@@ -96,6 +96,7 @@ class Journal:
         self.path = path
         self._lock = threading.Lock()
         self._file: tuple[int, int] | None = None
+        self._sizes = (0, 0)
         with self._sentences():
             self._database = self._open_or_begin()
             marks = ", ".join("?" * len(_FINAL))
@@ -212,6 +213,7 @@ class Journal:
             self._set_aside(error)
             database = self._open()
         self._file = _identity(self.path)
+        self._sizes = _sizes(self.path)
         return database
 
     def _open(self) -> sqlite3.Connection:
@@ -280,13 +282,18 @@ class Journal:
         with self._sentences(), self._lock:
             if _identity(self.path) != self._file:
                 self._rebuild("somebody removed or exchanged the file")
+            # SQLite would not notice: it goes on in a file that the next process cannot read.
+            elif any(now < then for now, then in zip(_sizes(self.path), self._sizes, strict=True)):
+                self._rebuild("somebody cut the file off")
             try:
-                return work(self._database)
+                found = work(self._database)
             except sqlite3.DatabaseError as error:
                 if not _means_damage(error):
                     raise
                 self._rebuild(str(error))
-                return work(self._database)
+                found = work(self._database)
+            self._sizes = _sizes(self.path)
+            return found
 
     def _change(self, *statements: tuple[str, tuple[object, ...]]) -> int:
         """Carry out statements, all or none, and return how many rows the first one changed."""
@@ -330,6 +337,17 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return about.st_dev, about.st_ino
+
+
+def _sizes(path: Path) -> tuple[int, int]:
+    """Return the bytes of the file and of its log (WAL): neither shrinks while it is in use."""
+    sizes = []
+    for file in (path, Path(f"{path}-wal")):
+        try:
+            sizes.append(file.stat().st_size)
+        except FileNotFoundError:
+            sizes.append(0)
+    return sizes[0], sizes[1]
 
 
 def _means_damage(error: sqlite3.DatabaseError) -> bool:

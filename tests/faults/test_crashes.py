@@ -194,7 +194,8 @@ def test_engine_killed_before_it_records(tmp_path: Path, tries: Tries) -> None:
     promise="the first fails with its reason, the engine's own ends do not count, the next goes on",
 )
 def test_three_deaths_fail_a_job_and_the_engines_do_not_count(tmp_path: Path, tries: Tries) -> None:
-    mixture = write_noise(tmp_path / "mixture.wav", 10.0)
+    # 13 segments: each start of the engine finishes two before the job is held again
+    mixture = write_noise(tmp_path / "mixture.wav", 16.0)
     held = Job("held", mixture, ("hold",))
     wanted = expected([held], tmp_path / "calm")
     home = tmp_path / "home"

@@ -17,12 +17,11 @@ from bridge import launch
 from bridge.doors.osc import Access
 from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
-from tests.hosts.audacity.conftest import editor, screen, sound
 from tests.hosts.reaper.studio import Engine
 from tests.hosts.reaper.studio import engine as running_engine
 from tests.support.audiosep import roberta
 
-__all__ = ["Home", "editor", "roberta", "screen", "sound", "until"]
+__all__ = ["Home", "roberta", "until"]
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
