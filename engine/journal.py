@@ -341,13 +341,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _sizes(path: Path) -> tuple[int, int]:
     """Return the bytes of the file and of its log (WAL): neither shrinks while it is in use."""
-    sizes = []
-    for file in (path, Path(f"{path}-wal")):
-        try:
-            sizes.append(file.stat().st_size)
-        except FileNotFoundError:
-            sizes.append(0)
-    return sizes[0], sizes[1]
+    log = Path(f"{path}-wal")
+    return path.stat().st_size, log.stat().st_size if log.exists() else 0
 
 
 def _means_damage(error: sqlite3.DatabaseError) -> bool:

@@ -1,5 +1,8 @@
 """Trains the heads of ``compact`` (presence and tags) on a network that stays as it is.
 
+`engine.training.train` trains them together with the network; this is for other heads on a network
+that is finished, and says how well they do.
+
     python -m engine.training.heads STORE FOLDER [--weights FILE] [--mixtures 12000]
 
 The network hears each mixture once a query and once without; what its coarsest layer says is kept
@@ -28,7 +31,7 @@ from engine.training.corpus import HELD_OUT, TRAIN
 from engine.training.labels import load_taxonomy
 from engine.training.mixing import Mixer, MixingOptions, phrase
 from engine.training.scenes import load_stores
-from engine.training.transform import stft
+from engine.training.transform import precision, stft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,16 +78,36 @@ def labels_of(names: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
     return tuple(sorted({above for name in names for above in taxonomy.lineage(name)}))
 
 
+def tags_of(names: Sequence[str], labels: Sequence[str], taxonomy: Taxonomy) -> NDArray[np.float32]:
+    """Return 1 for each label that a sound of these classes has or is a kind of, else 0."""
+    true = frozenset(above for name in names for above in taxonomy.lineage(name))
+    return np.array([label in true for label in labels], np.float32)
+
+
+def presence_loss(
+    heads: Heads, heard: Tensor, passed: Tensor, vectors: Tensor, present: Tensor
+) -> Tensor:
+    """Return the cross entropy of the likeliest blocks; ``present`` is ``(queries,)``, 0 or 1."""
+    logits = heads.present(heard, passed, vectors).amax(1)
+    return functional.binary_cross_entropy_with_logits(logits, present)
+
+
+def tag_loss(heads: Heads, heard: Tensor, tags: Tensor) -> Tensor:
+    """Return the cross entropy of the likeliest blocks, summed over the labels."""
+    logits = heads.tagged(heard).amax(1)
+    each = functional.binary_cross_entropy_with_logits(logits, tags, reduction="none")
+    return each.sum(1).mean()
+
+
 def hear(
     net: CompactNet, mixer: Mixer, labels: Sequence[str], seed: tuple[int, ...], mixtures: int
 ) -> Heard:
     """Draw mixtures, let the network hear them, and write down what is in them."""
     rng = np.random.default_rng(seed)
     table, taxonomy = load_text_table(), load_taxonomy()
-    place = {label: index for index, label in enumerate(labels)}
     block = net.config.net.time_block
     parts: dict[str, list[Tensor]] = {field.name: [] for field in fields(Heard)}
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode(), precision():
         for _ in range(mixtures):
             example = mixer.example(rng, QUERIES)
             vectors = np.stack([table.embed(phrase(c, rng)) for c in example.captions])
@@ -93,10 +116,7 @@ def hear(
             asked = torch.from_numpy(vectors)
             every = magnitude.expand(QUERIES, -1, -1)
             mask, inside = net.analyse(every, asked, loudness.expand(QUERIES))
-            tags = torch.zeros(len(labels))
-            for name in example.names:
-                for above in taxonomy.lineage(name) & place.keys():
-                    tags[place[above]] = 1.0
+            tags = torch.from_numpy(tags_of(example.names, labels, taxonomy))
             parts["asked"].append(summarised(inside).half())
             parts["passed"].append(evidence(mask.float(), every, block))
             parts["vectors"].append(asked)
@@ -139,15 +159,16 @@ def train(heads: Heads, heard: Heard, seed: int = 0) -> None:
     """Train both heads on the likeliest block of each stretch."""
 
     def presence(rows: Tensor) -> Tensor:
-        logits = heads.present(heard.asked[rows].float(), heard.passed[rows], heard.vectors[rows])
-        return functional.binary_cross_entropy_with_logits(logits.amax(1), heard.present[rows])
+        return presence_loss(
+            heads,
+            heard.asked[rows].float(),
+            heard.passed[rows],
+            heard.vectors[rows],
+            heard.present[rows],
+        )
 
     def tags(rows: Tensor) -> Tensor:
-        logits = heads.tagged(heard.free[rows].float()).amax(1)
-        each = functional.binary_cross_entropy_with_logits(
-            logits, heard.tags[rows], reduction="none"
-        )
-        return each.sum(1).mean()
+        return tag_loss(heads, heard.free[rows].float(), heard.tags[rows])
 
     generator = torch.Generator().manual_seed(seed)
     heads.train()

@@ -45,6 +45,10 @@ class MixingOptions:
 
     samples: int = 3 * SAMPLE_RATE
     max_sources: int = 3
+    counts: tuple[float, float, float] = (0.04, 0.78, 0.18)
+    """Shares of mixtures of one, two and three sources."""
+    speech: float = 3.0
+    """How much more often speech is drawn than the number of its clips says."""
     snr: tuple[float, float] = (-6.0, 8.0)
     """Range of each interferer's level below the first source, in dB."""
     absent: float = 0.1
@@ -89,9 +93,11 @@ class ClipStore:
         return np.asarray(part / np.float32(32768), np.float32)
 
 
-def class_weights(names: Sequence[str], counts: Mapping[str, int]) -> NDArray[np.float64]:
+def class_weights(
+    names: Sequence[str], counts: Mapping[str, int], speech: float = MixingOptions.speech
+) -> NDArray[np.float64]:
     """Return how often to draw each class: by the root of its clips, common ones more often."""
-    favoured = {"speech": 3.0, "music": 2.0}
+    favoured = {"speech": speech, "music": 2.0}
     weights = np.array([min(counts[n], 40) ** 0.5 * favoured.get(n, 1.0) for n in names])
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
@@ -106,7 +112,7 @@ class Mixer:
         self._taxonomy = taxonomy
         self.options = options or MixingOptions()
         counts = {name: len(clips) for name, clips in store.by_class.items()}
-        self._weights = class_weights(store.names, counts)
+        self._weights = class_weights(store.names, counts, self.options.speech)
         self._near = _neighbours(store.names, taxonomy)
         self._captions = tuple(
             sorted({caption for name in store.names for caption in taxonomy.fitting[name]})
@@ -166,7 +172,7 @@ class Mixer:
 
     def _draw_classes(self, rng: np.random.Generator) -> list[str]:
         names = self._store.names
-        count = int(rng.choice([1, 2, 3], p=[0.04, 0.78, 0.18]))
+        count = int(rng.choice([1, 2, 3], p=self.options.counts))
         count = min(count, self.options.max_sources)
         drawn = [str(rng.choice(names, p=self._weights))]
         if count > 1 and rng.random() < self.options.near and self._near[drawn[0]]:

@@ -3,8 +3,9 @@
     python -m engine.training.train STORE RUN --steps 8000 --decay 2000
 
 ``RUN`` gets ``checkpoint.pt`` (everything needed to go on), ``log.csv`` (losses),
-``validation.csv``, ``curve.png`` and ``weights.safetensors`` (the averaged weights, in the form
-that ships). The examples of a step depend on the seed and the number of the step alone.
+``validation.csv``, ``curve.png``, ``weights.safetensors`` and ``heads.safetensors`` (the averaged
+weights, in the form that ships). The examples of a step depend on the seed and the number of the
+step alone.
 
 One process a core with one thread each learns nearly twice as fast as two threads in one process;
 their gradients are averaged after each step. With jemalloc preloaded (``LD_PRELOAD``) the kernel
@@ -26,20 +27,22 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
-from engine.models.compact import load_network
-from engine.models.compact.network import CompactNet
+from engine.models.compact import load_network, trunk_channels
+from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
+from engine.models.compact.network import VECTOR
 from engine.models.compact.text import TextTable, load_text_table
 from engine.models.compact.weights import new_network, save_weights
 from engine.training.corpus import HELD_OUT, TRAIN
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
+from engine.training.heads import labels_of, presence_loss, tag_loss, tags_of
 from engine.training.labels import load_taxonomy
-from engine.training.mixing import Mixer, phrase
+from engine.training.mixing import Mixer, MixingOptions, phrase
 from engine.training.scenes import load_stores
-from engine.training.transform import stft
+from engine.training.transform import precision, stft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -57,6 +60,11 @@ SHAPE_SHARE = 0.75
 COMPRESSION = 0.3
 MAGNITUDE_WEIGHT = 3.0
 SNR_WEIGHT = 0.1
+PRESENCE_WEIGHT = 0.3
+TAG_WEIGHT = 0.01
+LISTENING = 2
+"""Tags are learned in every second step: they need a pass of their own."""
+MIXING = MixingOptions(counts=(0.04, 0.66, 0.30), speech=10.0, absent=0.2)
 LOUDNESS_JITTER_DB = 6.0
 """The loudness of a whole recording differs by about this from that of three seconds of it."""
 
@@ -106,10 +114,28 @@ class UnknownQueries:
         return vector if rng.random() < 0.7 else np.zeros_like(vector)
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What is there in the mixtures of a step."""
+
+    present: Tensor
+    """``(items,)``: whether the sound of the query is there, 0 or 1."""
+    meant: Tensor
+    """``(items,)``: whether the query means anything."""
+    tags: Tensor
+    """``(mixtures, labels)``, 0 or 1."""
+
+
 def draw_batch(
-    mixer: Mixer, table: TextTable, unknown: UnknownQueries, mixtures: int, rng: np.random.Generator
-) -> Batch:
-    """Draw the examples of one step."""
+    mixer: Mixer,
+    table: TextTable,
+    unknown: UnknownQueries,
+    labels: Sequence[str],
+    taxonomy: Taxonomy,
+    mixtures: int,
+    rng: np.random.Generator,
+) -> tuple[Batch, Truth]:
+    """Draw the examples of one step, and what is there in each."""
     examples = [mixer.example(rng, QUERIES) for _ in range(mixtures)]
     vectors = [
         table.embed(phrase(caption, rng)) if caption else unknown.draw(rng)
@@ -117,15 +143,51 @@ def draw_batch(
         for caption in example.captions
     ]
     gains = 10 ** (rng.uniform(-LOUDNESS_JITTER_DB, LOUDNESS_JITTER_DB, mixtures) / 20)
-    return Batch(
+    targets = torch.from_numpy(np.concatenate([e.targets for e in examples]))
+    batch = Batch(
         torch.from_numpy(np.stack([e.mixture for e in examples])),
-        torch.from_numpy(np.concatenate([e.targets for e in examples])),
+        targets,
         torch.from_numpy(np.stack(vectors)),
         torch.from_numpy(gains.astype(np.float32)),
     )
+    tags = [tags_of(e.names, labels, taxonomy) for e in examples]
+    truth = Truth(
+        targets.any(1).float(),
+        torch.tensor([bool(caption) for e in examples for caption in e.captions]),
+        torch.from_numpy(np.stack(tags)),
+    )
+    return batch, truth
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """A batch as the network sees it, and what its masks are measured against."""
+
+    mixture: Tensor
+    """Complex ``(items, frames, bins)``, as is ``target``."""
+    target: Tensor
+    magnitude: Tensor
+    """Of the mixture."""
+    loudness: Tensor
+    """``(items,)``"""
+
+
+def spectra_of(batch: Batch) -> Spectra:
+    """Transform a batch."""
+    mixture = stft(batch.mixtures).repeat_interleave(QUERIES, 0)
+    loudness = batch.mixtures.square().mean(1).sqrt() * batch.jitter
+    return Spectra(mixture, stft(batch.targets), mixture.abs(), loudness.repeat_interleave(QUERIES))
 
 
 def losses(net: Callable[[Tensor, Tensor, Tensor], Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return what :func:`mask_losses` says of a network's masks."""
+    spectra = spectra_of(batch)
+    with precision():
+        mask = net(spectra.magnitude, batch.vectors, spectra.loudness)
+    return mask_losses(mask, spectra)
+
+
+def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     """Return the magnitude loss and the loss in dB, both means over the batch.
 
     The first is L1 on magnitudes to the power 0.3. The second is mostly the negative
@@ -134,12 +196,7 @@ def losses(net: Callable[[Tensor, Tensor, Tensor], Tensor], batch: Batch) -> tup
     have it say nothing. The rest is the plain ratio. Where the target is silence
     it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
     """
-    mixture = stft(batch.mixtures).repeat_interleave(QUERIES, 0)
-    target = stft(batch.targets)
-    loudness = batch.mixtures.square().mean(1).sqrt() * batch.jitter
-    magnitude = mixture.abs()
-    with torch.autocast("cpu", torch.bfloat16):
-        mask = net(magnitude, batch.vectors, loudness.repeat_interleave(QUERIES))
+    mixture, target, magnitude = spectra.mixture, spectra.target, spectra.magnitude
     mask = mask.float()
     level = magnitude.square().mean((1, 2), keepdim=True).sqrt() + 1e-8
     compressed = (magnitude / level * mask + 1e-5) ** COMPRESSION
@@ -162,14 +219,14 @@ def losses(net: Callable[[Tensor, Tensor, Tensor], Tensor], batch: Batch) -> tup
 
 
 class Average:
-    """Exponential moving average of a network's parameters and statistics."""
+    """Exponential moving average of a module's parameters and statistics."""
 
-    def __init__(self, net: CompactNet, decay: float = 0.996) -> None:
+    def __init__(self, net: torch.nn.Module, decay: float = 0.996) -> None:
         self.decay = decay
         self.state = {key: value.detach().clone() for key, value in net.state_dict().items()}
 
-    def update(self, net: CompactNet, step: int) -> None:
-        """Move towards the network; faster in the first steps."""
+    def update(self, net: torch.nn.Module, step: int) -> None:
+        """Move towards the module; faster in the first steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for key, value in net.state_dict().items():
             if value.dtype.is_floating_point:
@@ -185,11 +242,11 @@ class Team:
     size: int = 1
     rank: int = 0
 
-    def average(self, net: CompactNet) -> None:
+    def average(self, parameters: Sequence[Tensor]) -> None:
         """Replace the gradients by their mean over the team."""
         if self.size == 1:
             return
-        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([gradient.ravel() for gradient in gradients])
         dist.all_reduce(flat)
         flat /= self.size
@@ -216,38 +273,61 @@ class Run:
         self.folder = folder
         self.seed = seed
         self.team = team
-        taxonomy = load_taxonomy()
+        self.taxonomy = load_taxonomy()
         self.table = load_text_table()
-        self.unknown = UnknownQueries(self.table, taxonomy)
-        self.mixer = Mixer(load_stores(store, TRAIN), taxonomy)
-        self.pairs = draw_pairs(load_stores(store, HELD_OUT), taxonomy, validation_pairs, seed=7)
+        self.unknown = UnknownQueries(self.table, self.taxonomy)
+        clips = load_stores(store, TRAIN)
+        self.mixer = Mixer(clips, self.taxonomy, MIXING)
+        self.pairs = draw_pairs(
+            load_stores(store, HELD_OUT), self.taxonomy, validation_pairs, seed=7
+        )
         self.net = new_network()
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-3, weight_decay=1e-2)
+        labels = labels_of(clips.names, self.taxonomy)
+        self.heads = Heads(trunk_channels(self.net), VECTOR, labels)
+        resumed = (folder / "checkpoint.pt").exists()
+        if start is not None and not resumed:
+            self._begin_with(start)
+        self.parameters = [*self.net.parameters(), *self.heads.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=1e-2)
         self.average = Average(self.net)
+        self.heads_average = Average(self.heads)
         self.step = 0
-        if (folder / "checkpoint.pt").exists():
+        if resumed:
             self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
-        elif start is not None:
-            self.net.load_state_dict(load_network(start).state_dict())
-            self.average = Average(self.net)
+
+    def _begin_with(self, start: Path) -> None:
+        """Take weights, and the heads beside them if they have the same labels."""
+        self.net.load_state_dict(load_network(start).state_dict())
+        file = start.with_name("heads.safetensors")
+        if file.exists():
+            heads = heads_from(file.read_bytes(), str(file), trunk_channels(self.net))
+            if heads.labels == self.heads.labels:
+                self.heads = heads
 
     def _load(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
+        self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = state["average"]
+        self.heads_average.state = state["heads average"]
         self.step = state["step"]
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights; either is whole or the old one."""
         state = {
             "net": self.net.state_dict(),
+            "heads": self.heads.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state,
+            "heads average": self.heads_average.state,
             "step": self.step,
         }
         torch.save(state, self.folder / "checkpoint.tmp")
         (self.folder / "checkpoint.tmp").replace(self.folder / "checkpoint.pt")
         save_weights(self.average.state, self.folder / "weights.safetensors")
+        heads = Heads(trunk_channels(self.net), VECTOR, self.heads.labels, self.heads.width)
+        heads.load_state_dict(self.heads_average.state)
+        save_heads(heads, self.folder / "heads.safetensors")
 
     def validate(self) -> dict[str, float]:
         """Score the averaged weights on held-out pairs."""
@@ -257,38 +337,77 @@ class Run:
 
     def train(self, schedule: Schedule, mixtures: int, every: int, compiled: bool) -> None:
         """Go on up to ``schedule.steps``; log, validate and save each ``every`` steps."""
-        forward = torch.compile(self.net) if compiled else self.net
-        sums = np.zeros(2)
+        analyse, listen = self.net.analyse, self.net.listen
+        if compiled:
+            analyse, listen = torch.compile(analyse), torch.compile(listen)
+        sums = np.zeros(4)
         began = time.monotonic()
-        self.net.train()
+        self.heads.train()
         while self.step < schedule.steps:
             rng = np.random.default_rng((self.seed, self.step, self.team.rank))
-            batch = draw_batch(self.mixer, self.table, self.unknown, mixtures, rng)
+            torch.manual_seed(int(rng.integers(1 << 62)))  # what drops out in the heads
+            labels = self.heads.labels
+            batch, truth = draw_batch(
+                self.mixer, self.table, self.unknown, labels, self.taxonomy, mixtures, rng
+            )
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.rate(self.step)
-            magnitude, decibels = losses(forward, batch)
-            loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.team.average(self.net)
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+            figures = self._learn(batch, truth, analyse, listen)
+            self.team.average(self.parameters)
+            torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
             self.optimizer.step()
             self.average.update(self.net, self.step)
+            self.heads_average.update(self.heads, self.step)
             self.step += 1
             if self.team.rank > 0:
                 continue
-            sums += magnitude.item(), decibels.item()
+            sums += figures
             if self.step % 50 == 0:
                 rate = 50 / (time.monotonic() - began)
-                self._log(
-                    "log.csv", {"magnitude": sums[0] / 50, "dB": sums[1] / 50, "steps/s": rate}
-                )
+                names = ("magnitude", "dB", "presence", "tags")
+                means = dict(zip(names, sums / (50, 50, 50, 50 / LISTENING), strict=True))
+                self._log("log.csv", {**means, "steps/s": rate})
                 sums[:] = 0
                 began = time.monotonic()
             if self.step % every == 0 or self.step == schedule.steps:
                 self.save()
                 self._log("validation.csv", self.validate())
                 began = time.monotonic()
+
+    def _learn(
+        self,
+        batch: Batch,
+        truth: Truth,
+        analyse: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+        listen: Callable[[Tensor, Tensor], Tensor],
+    ) -> tuple[float, float, float, float]:
+        """Add up the gradients of one step; return its losses: magnitude, dB, presence, tags."""
+        spectra = spectra_of(batch)
+        self.net.train()
+        with precision():
+            mask, heard = analyse(spectra.magnitude, batch.vectors, spectra.loudness)
+        magnitude, decibels = mask_losses(mask, spectra)
+        block = self.net.config.net.time_block
+        passed = evidence(mask.detach().float(), spectra.magnitude, block)
+        presence = presence_loss(
+            self.heads,
+            summarised(heard)[truth.meant],
+            passed[truth.meant],
+            batch.vectors[truth.meant],
+            truth.present[truth.meant],
+        )
+        loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels + PRESENCE_WEIGHT * presence
+        loss.backward()  # type: ignore[no-untyped-call]
+        tags = torch.zeros(())
+        if self.step % LISTENING == 0:
+            # The statistics stay those of the passes with a query: both use the same.
+            self.net.eval()
+            with precision():
+                free = listen(spectra.magnitude[::QUERIES], spectra.loudness[::QUERIES])
+            tags = tag_loss(self.heads, summarised(free), truth.tags)
+            (TAG_WEIGHT * tags).backward()  # type: ignore[no-untyped-call]
+        return magnitude.item(), decibels.item(), presence.item(), tags.item()
 
     def _log(self, name: str, figures: dict[str, float]) -> None:
         path = self.folder / name

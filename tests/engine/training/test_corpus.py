@@ -72,6 +72,19 @@ def test_sources_can_be_held_out_whole() -> None:
     assert split["FluidR3_GM/0"] == TRAIN
 
 
+def test_what_older_weights_were_trained_on_is_never_held_out() -> None:
+    trained = "hydrogen-drumkits/Millo_MultiLayered3/tom drum"
+    clips = [
+        clip("tom drum", "hydrogen-drumkits", f"kits/{kit}/tom_{n}.flac")
+        for kit in ("Millo_MultiLayered3", "Other", "Third")
+        for n in range(4)
+    ]
+    assert trained in {item.group for item in clips}
+    split = split_groups(clips, frozenset({"hydrogen-drumkits"}))
+    assert split[trained] == TRAIN
+    assert {side for group, side in split.items() if group != trained} == {HELD_OUT}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -5,7 +5,15 @@ import pytest
 
 from engine.training.corpus import SAMPLE_RATE, TRAIN, Clip
 from engine.training.labels import SoundClass, Taxonomy
-from engine.training.mixing import ClipStore, Mixer, MixingOptions, augment, phrase, place
+from engine.training.mixing import (
+    ClipStore,
+    Mixer,
+    MixingOptions,
+    augment,
+    class_weights,
+    phrase,
+    place,
+)
 
 TAXONOMY = Taxonomy(
     {
@@ -65,6 +73,21 @@ def test_absent_and_unknown_queries(store: ClipStore) -> None:
         np.testing.assert_array_equal(example.targets[0], example.mixture)
         example = absent.example(np.random.default_rng(seed), queries=1)
         assert not example.targets.any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_number_of_sources_follows_the_shares(store: ClipStore, count: int) -> None:
+    shares = (float(count == 1), float(count == 2), float(count == 3))
+    mixer = Mixer(store, TAXONOMY, MixingOptions(samples=2000, counts=shares))
+    for seed in range(5):
+        assert len(mixer.example(np.random.default_rng(seed)).names) == count
+
+
+def test_speech_can_be_favoured() -> None:
+    plain = class_weights(("bell", "speech"), {"bell": 4, "speech": 4}, speech=1.0)
+    favoured = class_weights(("bell", "speech"), {"bell": 4, "speech": 4}, speech=9.0)
+    np.testing.assert_allclose(plain, [0.5, 0.5])
+    np.testing.assert_allclose(favoured, [0.1, 0.9])
 
 
 @pytest.mark.parametrize("length", [100, 5000, 8000, 30000])

@@ -6,15 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from engine.models.compact.heads import heads_from
 from engine.models.compact.weights import new_network
 from engine.training.corpus import SAMPLE_RATE, TRAIN, build
 from engine.training.evaluate import Pair, evaluate
 from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
 from engine.training.labels import load_taxonomy
-from engine.training.train import QUERIES, Average, Batch, Schedule, losses
+from engine.training.train import (
+    QUERIES,
+    Average,
+    Batch,
+    Run,
+    Schedule,
+    Team,
+    Truth,
+    losses,
+    work,
+)
 
 
 def small_batch(seed: int = 0) -> Batch:
@@ -124,25 +136,27 @@ def test_phrases_are_midi_files(program: str) -> None:
     assert midi_file([(200, b"\x90\x40\x40")], 500_000)[29:32] == b"\x81\x48\x90"
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    import soundfile
-
-    from engine.training.train import work
-
+def noises(folder: Path) -> Path:
+    """Build a corpus of noise in the layout of ESC-10, and return its store."""
     folders = {"001 - Dog bark": "dog", "002 - Rain": "rain", "007 - Helicopter": "x"}
     rng = np.random.default_rng(0)
-    for folder in folders:
-        (tmp_path / "raw" / folder).mkdir(parents=True)
+    for name in folders:
+        (folder / "raw" / name).mkdir(parents=True)
         for number in range(8):
-            name = f"{1 + number % 4}-{number}-A.ogg"
+            file = folder / "raw" / name / f"{1 + number % 4}-{number}-A.ogg"
             noise = 0.1 * np.cumsum(rng.standard_normal(24000)) / 50
-            soundfile.write(tmp_path / "raw" / folder / name, noise, 32000)
-    clips = build({"esc-10": tmp_path / "raw"}, tmp_path / "store")
+            soundfile.write(file, noise, 32000)
+    clips = build({"esc-10": folder / "raw"}, folder / "store")
     assert {clip.split for clip in clips} >= {TRAIN}
+    return folder / "store"
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    store = noises(tmp_path)
 
     def arguments(folder: str, steps: int) -> argparse.Namespace:
         return argparse.Namespace(
-            store=tmp_path / "store", run=tmp_path / folder, steps=steps, decay=1, rate=1e-3,
+            store=store, run=tmp_path / folder, steps=steps, decay=1, rate=1e-3,
             mixtures=1, every=1, validation_pairs=1, seed=1, processes=1, port=0, compile=False,
             start=None,
         )  # fmt: skip
@@ -158,5 +172,40 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with (tmp_path / "parts" / "validation.csv").open() as table:
         assert [row["step"] for row in csv.DictReader(table)] == ["1", "2"]
     assert (tmp_path / "parts" / "weights.safetensors").stat().st_size < 7e6
-    for key, value in whole["net"].items():
-        assert value.shape == parts["net"][key].shape
+    for part in ("net", "heads"):
+        for key, value in whole[part].items():
+            torch.testing.assert_close(value, parts[part][key], rtol=1e-4, atol=1e-4)
+    heads = heads_from((tmp_path / "whole" / "heads.safetensors").read_bytes(), "heads", 160)
+    assert {"dog", "animal", "rain"} <= set(heads.labels)
+
+
+def test_masks_presence_and_tags_are_learned_together(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    store = noises(tmp_path)
+    run = Run(store, tmp_path / "run", 1, 1, Team())
+    labels, batch = run.heads.labels, small_batch()
+    truth = Truth(torch.tensor([1.0, 0.0]), torch.tensor([True, True]), torch.ones(1, len(labels)))
+    before = [p.detach().clone() for p in run.parameters]
+    steps = []
+    for _ in range(4):
+        run.optimizer.zero_grad(set_to_none=True)
+        steps.append(run._learn(batch, truth, run.net.analyse, run.net.listen))
+        run.optimizer.step()
+    for figure in range(4):
+        assert steps[-1][figure] < steps[0][figure], figure
+    moved = [bool((p != old).any()) for p, old in zip(run.parameters, before, strict=True)]
+    assert all(moved)
+
+
+def test_queries_that_mean_nothing_teach_no_presence(tmp_path: Path) -> None:
+    run = Run(noises(tmp_path), tmp_path / "run", 1, 1, Team())
+    labels, batch = run.heads.labels, small_batch()
+
+    def presence(meant: tuple[bool, bool], present: tuple[float, float]) -> float:
+        run.net.eval()
+        run.heads.eval()
+        truth = Truth(torch.tensor(present), torch.tensor(meant), torch.zeros(1, len(labels)))
+        return run._learn(batch, truth, run.net.analyse, run.net.listen)[2]
+
+    assert presence((True, False), (1.0, 0.0)) == presence((True, False), (1.0, 1.0))
+    assert presence((True, True), (1.0, 0.0)) != presence((True, True), (1.0, 1.0))
