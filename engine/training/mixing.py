@@ -6,11 +6,14 @@ The target of a caption is the sum of all sources that it fits. Everything rando
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soundfile
+import soxr
 from scipy.signal import fftconvolve
 
 from engine.training.corpus import SAMPLE_RATE
@@ -45,8 +48,8 @@ class MixingOptions:
 
     samples: int = 3 * SAMPLE_RATE
     max_sources: int = 3
-    counts: tuple[float, float, float] = (0.04, 0.78, 0.18)
-    """Shares of mixtures of one, two and three sources."""
+    counts: tuple[float, ...] = (0.04, 0.78, 0.18)
+    """Shares of mixtures of one, two, three … sources."""
     speech: float = 3.0
     """How much more often speech is drawn than the number of its clips says."""
     snr: tuple[float, float] = (-6.0, 8.0)
@@ -58,7 +61,7 @@ class MixingOptions:
     near: float = 0.06
     """Share of mixtures whose second source comes from a neighbouring class."""
     augment: float = 0.6
-    """Share of clips that are changed (speed, equaliser, reverb)."""
+    """Share of clips that are changed (speed, equaliser, reverb, codec)."""
     noise: float = 0.1
     """Share of mixtures with a bed of coloured noise that no caption describes."""
 
@@ -172,7 +175,7 @@ class Mixer:
 
     def _draw_classes(self, rng: np.random.Generator) -> list[str]:
         names = self._store.names
-        count = int(rng.choice([1, 2, 3], p=self.options.counts))
+        count = 1 + int(rng.choice(len(self.options.counts), p=self.options.counts))
         count = min(count, self.options.max_sources)
         drawn = [str(rng.choice(names, p=self._weights))]
         if count > 1 and rng.random() < self.options.near and self._near[drawn[0]]:
@@ -237,7 +240,7 @@ def place(
 
 
 def augment(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change speed and pitch, tone, and sometimes the room; the length may change."""
+    """Change speed and pitch, tone, and sometimes room and codec; the length may change."""
     audio = audio[: 6 * SAMPLE_RATE] if audio.size > 6 * SAMPLE_RATE else audio
     if rng.random() < 0.5:
         speed = rng.uniform(0.84, 1.19)
@@ -247,7 +250,31 @@ def augment(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
         audio = _equalise(audio, rng)
     if rng.random() < 0.25:
         audio = _reverberate(audio, rng)
+    if rng.random() < 0.12:
+        audio = encode(audio, rng)
     return audio
+
+
+def encode(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Send ``(samples,)`` through a lossy codec: Vorbis or MP3 at a low rate, or a telephone.
+
+    What comes back may begin some samples later.
+    """
+    kind = rng.integers(3)
+    peak = np.float32(np.abs(audio).max() + 1e-9)
+    rate, form, subtype, level = SAMPLE_RATE, "OGG", "VORBIS", float(rng.uniform(0.5, 1.0))
+    if kind == 1:
+        form, subtype = "MP3", "MPEG_LAYER_III"
+    elif kind == 2:
+        rate, form, subtype = 8000, "WAV", ("GSM610", "ULAW")[rng.integers(2)]
+    plain = soxr.resample(audio / peak * np.float32(0.9), SAMPLE_RATE, rate)
+    file = io.BytesIO()
+    options = {} if kind == 2 else {"compression_level": level}
+    soundfile.write(file, plain, rate, format=form, subtype=subtype, **options)
+    file.seek(0)
+    heard, _ = soundfile.read(file, dtype="float32")
+    whole = np.asarray(soxr.resample(heard, rate, SAMPLE_RATE), np.float32)
+    return np.asarray(whole[: audio.size] * (peak / np.float32(0.9)), np.float32)
 
 
 def _equalise(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -64,7 +64,7 @@ PRESENCE_WEIGHT = 0.3
 TAG_WEIGHT = 0.01
 LISTENING = 2
 """Tags are learned in every second step: they need a pass of their own."""
-MIXING = MixingOptions(counts=(0.04, 0.66, 0.30), speech=10.0, absent=0.2)
+MIXING = MixingOptions(counts=(0.04, 0.62, 0.28, 0.06), max_sources=4, speech=10.0, absent=0.2)
 LOUDNESS_JITTER_DB = 6.0
 """The loudness of a whole recording differs by about this from that of three seconds of it."""
 

@@ -11,6 +11,7 @@ from engine.training.mixing import (
     MixingOptions,
     augment,
     class_weights,
+    encode,
     phrase,
     place,
 )
@@ -97,6 +98,19 @@ def test_placing_keeps_the_length(length: int) -> None:
         placed = place(np.ones(length, np.float32), 8000, rng)
         assert placed.shape == (8000,)
         assert placed.any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_codec_keeps_what_can_be_heard(seed: int) -> None:
+    """Whatever codec: a tone stays a tone, at its level, and is not the same to the sample."""
+    time = np.arange(SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE
+    tone = (0.3 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32)
+    heard = encode(tone, np.random.default_rng(seed))
+    assert heard.dtype == np.float32
+    assert 0.9 * tone.size < heard.size <= tone.size
+    assert np.abs(np.fft.rfft(heard[8000:24000])).argmax() == 500
+    assert np.sqrt(np.mean(heard[8000:24000] ** 2)) == pytest.approx(0.212, rel=0.15)
+    assert (heard[8000:24000] != tone[8000:24000]).any()
 
 
 def test_augmenting_stays_finite_and_audible() -> None:
