@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
+from engine.errors import BadInput
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
 from engine.models.compact.network import VECTOR
@@ -305,6 +306,11 @@ class Run:
                 self.heads = heads
 
     def _load(self, state: dict[str, Any]) -> None:
+        if "heads" not in state:
+            raise BadInput(
+                f"{self.folder} was begun by an older Tweeze: begin a new run, with "
+                f"--start {self.folder / 'weights.safetensors'}."
+            )
         self.net.load_state_dict(state["net"])
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from engine.errors import BadInput
 from engine.models.compact.heads import heads_from
 from engine.models.compact.weights import new_network
 from engine.training.corpus import SAMPLE_RATE, TRAIN, build
@@ -195,6 +196,16 @@ def test_masks_presence_and_tags_are_learned_together(tmp_path: Path) -> None:
         assert steps[-1][figure] < steps[0][figure], figure
     moved = [bool((p != old).any()) for p, old in zip(run.parameters, before, strict=True)]
     assert all(moved)
+
+
+def test_a_run_of_an_older_tweeze_is_refused(tmp_path: Path) -> None:
+    store = noises(tmp_path)
+    Run(store, tmp_path / "run", 1, 1, Team()).save()
+    path = tmp_path / "run" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    torch.save({key: value for key, value in state.items() if "heads" not in key}, path)
+    with pytest.raises(BadInput, match=r"begin a new run, with --start .*weights.safetensors"):
+        Run(store, tmp_path / "run", 1, 1, Team())
 
 
 def test_queries_that_mean_nothing_teach_no_presence(tmp_path: Path) -> None:
