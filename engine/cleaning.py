@@ -1,7 +1,8 @@
 """Cleaning up: clips that nobody fetched for long, and what dead processes left half-written.
 
 A clip that an editor has, or may have, in its project is not touched; neither is anything of a job
-that has not come to its end.
+that has not come to its end. Clips of which the journal knows nothing (an older one was damaged,
+and set aside) may be in a project.
 """
 
 from __future__ import annotations
@@ -85,10 +86,14 @@ def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ..
         entry = journal.get(folder.name) if not folder.is_symlink() else None
         changed = _changed(folder) if entry is None else entry.changed
         age = now - changed
-        if entry is not None and _is_needed(entry, journal):
-            continue
         # What failed or was cancelled leaves nothing, but for a process that died over it.
-        nobodys = not entry.status.clips if entry is not None else not any(folder.glob("*.wav"))
+        if entry is not None:
+            nobodys, needed = not entry.status.clips, _is_needed(entry, journal)
+        else:
+            nobodys = folder.is_symlink() or not any(folder.glob("*.wav"))
+            needed = not nobodys
+        if needed:
+            continue
         if age > (_YOUNG if nobodys else keeping.seconds):
             _remove(folder, removed)
         elif not nobodys:

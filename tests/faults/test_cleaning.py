@@ -100,6 +100,25 @@ def test_a_freed_claim(folders: Folders) -> None:
     journal.close()
 
 
+@pytest.mark.fault(
+    "the journal that knew of clips is lost",
+    promise="they may be in a project: they stay, however old and large; only scraps go",
+)
+@pytest.mark.parametrize("keeping", [Keeping(seconds=DAY), Keeping(seconds=1e12, size=1)])
+def test_clips_that_nobody_knows(folders: Folders, keeping: Keeping) -> None:
+    journal = Journal(folders.journal)
+    clips = made(folders, journal, "job-1", JobState.DONE, days=400)
+    scraps = made(folders, journal, "job-2", JobState.CANCELLED, days=400)
+    journal.close()
+    folders.journal.write_bytes(b"no journal at all" * 300)
+    begun_anew = Journal(folders.journal)
+    assert begun_anew.recent() == []
+    assert clean(folders, begun_anew, keeping) == ("job-2",)
+    assert (clips / "a.wav").exists()
+    assert not scraps.exists()
+    begun_anew.close()
+
+
 def test_the_engine_cleans_when_it_starts(folders: Folders) -> None:
     journal = Journal(folders.journal)
     old = made(folders, journal, "old", JobState.DONE, days=40)

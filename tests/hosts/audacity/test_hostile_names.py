@@ -18,6 +18,7 @@ from tests.security.test_text import NASTY
 @pytest.mark.fault(
     "queries and track names are written to command Audacity (a real one)",
     promise="they are names of tracks; nothing is run, closed or exported",
+    group="security",
 )
 def test_a_real_audacity_shows_them_as_names(
     editor: Editor, sound: Callable[..., Path], tmp_path: Path, tries: Callable[[int], None]
