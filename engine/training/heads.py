@@ -4,6 +4,7 @@
 that is finished, and says how well they do.
 
     python -m engine.training.heads STORE FOLDER [--weights FILE] [--mixtures 12000]
+    python -m engine.training.heads STORE FOLDER [--weights FILE] --measure HEADS
 
 The network hears each mixture once a query and once without; what its coarsest layer says is kept
 in ``FOLDER`` (in parts, so that an interrupted run goes on), and two small perceptrons are trained
@@ -24,7 +25,7 @@ from scipy.stats import rankdata
 from torch.nn import functional
 
 from engine.models.compact import load_network, trunk_channels
-from engine.models.compact.heads import Heads, evidence, save_heads, summarised
+from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
 from engine.models.compact.network import VECTOR
 from engine.models.compact.text import load_text_table
 from engine.training.corpus import HELD_OUT, TRAIN
@@ -239,11 +240,15 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=12000, help="to learn from")
     parser.add_argument("--held-out", type=int, default=1000, help="mixtures to measure on")
     parser.add_argument("--processes", type=int, default=2, help="one a core")
+    parser.add_argument("--measure", type=Path, help="heads to measure; nothing is trained then")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    for split, count in ((HELD_OUT, arguments.held_out), (TRAIN, arguments.mixtures)):
+    splits = {HELD_OUT: arguments.held_out}
+    if arguments.measure is None:
+        splits[TRAIN] = arguments.mixtures
+    for split, count in splits.items():
         team = [
             context.Process(
                 target=gather,
@@ -262,13 +267,16 @@ def main() -> None:
             process.start()
         for process in team:
             process.join()
-    taxonomy = load_taxonomy()
-    labels = labels_of(load_stores(arguments.store, TRAIN).names, taxonomy)
-    torch.manual_seed(0)
-    heads = Heads(trunk_channels(load_network(arguments.weights)), VECTOR, labels)
-    train(heads, read(folder, TRAIN))
-    save_heads(heads, folder / "heads.safetensors")
-    for split in (TRAIN, HELD_OUT):
+    channels = trunk_channels(load_network(arguments.weights))
+    if arguments.measure is None:
+        torch.manual_seed(0)
+        labels = labels_of(load_stores(arguments.store, TRAIN).names, load_taxonomy())
+        heads = Heads(channels, VECTOR, labels)
+        train(heads, read(folder, TRAIN))
+        save_heads(heads, folder / "heads.safetensors")
+    else:
+        heads = heads_from(arguments.measure.read_bytes(), str(arguments.measure), channels)
+    for split in reversed(splits):
         print(split)
         for name, value in figures(heads, read(folder, split)).items():
             print(f"  {name:40} {value:8.2f}")
