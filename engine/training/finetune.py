@@ -25,9 +25,10 @@ from engine.models.compact.text import load_text_table
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TRAIN, read_clips
 from engine.training.figures import Score, score, summary
 from engine.training.labels import SoundClass, Taxonomy, load_taxonomy
+from engine.training.losses import QUERIES
 from engine.training.mixing import ClipStore, Mixer, MixingOptions, phrase
 from engine.training.scenes import draw
-from engine.training.train import QUERIES, Schedule, plot
+from engine.training.train import Schedule, plot
 from engine.training.userdata import USER, Collection, collect, find
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 import torch.multiprocessing as multiprocessing
 from scipy.stats import rankdata
-from torch.nn import functional
 
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
@@ -30,6 +29,7 @@ from engine.models.compact.network import VECTOR
 from engine.models.compact.text import load_text_table
 from engine.training.corpus import HELD_OUT, TRAIN
 from engine.training.labels import load_taxonomy
+from engine.training.losses import presence_loss, tag_loss
 from engine.training.mixing import Mixer, MixingOptions, phrase
 from engine.training.scenes import load_stores
 from engine.training.transform import precision, stft
@@ -83,21 +83,6 @@ def tags_of(names: Sequence[str], labels: Sequence[str], taxonomy: Taxonomy) -> 
     """Return 1 for each label that a sound of these classes has or is a kind of, else 0."""
     true = frozenset(above for name in names for above in taxonomy.lineage(name))
     return np.array([label in true for label in labels], np.float32)
-
-
-def presence_loss(
-    heads: Heads, heard: Tensor, passed: Tensor, vectors: Tensor, present: Tensor
-) -> Tensor:
-    """Return the cross entropy of the likeliest blocks; ``present`` is ``(queries,)``, 0 or 1."""
-    logits = heads.present(heard, passed, vectors).amax(1)
-    return functional.binary_cross_entropy_with_logits(logits, present)
-
-
-def tag_loss(heads: Heads, heard: Tensor, tags: Tensor) -> Tensor:
-    """Return the cross entropy of the likeliest blocks, summed over the labels."""
-    logits = heads.tagged(heard).amax(1)
-    each = functional.binary_cross_entropy_with_logits(logits, tags, reduction="none")
-    return each.sum(1).mean()
 
 
 def hear(

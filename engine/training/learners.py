@@ -14,7 +14,8 @@ from engine.models.audiosep import checkpoint, network, runtimes
 from engine.models.compact.text import load_text_table
 from engine.models.compact.weights import new_network, save_weights
 from engine.training.evaluate import separate
-from engine.training.train import MAGNITUDE_WEIGHT, SNR_WEIGHT, Average, Batch, losses
+from engine.training.losses import MAGNITUDE_WEIGHT, SNR_WEIGHT, Batch, losses
+from engine.training.train import Average
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -36,11 +36,22 @@ from engine.models.compact.weights import new_network, save_weights
 from engine.training.corpus import HELD_OUT, TRAIN
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
-from engine.training.heads import labels_of, presence_loss, tag_loss, tags_of
+from engine.training.heads import labels_of, tags_of
 from engine.training.labels import load_taxonomy
+from engine.training.losses import (
+    MAGNITUDE_WEIGHT,
+    QUERIES,
+    SNR_WEIGHT,
+    Batch,
+    Truth,
+    mask_losses,
+    presence_loss,
+    spectra_of,
+    tag_loss,
+)
 from engine.training.mixing import Mixer, MixingOptions, phrase
 from engine.training.scenes import load_stores
-from engine.training.transform import precision, stft
+from engine.training.transform import precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,17 +61,6 @@ if TYPE_CHECKING:
 
     from engine.training.labels import Taxonomy
 
-QUERIES = 2
-"""Queries about each mixture."""
-BEST_SNR_DB = 25.0
-"""A target that is this clean earns nothing more."""
-WORST_SHARE = 0.01
-"""An answer that shares less than this with the target is as wrong as can be."""
-SHAPE_SHARE = 0.75
-"""Share of the scale-invariant ratio in the loss in dB."""
-COMPRESSION = 0.3
-MAGNITUDE_WEIGHT = 3.0
-SNR_WEIGHT = 0.1
 PRESENCE_WEIGHT = 0.3
 TAG_WEIGHT = 0.01
 LISTENING = 2
@@ -86,20 +86,6 @@ class Schedule:
         return self.peak * max(0.0, min(1.0, up, down))
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step learns from; ``items`` are mixtures times queries."""
-
-    mixtures: Tensor
-    """``(mixtures, samples)``"""
-    targets: Tensor
-    """``(items, samples)``"""
-    vectors: Tensor
-    """``(items, dim)``"""
-    jitter: Tensor
-    """``(mixtures,)``: factor on the measured loudness."""
-
-
 class UnknownQueries:
     """Vectors of words that have nothing to do with any caption; sometimes no vector at all."""
 
@@ -113,18 +99,6 @@ class UnknownQueries:
         """Return ``(dim,)``."""
         vector = self._vectors[rng.integers(len(self._vectors))]
         return vector if rng.random() < 0.7 else np.zeros_like(vector)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is there in the mixtures of a step."""
-
-    present: Tensor
-    """``(items,)``: whether the sound of the query is there, 0 or 1."""
-    meant: Tensor
-    """``(items,)``: whether the query means anything."""
-    tags: Tensor
-    """``(mixtures, labels)``, 0 or 1."""
 
 
 def draw_batch(
@@ -158,65 +132,6 @@ def draw_batch(
         torch.from_numpy(np.stack(tags)),
     )
     return batch, truth
-
-
-@dataclass(frozen=True)
-class Spectra:
-    """A batch as the network sees it, and what its masks are measured against."""
-
-    mixture: Tensor
-    """Complex ``(items, frames, bins)``, as is ``target``."""
-    target: Tensor
-    magnitude: Tensor
-    """Of the mixture."""
-    loudness: Tensor
-    """``(items,)``"""
-
-
-def spectra_of(batch: Batch) -> Spectra:
-    """Transform a batch."""
-    mixture = stft(batch.mixtures).repeat_interleave(QUERIES, 0)
-    loudness = batch.mixtures.square().mean(1).sqrt() * batch.jitter
-    return Spectra(mixture, stft(batch.targets), mixture.abs(), loudness.repeat_interleave(QUERIES))
-
-
-def losses(net: Callable[[Tensor, Tensor, Tensor], Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return what :func:`mask_losses` says of a network's masks."""
-    spectra = spectra_of(batch)
-    with precision():
-        mask = net(spectra.magnitude, batch.vectors, spectra.loudness)
-    return mask_losses(mask, spectra)
-
-
-def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
-    """Return the magnitude loss and the loss in dB, both means over the batch.
-
-    The first is L1 on magnitudes to the power 0.3. The second is mostly the negative
-    scale-invariant ratio of signal to distortion on the STFT, levelling out at 25 dB and -20 dB:
-    it makes a model that is not sure pass the mixture, where the plain signal-to-noise ratio would
-    have it say nothing. The rest is the plain ratio. Where the target is silence
-    it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
-    """
-    mixture, target, magnitude = spectra.mixture, spectra.target, spectra.magnitude
-    mask = mask.float()
-    level = magnitude.square().mean((1, 2), keepdim=True).sqrt() + 1e-8
-    compressed = (magnitude / level * mask + 1e-5) ** COMPRESSION
-    wanted = (target.abs() / level + 1e-5) ** COMPRESSION
-    magnitude_loss = (compressed - wanted).abs().mean()
-    # the mask is real, so all energies follow from three real spectra
-    power = magnitude.square()
-    energy = target.abs().square().sum((1, 2))
-    loud = (mask.square() * power).sum((1, 2))
-    shared = (mask * (mixture.conj() * target).real).sum((1, 2))
-    present = energy > 0
-    best = 10 ** (-BEST_SNR_DB / 10)
-    reference = torch.where(present, energy, power.sum((1, 2))) + 1e-9
-    error = (loud - 2 * shared + energy).clamp_min(0)
-    noise = 10 * torch.log10(error / reference + best)
-    alike = shared.square() / (energy * loud + 1e-9)
-    distortion = 10 * torch.log10(((1 - alike).clamp_min(0) + best) / (alike + WORST_SHARE))
-    shape = torch.where(present, SHAPE_SHARE * distortion + (1 - SHAPE_SHARE) * noise, noise)
-    return magnitude_loss, shape.mean()
 
 
 class Average:

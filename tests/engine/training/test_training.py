@@ -17,17 +17,8 @@ from engine.training.evaluate import Pair, evaluate
 from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
 from engine.training.labels import load_taxonomy
-from engine.training.train import (
-    QUERIES,
-    Average,
-    Batch,
-    Run,
-    Schedule,
-    Team,
-    Truth,
-    losses,
-    work,
-)
+from engine.training.losses import QUERIES, Batch, Truth, losses
+from engine.training.train import Average, Run, Schedule, Team, work
 
 
 def small_batch(seed: int = 0) -> Batch:
