@@ -20,7 +20,7 @@ from engine.audio import read
 from engine.job import QUERIES_LIMIT, Job, Options, new_id
 from engine.separate import separate as separate_job
 from engine.training.corpus import SAMPLE_RATE
-from engine.training.figures import Absent, Findings, Score, leakage, level, score
+from engine.training.figures import Absent, Findings, Score, kept, leakage, level, score
 from engine.training.mixing import LEVEL, Mixer, MixingOptions, class_weights
 from engine.training.scenes import SECONDS
 from engine.training.transform import istft, stft
@@ -95,6 +95,7 @@ def measure(
                     asked.wrong,
                     leakage(scene.mixture, asked.truth, estimate),
                     answers.presence[asked.caption],
+                    kept(asked.truth, estimate),
                 )
             )
         absent += [
@@ -180,6 +181,7 @@ def evaluate(
                     pair.captions[mine],
                     pair.names[other],
                     pair.captions[other],
+                    kept=kept(truth, estimates[mine]),
                 )
             )
     return scores

@@ -69,6 +69,8 @@ class Score:
     """What the target holds of the rest of the mixture, relative to that rest."""
     presence: float = _UNKNOWN
     """How likely the model thinks that the sound is there, 0 to 1."""
+    kept: float = _UNKNOWN
+    """How loud the sound comes out, relative to what it is in the mixture."""
 
     @property
     def improvement(self) -> float:
@@ -120,6 +122,15 @@ class Findings:
 def score(truth: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
     """Return the SI-SDR in dB, at least ``FLOOR_DB``; both arrays have the same shape."""
     return max(FLOOR_DB, si_sdr(truth, estimate)) if estimate.any() else FLOOR_DB
+
+
+def kept(truth: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
+    """Return how loud ``truth`` is in an estimate of it, in dB, at least ``SILENCE_DB``.
+
+    The SI-SDR does not say: a model that makes everything silent by halves loses nothing there.
+    """
+    share = abs(float(np.vdot(estimate, truth))) / max(_energy(truth), 1e-30)
+    return max(SILENCE_DB, 20 * math.log10(max(share, 1e-30)))
 
 
 def level(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
@@ -195,6 +206,7 @@ def summary(scores: Sequence[Score]) -> dict[str, float]:
     """Return mean and median figures, in dB."""
     gains = np.array([score.improvement for score in scores])
     margins = [s.margin for s in scores if not math.isnan(s.margin)]
+    held = [s.kept for s in scores if not math.isnan(s.kept)]
     return {
         "SI-SDRi mean": _mean(gains),
         "SI-SDRi median": float(np.median(gains)) if gains.size else _UNKNOWN,
@@ -202,6 +214,7 @@ def summary(scores: Sequence[Score]) -> dict[str, float]:
         "margin mean": _mean(margins),
         "margin median": float(np.median(margins)) if margins else _UNKNOWN,
         "improved %": 100 * _mean(gains > 0),
+        "kept median": float(np.median(held)) if held else _UNKNOWN,
     }
 
 
@@ -275,6 +288,7 @@ def _row(key: str, item: Score) -> dict[str, object]:
         "margin": item.margin,
         "leakage": item.leakage,
         "presence": item.presence,
+        "kept": item.kept,
     }
 
 

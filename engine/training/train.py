@@ -49,7 +49,7 @@ from engine.training.losses import (
     spectra_of,
     tag_loss,
 )
-from engine.training.mixing import Mixer, MixingOptions, phrase
+from engine.training.mixing import Mixer, phrase
 from engine.training.scenes import load_stores
 from engine.training.transform import precision
 
@@ -65,7 +65,6 @@ PRESENCE_WEIGHT = 0.3
 TAG_WEIGHT = 0.01
 LISTENING = 2
 """Tags are learned in every second step: they need a pass of their own."""
-MIXING = MixingOptions(counts=(0.04, 0.62, 0.28, 0.06), max_sources=4, speech=10.0, absent=0.2)
 LOUDNESS_JITTER_DB = 6.0
 """The loudness of a whole recording differs by about this from that of three seconds of it."""
 
@@ -193,7 +192,7 @@ class Run:
         self.table = load_text_table()
         self.unknown = UnknownQueries(self.table, self.taxonomy)
         clips = load_stores(store, TRAIN)
-        self.mixer = Mixer(clips, self.taxonomy, MIXING)
+        self.mixer = Mixer(clips, self.taxonomy)
         self.pairs = draw_pairs(
             load_stores(store, HELD_OUT), self.taxonomy, validation_pairs, seed=7
         )

@@ -14,7 +14,15 @@ from engine.models.base import FloatArray, Geometry
 from engine.training import report
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, Clip
 from engine.training.evaluate import measure
-from engine.training.figures import Findings, Score, area_under_curve, leakage, rows, write_tables
+from engine.training.figures import (
+    Findings,
+    Score,
+    area_under_curve,
+    kept,
+    leakage,
+    rows,
+    write_tables,
+)
 from engine.training.labels import SoundClass, Taxonomy, load_taxonomy
 from engine.training.mixing import ClipStore
 from engine.training.scenes import draw, triples
@@ -95,6 +103,7 @@ class TestOwnMixtures:
             assert item.right > 30
             assert item.wrong == -30
             assert item.leakage < -35
+            assert item.kept == pytest.approx(0, abs=0.2)
             assert item.presence == pytest.approx(0.9)
         (absent,) = found.absent
         assert (absent.level, absent.presence) == (-80, 0)
@@ -175,6 +184,15 @@ class TestDraws:
         owls = ClipStore(np.ones(SAMPLE_RATE, np.int16), store.by_class["owl"])
         with pytest.raises(BadInput, match="no two sounds"):
             next(draw(owls, owls, TAXONOMY, 1))
+
+
+def test_what_is_kept_is_the_loudness_of_the_sound() -> None:
+    rng = np.random.default_rng(3)
+    truth, rest = rng.standard_normal((2, 1, SAMPLE_RATE)).astype(np.float32)
+    assert kept(truth, truth) == pytest.approx(0, abs=1e-3)
+    assert kept(truth, 0.1 * truth) == pytest.approx(-20, abs=1e-3)
+    assert kept(truth, truth + 3 * rest) == pytest.approx(0, abs=0.5)
+    assert kept(truth, 0 * truth) == -80
 
 
 def test_leakage_is_what_is_left_of_the_rest() -> None:
