@@ -25,6 +25,8 @@ WORST_SHARE = 0.01
 """An answer that shares less than this with the target is as wrong as can be."""
 SHAPE_SHARE = 0.75
 """Share of the scale-invariant ratio in the loss in dB."""
+QUIETEST = 0.003
+"""Amplitude of a target, relative to what it is, below which quieter is hardly worse."""
 COMPRESSION = 0.3
 MAGNITUDE_WEIGHT = 3.0
 SNR_WEIGHT = 0.1
@@ -90,7 +92,8 @@ def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     The first is L1 on magnitudes to the power 0.3. The second is mostly the negative
     scale-invariant ratio of signal to distortion on the STFT, levelling out at 25 dB and -20 dB:
     it makes a model that is not sure pass the mixture, where the plain signal-to-noise ratio would
-    have it say nothing. The rest is the plain ratio. Where the target is silence
+    have it say nothing. Since that ratio does not see how loud the answer is, the rest is by how
+    much the target's own part of it is too loud or too quiet. Where the target is silence
     it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
     """
     mixture, target, magnitude = spectra.mixture, spectra.target, spectra.magnitude
@@ -106,12 +109,11 @@ def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     shared = (mask * (mixture.conj() * target).real).sum((1, 2))
     present = energy > 0
     best = 10 ** (-BEST_SNR_DB / 10)
-    reference = torch.where(present, energy, power.sum((1, 2))) + 1e-9
-    error = (loud - 2 * shared + energy).clamp_min(0)
-    noise = 10 * torch.log10(error / reference + best)
     alike = shared.square() / (energy * loud + 1e-9)
     distortion = 10 * torch.log10(((1 - alike).clamp_min(0) + best) / (alike + WORST_SHARE))
-    shape = torch.where(present, SHAPE_SHARE * distortion + (1 - SHAPE_SHARE) * noise, noise)
+    kept = 20 * torch.log10((shared / (energy + 1e-9)).clamp_min(0) + QUIETEST)
+    passed = 10 * torch.log10(loud / (power.sum((1, 2)) + 1e-9) + best)
+    shape = torch.where(present, SHAPE_SHARE * distortion + (1 - SHAPE_SHARE) * kept.abs(), passed)
     return magnitude_loss, shape.mean()
 
 

@@ -386,7 +386,8 @@ def work(rank: int, arguments: argparse.Namespace) -> None:
         team,
         arguments.start,
     )
-    schedule = Schedule(arguments.rate, 200, arguments.steps, arguments.decay)
+    warmup = max(1, min(200, arguments.steps // 10))
+    schedule = Schedule(arguments.rate, warmup, arguments.steps, arguments.decay)
     run.train(schedule, arguments.mixtures, arguments.every, arguments.compile)
     if rank == 0:
         plot(arguments.run)

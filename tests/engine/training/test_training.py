@@ -17,7 +17,7 @@ from engine.training.evaluate import Pair, evaluate
 from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
 from engine.training.labels import load_taxonomy
-from engine.training.losses import QUERIES, Batch, Truth, losses
+from engine.training.losses import QUERIES, Batch, Truth, losses, mask_losses, spectra_of
 from engine.training.train import Average, Run, Schedule, Team, work
 
 
@@ -67,6 +67,24 @@ def test_a_silent_target_is_scored_by_what_comes_out() -> None:
         _, loud = losses(net, Batch(batch.mixtures, batch.targets * 0, batch.vectors, batch.jitter))
     assert float(quiet) == pytest.approx(-25, abs=0.1)
     assert float(loud) == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("quieter", [0.5, 0.1, 0.02, 0.002])
+def test_the_right_sound_at_the_wrong_level_costs_and_can_be_mended(quieter: float) -> None:
+    rng = torch.Generator().manual_seed(2)
+    sounds = 0.1 * torch.randn(2, 9000, generator=rng)
+    sounds[0, 4500:] = 0
+    sounds[1, :4500] = 0
+    mixture = sounds.sum(0, keepdim=True)
+    spectra = spectra_of(Batch(mixture, sounds, torch.zeros(QUERIES, 128), torch.ones(1)))
+    ideal = (spectra.target.abs() / (spectra.magnitude + 1e-9)).clamp(0, 1)
+    share = torch.tensor(quieter, requires_grad=True)
+    _, right = mask_losses(ideal, spectra)
+    _, quiet = mask_losses(share * ideal, spectra)
+    quiet.backward()  # type: ignore[no-untyped-call]
+    assert float(quiet.detach()) > float(right) + 1
+    assert share.grad is not None
+    assert float(share.grad * quieter) < -0.5  # dB that the loss falls for e times as loud
 
 
 def test_average_follows_the_network() -> None:
