@@ -42,6 +42,7 @@ __all__ = [
 
 BUNDLED = "compact"
 _COMPACT = "compact"
+_HEADS = "heads"
 TOKENIZER_FILES = ("vocab.json", "merges.txt")
 _TOKENIZER_REPOSITORIES = ("FacebookAI/roberta-base", "roberta-base")
 _RECORD = "model.json"
@@ -60,7 +61,8 @@ class Source:
     """A checkpoint file that a model was made from.
 
     `role` is `separator` (which mostly holds the text encoder too) or `text`; or `compact`, for
-    other weights of the bundled network, which goes with the bundled text table.
+    other weights of the bundled network, which goes with the bundled text table; beside that there
+    may be `heads`, which estimate presence.
     """
 
     role: str
@@ -238,16 +240,24 @@ def add(
 
 
 def add_compact(
-    folders: Folders, name: str, weights: Path, *, licence: str = "", origin: str = ""
+    folders: Folders,
+    name: str,
+    weights: Path,
+    *,
+    heads: Path | None = None,
+    licence: str = "",
+    origin: str = "",
 ) -> Entry:
-    """Record weights of the bundled network as the model `name`; they are copied.
+    """Record weights of the bundled network, and heads if there are any, as the model `name`.
+
+    The files are copied.
 
     Raises
     ------
     BadInput
         The name is taken or impossible.
     ModelBroken
-        The file does not hold such weights; the message names the tensor.
+        A file does not hold what it should; the message names the tensor where it can.
     Failure
         The disk has no room.
 
@@ -258,14 +268,21 @@ def add_compact(
     folders.make()
     folder = folders.models / name
     _check_free(folder)
-    compact.load_network(weights)
-    target = folder / weights.name
+    net = compact.load_network(weights)
+    files = {_COMPACT: weights}
+    if heads is not None:
+        compact.heads_from(heads.read_bytes(), str(heads), compact.trunk_channels(net))
+        files[_HEADS] = heads
+    sources = []
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        if weights.absolute() != target.absolute():
-            shutil.copyfile(weights, target)
-        source = Source(_COMPACT, target.name, target.stat().st_size, audiosep.digest(target))
-        made = Entry(name, folder, (source,), licence, origin)
+        for role, file in files.items():
+            target = folder / file.name
+            if file.absolute() != target.absolute():
+                shutil.copyfile(file, target)
+            size = target.stat().st_size
+            sources.append(Source(role, target.name, size, audiosep.digest(target)))
+        made = Entry(name, folder, tuple(sources), licence, origin)
         _write(made)
     except OSError as error:
         raise Failure(f"Writing to {folder} failed: {error.strerror or error}.") from error
@@ -364,14 +381,20 @@ def _load_compact(found: Entry) -> Compact:
     from engine.models import compact
     from engine.models.compact.text import load_text_table
 
-    weights = found.folder / found.sources[0].path
-    problem = _problem(weights, found.sources[0])
-    if problem:
-        raise ModelBroken(
-            f"The model {found.name} cannot be loaded: {weights} {problem}; remove it ('tweeze "
-            f"models remove {found.name}') and train it anew."
-        )
-    model = compact.Compact(compact.load_network(weights), load_text_table())
+    paths = {source.role: found.folder / source.path for source in found.sources}
+    for source in found.sources:
+        problem = _problem(paths[source.role], source)
+        if problem:
+            raise ModelBroken(
+                f"The model {found.name} cannot be loaded: {paths[source.role]} {problem}; remove "
+                f"it ('tweeze models remove {found.name}') and train it anew."
+            )
+    net, table = compact.load_network(paths[_COMPACT]), load_text_table()
+    model = compact.Compact(net, table)
+    if _HEADS in paths:
+        file = paths[_HEADS]
+        heads = compact.heads_from(file.read_bytes(), str(file), compact.trunk_channels(net))
+        model = compact.HearingCompact(net, table, heads)
     model.name = found.name
     return model
 

@@ -144,7 +144,7 @@ class _UserMixer(Mixer):
     def _draw_classes(self, rng: np.random.Generator) -> list[str]:
         count = int(rng.choice([1, 2, 3], p=[0.05, 0.75, 0.2]))
         names = []
-        for number in range(min(count, self.options.max_sources)):
+        for number in range(count):
             # one in five mixtures is the corpus's alone, lest the rest be forgotten
             share = 0.8 if number == 0 else 0.4
             theirs = not self._corpus or rng.random() < share
@@ -254,8 +254,11 @@ def _learner(base: str, folders: Folders) -> tuple[Learner, str]:
     assert isinstance(model, compact.Compact)
     # the text table steers the network, and may change with a later Tweeze
     words = b"".join(model.embed(word).tobytes() for word in load_taxonomy().captions)
-    state = b"".join(value.numpy().tobytes() for value in model.net.state_dict().values())
-    return CompactLearner(model.net), hashlib.sha256(state + words).hexdigest()
+    networks: list[torch.nn.Module] = [model.net]
+    if isinstance(model, compact.HearingCompact):
+        networks.append(model.heads)
+    state = b"".join(v.numpy().tobytes() for net in networks for v in net.state_dict().values())
+    return CompactLearner(model), hashlib.sha256(state + words).hexdigest()
 
 
 def _begin(work: Path, facts: Mapping[str, object], name: str) -> None:

@@ -227,6 +227,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="one a core")
     parser.add_argument("--measure", type=Path, help="heads to measure; nothing is trained then")
     arguments = parser.parse_args()
+    for file in (arguments.weights, arguments.measure, arguments.store / "clips.csv"):
+        if file is not None and not file.is_file():
+            parser.error(f"there is no file {file}")
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")

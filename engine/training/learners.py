@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,23 @@ from torch.func import functional_call
 from engine.errors import ModelBroken
 from engine.models import audiosep, catalogue
 from engine.models.audiosep import checkpoint, network, runtimes
+from engine.models.compact import HearingCompact
+from engine.models.compact.heads import evidence, save_heads, summarised
 from engine.models.compact.text import load_text_table
 from engine.models.compact.weights import new_network, save_weights
 from engine.training.evaluate import separate
-from engine.training.losses import MAGNITUDE_WEIGHT, SNR_WEIGHT, Batch, losses
+from engine.training.losses import (
+    MAGNITUDE_WEIGHT,
+    PRESENCE_WEIGHT,
+    SNR_WEIGHT,
+    Batch,
+    mask_losses,
+    presence_loss,
+    spectra_of,
+)
+from engine.training.mixing import MixingOptions
 from engine.training.train import Average
+from engine.training.transform import precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.folders import Folders
+    from engine.models.compact import Compact
     from engine.models.compact.network import CompactNet
     from engine.training.mixing import Example
 
@@ -31,20 +45,29 @@ __all__ = ["AudioSepLearner", "CompactLearner"]
 
 AVERAGE = 0.98
 """Decay of the moving average of the weights in a step."""
+_VAIN = MixingOptions(unknown=0.0).vain
 
 
 class CompactLearner:
-    """The network of ``compact``; a `Learner`."""
+    """The network of ``compact``, and its heads if it has them; a `Learner`.
+
+    The presence head learns along with the network. The head of the tags stays as it is: a user's
+    clips have no tags.
+    """
 
     usual_rate = 3e-4
     seconds = 3.0
 
-    def __init__(self, net: CompactNet) -> None:
+    def __init__(self, model: Compact) -> None:
         self._table = load_text_table()
-        self._net = net.eval()  # statistics stay; the gradients flow all the same
-        self._net.requires_grad_(True)
-        self._optimizer = torch.optim.AdamW(net.parameters(), lr=self.usual_rate)
-        self._average = Average(net, AVERAGE)
+        parts: dict[str, torch.nn.Module] = {"net": model.net}
+        self._heads = model.heads if isinstance(model, HearingCompact) else None
+        if self._heads is not None:
+            parts["heads"] = self._heads
+        # statistics stay; the gradients flow all the same
+        self._parts = torch.nn.ModuleDict(parts).eval().requires_grad_(True)
+        self._optimizer = torch.optim.AdamW(self._parts.parameters(), lr=self.usual_rate)
+        self._average = Average(self._parts, AVERAGE)
         self._updates = 0
 
     def learn(self, examples: Sequence[Example], captions: Sequence[str], rate: float) -> float:
@@ -55,14 +78,24 @@ class CompactLearner:
             torch.from_numpy(np.stack([self._table.embed(caption) for caption in captions])),
             torch.ones(len(examples)),
         )
-        magnitude, decibels = losses(self._net, batch)
+        spectra = spectra_of(batch)
+        net: CompactNet = self._parts["net"]  # type: ignore[assignment]
+        with precision():
+            mask, heard = net.analyse(spectra.magnitude, batch.vectors, spectra.loudness)
+        magnitude, decibels = mask_losses(mask, spectra)
         loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels
+        if self._heads is not None:
+            passed = evidence(mask.detach().float(), spectra.magnitude, net.config.net.time_block)
+            present = batch.targets.any(1).float()
+            loss = loss + PRESENCE_WEIGHT * presence_loss(
+                self._heads, summarised(heard), passed, batch.vectors, present, _VAIN
+            )
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._net.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self._parts.parameters(), 5.0)
         self._optimizer.step()
-        self._average.update(self._net, self._updates)
+        self._average.update(self._parts, self._updates)
         self._updates += 1
         return float(loss.detach())
 
@@ -71,13 +104,13 @@ class CompactLearner:
     ) -> NDArray[np.float32]:
         """Separate ``(samples,)`` with the averaged weights; returns ``(captions, samples)``."""
         net = new_network().eval()
-        net.load_state_dict(self._average.state)
+        net.load_state_dict(_part(self._average.state, "net"))
         return separate(net, mixture, np.stack([self._table.embed(c) for c in captions]))
 
     def state(self) -> dict[str, Any]:
         """Return all that it takes to go on."""
         return {
-            "net": self._net.state_dict(),
+            "parts": self._parts.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": self._average.state,
             "updates": self._updates,
@@ -85,13 +118,13 @@ class CompactLearner:
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
-        self._net.load_state_dict(state["net"])
+        self._parts.load_state_dict(state["parts"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._average.state = dict(state["average"])
         self._updates = state["updates"]
 
     def averaged(self) -> dict[str, Tensor]:
-        """Return the averaged weights."""
+        """Return the averaged weights, by the part's name, a dot, and their name in it."""
         return dict(self._average.state)
 
     def publish(
@@ -99,8 +132,16 @@ class CompactLearner:
     ) -> catalogue.Entry:
         """Record averaged weights as a named model."""
         file = folders.models / name / "weights.safetensors"
-        save_weights(weights, file)
-        return catalogue.add_compact(folders, name, file, licence="yours", origin=origin)
+        save_weights(_part(weights, "net"), file)
+        beside = None
+        if self._heads is not None:
+            beside = file.with_name("heads.safetensors")
+            heads = copy.deepcopy(self._heads)
+            heads.load_state_dict(_part(weights, "heads"))
+            save_heads(heads, beside)
+        return catalogue.add_compact(
+            folders, name, file, heads=beside, licence="yours", origin=origin
+        )
 
 
 class AudioSepLearner:
@@ -253,6 +294,11 @@ class AudioSepLearner:
         mask = torch.sigmoid(logits[0]) / length * torch.complex(real, imaginary)
         target = torch.nn.functional.pad(whole[:, : network.BINS] * mask, (0, 1))
         return torch.istft(target.T, size, _HOP, window=window, length=mixture.shape[0])
+
+
+def _part(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
 _HOP = 320

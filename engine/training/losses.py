@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from engine.training.transform import precision, stft
+from engine.training.transform import stft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from engine.models.compact.heads import Heads
@@ -30,6 +28,7 @@ QUIETEST = 0.003
 COMPRESSION = 0.3
 MAGNITUDE_WEIGHT = 3.0
 SNR_WEIGHT = 0.1
+PRESENCE_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,6 @@ def spectra_of(batch: Batch) -> Spectra:
     return Spectra(mixture, stft(batch.targets), mixture.abs(), loudness.repeat_interleave(QUERIES))
 
 
-def losses(net: Callable[[Tensor, Tensor, Tensor], Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return what :func:`mask_losses` says of a network's masks."""
-    spectra = spectra_of(batch)
-    with precision():
-        mask = net(spectra.magnitude, batch.vectors, spectra.loudness)
-    return mask_losses(mask, spectra)
-
-
 def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     """Return the magnitude loss and the loss in dB, both means over the batch.
 
@@ -118,11 +109,21 @@ def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
 
 
 def presence_loss(
-    heads: Heads, heard: Tensor, passed: Tensor, vectors: Tensor, present: Tensor
+    heads: Heads,
+    heard: Tensor,
+    passed: Tensor,
+    vectors: Tensor,
+    present: Tensor,
+    absent: float = 0.5,
 ) -> Tensor:
-    """Return the cross entropy of the likeliest blocks; ``present`` is ``(queries,)``, 0 or 1."""
+    """Return the cross entropy of the likeliest blocks; ``present`` is ``(queries,)``, 0 or 1.
+
+    ``absent`` is the share of the queries, over all of training, for what is not there: they weigh
+    as much in all as the others, so that a probability has the same meaning whatever the share.
+    """
     logits = heads.present(heard, passed, vectors).amax(1)
-    return functional.binary_cross_entropy_with_logits(logits, present)
+    weight = torch.where(present > 0, 0.5 / (1 - absent), 0.5 / absent)
+    return functional.binary_cross_entropy_with_logits(logits, present, weight)
 
 
 def tag_loss(heads: Heads, heard: Tensor, tags: Tensor) -> Tensor:

@@ -47,13 +47,12 @@ class MixingOptions:
     """How examples are made; the defaults are those of ``compact``."""
 
     samples: int = 3 * SAMPLE_RATE
-    max_sources: int = 3
-    counts: tuple[float, ...] = (0.04, 0.78, 0.18)
+    counts: tuple[float, ...] = (0.05, 0.66, 0.21, 0.08)
     """Shares of mixtures of one, two, three … sources."""
     speech: float = 3.0
     """How much more often speech is drawn than the number of its clips says."""
-    snr: tuple[float, float] = (-6.0, 8.0)
-    """Range of each interferer's level below the first source, in dB."""
+    snr: tuple[float, float, float] = (-10.0, 1.0, 15.0)
+    """Each interferer's level below the first source, in dB: lowest, likeliest, highest."""
     absent: float = 0.1
     """Share of queries that describe nothing in the mixture, half of them a neighbour of it."""
     unknown: float = 0.03
@@ -64,6 +63,11 @@ class MixingOptions:
     """Share of clips that are changed (speed, equaliser, reverb, codec)."""
     noise: float = 0.1
     """Share of mixtures with a bed of coloured noise that no caption describes."""
+
+    @property
+    def vain(self) -> float:
+        """Share of what is not there among the queries that mean something."""
+        return self.absent / (1 - self.unknown)
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,12 @@ class Mixer:
         """What may be asked for in vain: captions of nothing in the store are never heard of."""
 
     def example(self, rng: np.random.Generator, queries: int = 2) -> Example:
-        """Draw a mixture of one to ``max_sources`` sources and ask for ``queries`` things in it."""
+        """Draw a mixture of some sources and ask for ``queries`` things in it."""
         options = self.options
         names = self._draw_classes(rng)
         sources = []
         for index, name in enumerate(names):
-            level = 0.0 if index == 0 else -rng.uniform(*options.snr)
+            level = 0.0 if index == 0 else -rng.triangular(*options.snr)
             source = self.source(name, rng)
             sources.append(source * np.float32(LEVEL * 10 ** (level / 20) / _rms(source)))
         mixture = np.sum(sources, axis=0)
@@ -176,7 +180,6 @@ class Mixer:
     def _draw_classes(self, rng: np.random.Generator) -> list[str]:
         names = self._store.names
         count = 1 + int(rng.choice(len(self.options.counts), p=self.options.counts))
-        count = min(count, self.options.max_sources)
         drawn = [str(rng.choice(names, p=self._weights))]
         if count > 1 and rng.random() < self.options.near and self._near[drawn[0]]:
             drawn.append(str(rng.choice(self._near[drawn[0]])))

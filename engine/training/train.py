@@ -40,6 +40,7 @@ from engine.training.heads import labels_of, tags_of
 from engine.training.labels import load_taxonomy
 from engine.training.losses import (
     MAGNITUDE_WEIGHT,
+    PRESENCE_WEIGHT,
     QUERIES,
     SNR_WEIGHT,
     Batch,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
 
     from engine.training.labels import Taxonomy
 
-PRESENCE_WEIGHT = 0.3
 TAG_WEIGHT = 0.01
 LISTENING = 2
 """Tags are learned in every second step: they need a pass of their own."""
@@ -316,6 +316,7 @@ class Run:
             passed[truth.meant],
             batch.vectors[truth.meant],
             truth.present[truth.meant],
+            self.mixer.options.vain,
         )
         loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels + PRESENCE_WEIGHT * presence
         loss.backward()  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ from engine.models.compact.weights import network_from
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Compact", "HearingCompact", "load", "load_network", "trunk_channels"]
+__all__ = ["Compact", "HearingCompact", "heads_from", "load", "load_network", "trunk_channels"]
 
 CORE = 1024
 """Frames of a segment without its context: 20 s."""

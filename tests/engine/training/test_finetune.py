@@ -13,6 +13,8 @@ from engine import models
 from engine.errors import BadInput, Failure, ModelBroken
 from engine.folders import Folders
 from engine.models import catalogue, compact
+from engine.models.base import PresenceSeparator
+from engine.models.compact.weights import save_weights
 from engine.training import finetune as module
 from engine.training.finetune import Settings, finetune
 from engine.training.learners import CompactLearner
@@ -170,17 +172,19 @@ def examples(seed: int) -> list[Example]:
 
 class TestCompact:
     def test_a_learner_learns_and_resumes(self) -> None:
-        whole = CompactLearner(compact.load().net)
+        whole = CompactLearner(compact.load())
         losses = [whole.learn(examples(0), ("hum", "whistle"), 1e-3) for _ in range(3)]
         assert losses[-1] < losses[0]
-        before = compact.load().net.state_dict()
+        started = compact.load()
+        before = torch.nn.ModuleDict({"net": started.net, "heads": started.heads}).state_dict()
         after = whole.averaged()
         moved = [key for key in before if not torch.equal(before[key], after[key])]
-        assert "unet.last.weight" in moved
-        assert not any("running" in key for key in moved)
-        parts = CompactLearner(compact.load().net)
+        assert "net.unet.last.weight" in moved
+        assert "heads.presence.2.weight" in moved
+        assert not any("running" in key or "tags" in key for key in moved)
+        parts = CompactLearner(compact.load())
         parts.learn(examples(0), ("hum", "whistle"), 1e-3)
-        rest = CompactLearner(compact.load().net)
+        rest = CompactLearner(compact.load())
         rest.resume(parts.state())
         for _ in range(2):
             rest.learn(examples(0), ("hum", "whistle"), 1e-3)
@@ -189,7 +193,7 @@ class TestCompact:
 
     def test_the_result_is_a_model_like_any_other(self, folders: Folders) -> None:
         folders.make()
-        learner = CompactLearner(compact.load().net)
+        learner = CompactLearner(compact.load())
         learner.learn(examples(0), ("hum", "whistle"), 1e-2)
         (folders.models / "mine").mkdir()
         made = learner.publish(learner.averaged(), folders, "mine", "compact, fine-tuned")
@@ -205,17 +209,37 @@ class TestCompact:
             for each in (model, models.load("compact", folders))
         ]
         assert np.abs(masks[0] - masks[1]).max() > 1e-3
-        assert [finding.problem for finding in catalogue.verify(made)] == [""]
+        assert isinstance(model, PresenceSeparator)
+        kept = slice(0, 40)
+        again, presence = model.mask_with_presence(heard, vectors, 0.1, kept)
+        np.testing.assert_array_equal(again, masks[0])
+        bundled = compact.load().mask_with_presence(heard, vectors, 0.1, kept)[1]
+        assert abs(presence[0] - bundled[0]) > 1e-4
+        assert [finding.problem for finding in catalogue.verify(made)] == ["", ""]
         weights = made.folder / "weights.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-        assert [finding.problem for finding in catalogue.verify(made)] == ["was changed"]
+        assert [finding.problem for finding in catalogue.verify(made)] == ["was changed", ""]
         with pytest.raises(ModelBroken, match="was changed; remove it"):
             models.load("mine", folders)
         catalogue.remove(made)
         assert models.names(folders) == ("compact",)
 
+    def test_what_has_no_heads_can_learn_too(self, folders: Folders) -> None:
+        folders.make()
+        learner = CompactLearner(compact.Compact(compact.load().net, compact.load().table))
+        learner.learn(examples(0), ("hum", "whistle"), 1e-2)
+        (folders.models / "mine").mkdir()
+        learner.publish(learner.averaged(), folders, "mine", "compact, fine-tuned")
+        assert not isinstance(models.load("mine", folders), PresenceSeparator)
+
     def test_weights_of_another_network_are_refused(self, folders: Folders, tmp_path: Path) -> None:
         (tmp_path / "w.safetensors").write_bytes(b"no weights")
         with pytest.raises(ModelBroken, match="safetensors"):
             catalogue.add_compact(folders, "mine", tmp_path / "w.safetensors")
+        save_weights(compact.load().net.state_dict(), tmp_path / "w.safetensors")
+        (tmp_path / "h.safetensors").write_bytes(b"no heads")
+        with pytest.raises(ModelBroken, match="does not fit compact"):
+            catalogue.add_compact(
+                folders, "mine", tmp_path / "w.safetensors", heads=tmp_path / "h.safetensors"
+            )
         assert catalogue.entries(folders) == ()

@@ -52,7 +52,7 @@ def test_examples_depend_on_the_seed_alone(store: ClipStore) -> None:
 
 
 def test_a_general_caption_means_both_birds(store: ClipStore) -> None:
-    options = MixingOptions(samples=16000, noise=0.0, unknown=0.0, absent=0.0, max_sources=2)
+    options = MixingOptions(samples=16000, noise=0.0, unknown=0.0, absent=0.0, counts=(0.1, 0.9))
     mixer = Mixer(store, TAXONOMY, options)
     seen = set()
     for seed in range(200):
@@ -76,9 +76,9 @@ def test_absent_and_unknown_queries(store: ClipStore) -> None:
         assert not example.targets.any()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_the_number_of_sources_follows_the_shares(store: ClipStore, count: int) -> None:
-    shares = (float(count == 1), float(count == 2), float(count == 3))
+    shares = tuple(float(count == number) for number in (1, 2, 3, 4))
     mixer = Mixer(store, TAXONOMY, MixingOptions(samples=2000, counts=shares))
     for seed in range(5):
         assert len(mixer.example(np.random.default_rng(seed)).names) == count

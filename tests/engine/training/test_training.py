@@ -10,14 +10,22 @@ import soundfile
 import torch
 
 from engine.errors import BadInput
-from engine.models.compact.heads import heads_from
+from engine.models.compact.heads import Heads, heads_from
+from engine.models.compact.network import CompactNet
 from engine.models.compact.weights import new_network
 from engine.training.corpus import SAMPLE_RATE, TRAIN, build
 from engine.training.evaluate import Pair, evaluate
 from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
 from engine.training.labels import load_taxonomy
-from engine.training.losses import QUERIES, Batch, Truth, losses, mask_losses, spectra_of
+from engine.training.losses import (
+    QUERIES,
+    Batch,
+    Truth,
+    mask_losses,
+    presence_loss,
+    spectra_of,
+)
 from engine.training.train import Average, Run, Schedule, Team, work
 
 
@@ -27,6 +35,11 @@ def small_batch(seed: int = 0) -> Batch:
     targets = torch.stack([mixtures[0] * 0.5, torch.zeros(9000)])
     vectors = torch.nn.functional.normalize(torch.randn(QUERIES, 128, generator=generator))
     return Batch(mixtures, targets, vectors, torch.ones(1))
+
+
+def losses(net: CompactNet, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    spectra = spectra_of(batch)
+    return mask_losses(net(spectra.magnitude, batch.vectors, spectra.loudness), spectra)
 
 
 def test_schedule() -> None:
@@ -67,6 +80,22 @@ def test_a_silent_target_is_scored_by_what_comes_out() -> None:
         _, loud = losses(net, Batch(batch.mixtures, batch.targets * 0, batch.vectors, batch.jitter))
     assert float(quiet) == pytest.approx(-25, abs=0.1)
     assert float(loud) == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_what_is_not_there_weighs_as_much_as_what_is(share: float) -> None:
+    """Knowing nothing, the best probability is a half however many queries are in vain."""
+    heads = Heads(4, 128, ("dog",))
+    with torch.no_grad():
+        heads.presence[-1].weight.zero_()
+        heads.presence[-1].bias.zero_()
+    present = (torch.arange(20) >= 20 * share).float()
+    loss = presence_loss(
+        heads, torch.zeros(20, 2, 8), torch.zeros(20, 2, 2), torch.zeros(20, 128), present, share
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) == pytest.approx(np.log(2), abs=1e-5)
+    assert float(heads.presence[-1].bias.grad) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("quieter", [0.5, 0.1, 0.02, 0.002])
