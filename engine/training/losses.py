@@ -23,6 +23,9 @@ WORST_SHARE = 0.01
 """An answer that shares less than this with the target is as wrong as can be."""
 SHAPE_SHARE = 0.75
 """Share of the scale-invariant ratio in the loss in dB."""
+NEAR_DB = 3.0
+"""A target that is less than this too loud or too quiet is as good as right: else a model that is
+not sure would pass more of the mixture only to meet the level."""
 QUIETEST = 0.003
 """Amplitude of a target, relative to what it is, below which quieter is hardly worse."""
 COMPRESSION = 0.3
@@ -84,8 +87,8 @@ def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     scale-invariant ratio of signal to distortion on the STFT, levelling out at 25 dB and -20 dB:
     it makes a model that is not sure pass the mixture, where the plain signal-to-noise ratio would
     have it say nothing. Since that ratio does not see how loud the answer is, the rest is by how
-    much the target's own part of it is too loud or too quiet. Where the target is silence
-    it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
+    much more than 3 dB the target's own part of it is too loud or too quiet. Where the target is
+    silence it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
     """
     mixture, target, magnitude = spectra.mixture, spectra.target, spectra.magnitude
     mask = mask.float()
@@ -104,7 +107,8 @@ def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     distortion = 10 * torch.log10(((1 - alike).clamp_min(0) + best) / (alike + WORST_SHARE))
     kept = 20 * torch.log10((shared / (energy + 1e-9)).clamp_min(0) + QUIETEST)
     passed = 10 * torch.log10(loud / (power.sum((1, 2)) + 1e-9) + best)
-    shape = torch.where(present, SHAPE_SHARE * distortion + (1 - SHAPE_SHARE) * kept.abs(), passed)
+    off = (kept.abs() - NEAR_DB).clamp_min(0)
+    shape = torch.where(present, SHAPE_SHARE * distortion + (1 - SHAPE_SHARE) * off, passed)
     return magnitude_loss, shape.mean()
 
 

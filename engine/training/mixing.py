@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 """RMS of a source before its gain."""
 
+LOWEST_RATE = 0.99
+"""Compression from 0 to 1; libsndfile's MP3 refuses all above 0.99995."""
+
 TEMPLATES = (
     "{}",
     "{}",
@@ -49,8 +52,8 @@ class MixingOptions:
     samples: int = 3 * SAMPLE_RATE
     counts: tuple[float, ...] = (0.05, 0.66, 0.21, 0.08)
     """Shares of mixtures of one, two, three … sources."""
-    speech: float = 3.0
-    """How much more often speech is drawn than the number of its clips says."""
+    speech: float = 20.0
+    """How much more often speech is drawn than the number of its clips says: one sound in nine."""
     snr: tuple[float, float, float] = (-10.0, 1.0, 15.0)
     """Each interferer's level below the first source, in dB: lowest, likeliest, highest."""
     absent: float = 0.1
@@ -101,9 +104,12 @@ class ClipStore:
 
 
 def class_weights(
-    names: Sequence[str], counts: Mapping[str, int], speech: float = MixingOptions.speech
+    names: Sequence[str], counts: Mapping[str, int], speech: float = 3.0
 ) -> NDArray[np.float64]:
-    """Return how often to draw each class: by the root of its clips, common ones more often."""
+    """Return how often to draw each class: by the root of its clips, common ones more often.
+
+    The default is what models are measured with.
+    """
     favoured = {"speech": speech, "music": 2.0}
     weights = np.array([min(counts[n], 40) ** 0.5 * favoured.get(n, 1.0) for n in names])
     return np.asarray(weights / weights.sum(), dtype=np.float64)
@@ -265,7 +271,7 @@ def encode(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     """
     kind = rng.integers(3)
     peak = np.float32(np.abs(audio).max() + 1e-9)
-    rate, form, subtype, level = SAMPLE_RATE, "OGG", "VORBIS", float(rng.uniform(0.5, 1.0))
+    rate, form, subtype, level = SAMPLE_RATE, "OGG", "VORBIS", rng.uniform(0.5, LOWEST_RATE)
     if kind == 1:
         form, subtype = "MP3", "MPEG_LAYER_III"
     elif kind == 2:

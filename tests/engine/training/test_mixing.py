@@ -1,5 +1,7 @@
 """Examples are repeatable, and a target is the sum of what its caption fits."""
 
+from unittest.mock import create_autospec
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,15 @@ def test_a_codec_keeps_what_can_be_heard(seed: int) -> None:
     assert np.abs(np.fft.rfft(heard[8000:24000])).argmax() == 500
     assert np.sqrt(np.mean(heard[8000:24000] ** 2)) == pytest.approx(0.212, rel=0.15)
     assert (heard[8000:24000] != tone[8000:24000]).any()
+
+
+def test_no_draw_asks_a_codec_for_what_it_refuses() -> None:
+    tone = np.sin(np.arange(SAMPLE_RATE, dtype=np.float32))
+    for kind in (0, 1):
+        drawn = create_autospec(np.random.Generator, instance=True)
+        drawn.integers.return_value = kind
+        drawn.uniform.side_effect = lambda low, high: np.nextafter(high, low)
+        assert encode(tone, drawn).any()
 
 
 def test_augmenting_stays_finite_and_audible() -> None:

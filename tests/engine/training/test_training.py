@@ -19,6 +19,7 @@ from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
 from engine.training.labels import load_taxonomy
 from engine.training.losses import (
+    NEAR_DB,
     QUERIES,
     Batch,
     Truth,
@@ -111,7 +112,10 @@ def test_the_right_sound_at_the_wrong_level_costs_and_can_be_mended(quieter: flo
     _, right = mask_losses(ideal, spectra)
     _, quiet = mask_losses(share * ideal, spectra)
     quiet.backward()  # type: ignore[no-untyped-call]
-    assert float(quiet.detach()) > float(right) + 1
+    _, about = mask_losses(0.8 * ideal, spectra)
+    assert float(about) == pytest.approx(float(right), abs=0.1)
+    too_quiet = -20 * np.log10(quieter) - NEAR_DB
+    assert float(quiet.detach()) > float(right) + 0.2 * too_quiet
     assert share.grad is not None
     assert float(share.grad * quieter) < -0.5  # dB that the loss falls for e times as loud
 
