@@ -42,7 +42,7 @@ __all__ = [
     "terms",
 ]
 
-LOW_PRESENCE = 0.2
+LOW_PRESENCE = 0.25
 """Presence below which a sound counts as missing (how often that is wrong: see the model card)."""
 SEPARATES_WELL = 3.0
 """dB of SI-SDR improvement from which a class counts as one that the model separates well."""
