@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
@@ -61,6 +61,7 @@ _SIBLING = 0.1  # what stands beside it in AudioSet
 _PER_DB = 0.015  # nearness that a decibel of separation is worth
 _SWAP = 0.1  # nearness by which the first term may lie behind the nearest
 _POOL = 12  # nearest classes that are looked at
+_PRIOR = 3  # measurements that the usual counts for: variance within classes over that between
 
 
 class Relation(str, Enum):
@@ -249,7 +250,8 @@ class Adviser:
                 )
         # Where the query's own class is known, what stands first must be of its kin.
         kin = {*own, *above, *(other for name in own for other in self._relatives[name])}
-        ranked = _ranked(found, self._usual, kin if own else set(nearness))
+        leads = {one.name: self._lead(one.name) for one in found}
+        ranked = _ranked(found, leads, kin if own else set(nearness))
         return tuple(_with_a_good_one(ranked, limit))
 
     def gain(self, name: str) -> float | None:
@@ -258,18 +260,30 @@ class Adviser:
         Of a class that was not measured itself it is the mean of those below it; they are what a
         query for it finds.
         """
+        known = self._measured(name)
+        return known.gain if known else None
+
+    def _measured(self, name: str) -> Knowledge | None:
+        """Return what was measured of a class, or of those below it."""
         if name in self.knowledge:
-            return self.knowledge[name].gain
-        below = [self.knowledge[o] for o in self._below[name] if o in self.knowledge]
-        count = sum(known.count for known in below)
-        return sum(known.gain * known.count for known in below) / count if count else None
+            return self.knowledge[name]
+        return _together(self.knowledge[o] for o in self._below[name] if o in self.knowledge)
+
+    def _lead(self, name: str) -> float:
+        """Return by how much the model does better with a class than with most, dB.
+
+        A few measurements say little, so they count beside some of what is usual.
+        """
+        known = self._measured(name)
+        if known is None:
+            return 0.0
+        return (known.gain - self._usual) * known.count / (known.count + _PRIOR)
 
     @cached_property
     def _usual(self) -> float:
         """The model's mean over all that was measured, dB."""
-        count = sum(known.count for known in self.knowledge.values())
-        total = sum(known.gain * known.count for known in self.knowledge.values())
-        return total / count if count else 0.0
+        known = _together(self.knowledge.values())
+        return known.gain if known else 0.0
 
     @cached_property
     def _captions(self) -> tuple[FloatArray, npt.NDArray[np.intp]]:
@@ -405,16 +419,24 @@ class Adviser:
         return next((c for c in captions if not same & set(_numbers(_folded(c)))), None)
 
 
-def _ranked(found: Sequence[Suggestion], usual: float, kin: Set[str]) -> list[Suggestion]:
-    """Order by nearness and by how well the model does.
+def _together(known: Iterable[Knowledge]) -> Knowledge | None:
+    """Return the mean of some measurements, or None of none."""
+    every = tuple(known)
+    count = sum(one.count for one in every)
+    return Knowledge(sum(one.gain * one.count for one in every) / count, count) if count else None
+
+
+def _ranked(
+    found: Sequence[Suggestion], leads: Mapping[str, float], kin: Set[str]
+) -> list[Suggestion]:
+    """Order by nearness and by how much better the model does than usual (`leads`, dB).
 
     The first one must be among the nearest of `kin`: no quality makes up for another meaning, so
     that only a few hundredths can be gained by it.
     """
 
     def worth(one: Suggestion) -> float:
-        gain = usual if one.gain is None else one.gain
-        return one.nearness + _PER_DB * max(-6.0, min(6.0, gain - usual))
+        return one.nearness + _PER_DB * max(-6.0, min(6.0, leads[one.name]))
 
     ordered = sorted(found, key=worth, reverse=True)
     nearest = max((one.nearness for one in found if one.name in kin), default=2.0)

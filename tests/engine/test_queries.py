@@ -97,6 +97,14 @@ def test_what_the_model_does_well_goes_before_what_it_does_badly(unmeasured: Adv
     assert after.index(before[2]) < after.index(before[0])
 
 
+@pytest.mark.parametrize(("tries", "is_before"), [(1, False), (50, True)])
+def test_a_single_try_says_little(unmeasured: Adviser, tries: int, is_before: bool) -> None:
+    names = [one.name for one in unmeasured.suggest("blackbird")]
+    gains = {name: Knowledge(0.0, 100) for name in names} | {names[4]: Knowledge(8.0, tries)}
+    after = [one.name for one in replace(unmeasured, knowledge=gains).suggest("blackbird")]
+    assert (after.index(names[4]) < after.index(names[3])) is is_before
+
+
 def test_no_quality_brings_another_sense_to_the_front(unmeasured: Adviser) -> None:
     assert terms("python", unmeasured)[:2] == ["snake", "bison"]
     gains = {"snake": Knowledge(-10.0, 50), "bison": Knowledge(20.0, 50)}
