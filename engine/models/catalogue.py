@@ -409,10 +409,13 @@ def _make_fast(found: Entry, tokenizer: Path) -> None:
 def _problem(path: Path, source: Source, progress: Progress = _no_progress) -> str:
     from engine.models import audiosep
 
-    if not path.is_file():
-        return "is gone"
-    if path.stat().st_size != source.size or audiosep.digest(path, progress) != source.sha256:
-        return "was changed"
+    try:
+        if not path.is_file():
+            return "is gone"
+        if path.stat().st_size != source.size or audiosep.digest(path, progress) != source.sha256:
+            return "was changed"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
     return ""
 
 

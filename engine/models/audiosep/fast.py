@@ -144,7 +144,7 @@ class FastForm:
         """Whether the graph lies there as it was written; OpenVINO is given no other to read."""
         files = self._files()
         return all(
-            path.is_file() and digest(path) == files.get(path.name)
+            _is_as_written(path, files.get(path.name))
             for path in (self.graph, self.graph.with_suffix(".bin"))
         )
 
@@ -169,7 +169,7 @@ class FastForm:
         files = self._files()
         for name, expected in files.items():
             path = self.folder / name
-            if not path.is_file() or digest(path, progress) != expected:
+            if not _is_as_written(path, expected, progress):
                 found.append(path)
         return tuple(found) if files else (self.folder / _RECORD,)
 
@@ -195,3 +195,12 @@ class FastForm:
             f"{self.folder / name} is damaged: remove the folder {self.folder}, "
             "and the next use makes it anew from the checkpoint."
         )
+
+
+def _is_as_written(
+    path: Path, expected: str | None, progress: Callable[[int], None] = lambda _: None
+) -> bool:
+    try:
+        return path.is_file() and digest(path, progress) == expected
+    except OSError:  # a name that cannot be one, or nothing that can be read
+        return False

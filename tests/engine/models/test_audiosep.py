@@ -236,6 +236,13 @@ def test_a_damaged_graph_is_written_anew(entry):
     assert form.damaged() == ()
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "folder"])
+def test_a_record_that_names_no_file_is_damage_and_no_error(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "form.json").write_text(json.dumps({"files": {name: "0" * 64}}))
+    assert FastForm(tmp_path).damaged() == (tmp_path / name,)
+
+
 def test_openvino_does_not_report_its_import():
     import sys
 

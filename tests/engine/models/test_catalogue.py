@@ -104,6 +104,9 @@ def test_a_fast_form_of_an_older_tweeze_is_made_anew(entry, monkeypatch):
     with pytest.raises(ModelBroken, match="was changed: add it anew"):
         catalogue.load(changed)
     gone = replace(entry, sources=(replace(entry.sources[0], path="/nowhere"),))
+    unread = replace(entry, sources=(replace(entry.sources[0], path="x" * 300),))
+    with pytest.raises(ModelBroken, match=r"cannot be read \(File name too long\): add it anew"):
+        catalogue.load(unread)
     with pytest.raises(ModelBroken, match="is gone: add it anew"):
         catalogue.load(gone)
 
