@@ -39,7 +39,11 @@ def test_its_clip_becomes_a_track(editor, sound, entry, folders, tmp_path):  # n
             trigger, env=environment, cwd=root, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
-        wait_for(lambda: _has_two_tracks(editor), "the new track", 180)
+        try:
+            wait_for(lambda: _has_two_tracks(editor), "the new track", 180)
+        except AssertionError as error:
+            jobs = [path.read_text("utf-8") for path in folders.status.iterdir()]
+            raise AssertionError(f"{error} What the jobs say: {jobs}") from error
     finally:
         launch.stop(folders)
     jobs = [Status.from_text(path.read_text("utf-8")) for path in folders.status.iterdir()]
