@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sys
 import time
@@ -86,6 +87,12 @@ def run(arguments: list[str]) -> int:
             return 2
         if "--debug" in arguments:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            name = shown(str(error.filename))
+            print(
+                f"No file can have so long a name: {name[:60]}…: check the path.", file=sys.stderr
+            )
+            return 2
         reason = shown(" ".join(f"{type(error).__name__}: {error}".split()))
         print(
             f"Tweeze failed in a way it does not know ({reason}): "

@@ -238,3 +238,17 @@ def test_the_sign_of_life_is_gone_with_the_engine(fresh_home: Any) -> None:
     assert Heartbeat.of_living(fresh_home.folders)
     fresh_home.tweeze("stop")
     assert not fresh_home.folders.heartbeat.exists()
+
+
+@pytest.mark.parametrize("command", [("models", "add"), ("train", ".")])
+def test_a_name_that_is_too_long_is_said_to_be(home: Any, command: tuple[str, ...]) -> None:
+    done = home.tweeze(*command, "z" * 300)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_with_too_long_a_name_is_one_sentence(home: Any) -> None:
+    said = home.tweeze("models", "add", "z" * 300).stderr
+    assert said.startswith("No file can have so long a name: zzzz")
+    assert said.endswith("…: check the path.\n")
