@@ -1,27 +1,28 @@
 """Audio files in and out: what a file holds, its samples block by block, float32 WAV out.
 
-Arrays are float32 of shape `(channels, frames)`; times are whole frames at a rate.
+Arrays are float32 of shape `(channels, frames)`; times are whole frames at a rate. Files are
+decoded in a process of their own: see `engine.reader`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import logging
 import os
-import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
-from engine.errors import BadAudio
+from engine.reader import Recording
 
 __all__ = [
+    "CHANNELS",
+    "LOUDEST",
     "RATES",
     "AudioInfo",
     "FrameWriter",
@@ -35,10 +36,10 @@ __all__ = [
 ]
 
 RATES = (1_000, 768_000)  # Hz; the lowest and the highest sample rate that can be separated
-_CHANNELS = 2
-_LOUDEST = 1e6  # full scales; a sample beyond was never audio
+CHANNELS = 2  # at most
+LOUDEST = 1e6  # full scales; a sample beyond was never audio
 _BLOCK = 1 << 16  # frames
-_CHUNKS = 10_000  # of a WAV file, before its sound; editors write fewer than a hundred
+_LOG = logging.getLogger("tweeze.audio")
 
 
 @dataclass(frozen=True)
@@ -55,188 +56,91 @@ class AudioInfo:
         return self.frames / self.rate
 
 
-@dataclass(frozen=True)
 class Sound:
-    """An open audio file: what its header said when it was opened stays true of what is read."""
+    """An open audio file, to be read once from its start to its end.
 
-    path: Path
-    info: AudioInfo
-    _file: soundfile.SoundFile
+    `rate` is in Hz. `promised` is how many frames its header says there are, None where it does not
+    say; how many there are is known at the end.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.rate = recording.rate
+        self.channels = recording.channels
+        self.promised = recording.promised
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was left out or is not as the header says: whole at the end."""
+        return self._recording.notes
 
     def blocks(self, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield the samples in blocks of shape `(channels, <= frames)`: `info.frames` in all.
+        """Yield all samples, in blocks of shape `(channels, frames)`; the last may be shorter.
 
         Raises
         ------
         BadAudio
-            A sample is not a number, or the file ends before its header says.
+            A sample is not a number, or the file cannot be decoded from some place on.
 
         """
-        path, info = self.path, self.info
-        done = 0
-        while done < info.frames:
-            wanted = min(frames, info.frames - done)
-            try:
-                block = self._file.read(wanted, dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise BadAudio(
-                    f"{path} cannot be decoded from {done / info.rate:.3f} s on ({error}): "
-                    "export it again."
-                ) from error
-            if not len(block):
-                raise BadAudio(
-                    f"{path} ends after {done / info.rate:.3f} s, but its header promises "
-                    f"{info.seconds:.3f} s: export it again."
-                )
-            _check_samples(path, block, done, info.rate)
-            done += len(block)
-            yield np.ascontiguousarray(block.T)
+        while (block := self._recording.read(frames)).shape[1]:
+            yield block
 
 
 @contextlib.contextmanager
-def opened(path: Path, *, follow: bool = True) -> Iterator[Sound]:
-    """Open an audio file, once, and look at its header.
+def opened(
+    path: Path, *, follow: bool = True, tick: Callable[[], None] | None = None
+) -> Iterator[Sound]:
+    """Open an audio file, once, and decode its beginning.
 
     Without `follow` a symbolic link is refused, also one that was put there a moment ago: a path
-    that somebody else named could lead anywhere else by the time it is opened.
+    that somebody else named could lead anywhere else by the time it is opened. `tick` is called a
+    few times a second while a decoder is waited for, and may raise.
 
     Raises
     ------
     BadAudio
         The file cannot be read, is no audio, or is audio that cannot be separated. Devices and
         FIFOs are refused without being opened.
+    Failure
+        No process to read it could be started.
 
     """
-    with _file(path, follow=follow) as file:
-        yield Sound(path, _info(path, file), file)
+    recording = Recording(path, follow=follow, tick=tick)
+    try:
+        yield Sound(recording)
+    finally:
+        recording.close()
 
 
 def probe(path: Path, *, follow: bool = True) -> AudioInfo:
-    """Look at a file's header and say what the file holds; raises as `opened`."""
+    """Say what a file holds; raises as `opened`.
+
+    The number of frames is what the file says of itself; a file that does not say is decoded.
+    """
     with opened(path, follow=follow) as sound:
-        return sound.info
+        frames = sound.promised
+        if frames is None:
+            frames = sum(block.shape[1] for block in sound.blocks())
+        return AudioInfo(sound.rate, sound.channels, frames)
 
 
 def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Return a whole file's samples, `(channels, frames)`, and its rate in Hz."""
+    """Return a whole file's samples, `(channels, frames)`, and its rate in Hz.
+
+    What there is to say of how it was read goes to the log. Raises as `opened`.
+    """
     with opened(path) as sound:
-        return np.concatenate(list(sound.blocks()), axis=1), sound.info.rate
+        samples = np.concatenate(list(sound.blocks()), axis=1)
+        for note in sound.notes:
+            _LOG.warning("%s", note)
+        return samples, sound.rate
 
 
 def blocks(path: Path, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]]:
     """Yield a file's samples in blocks of shape `(channels, <= frames)`; see `Sound.blocks`."""
     with opened(path) as sound:
         yield from sound.blocks(frames)
-
-
-def _check_samples(path: Path, block: npt.NDArray[np.float32], done: int, rate: int) -> None:
-    """Refuse what is no sample: NaN, infinity, or a number no converter ever made."""
-    with np.errstate(invalid="ignore"):
-        sane = np.abs(block) <= _LOUDEST
-    if sane.all():
-        return
-    frame, channel = (int(index) for index in np.argwhere(~sane)[0])
-    value = block[frame, channel]
-    what = f"{value:.3g} times full scale" if np.isfinite(value) else f"{value} (not a number)"
-    raise BadAudio(
-        f"{path} holds a damaged sample at {(done + frame) / rate:.6f} s (channel {channel + 1}: "
-        f"{what}): repair that spot or export the file again."
-    )
-
-
-def _file(path: Path, *, follow: bool) -> soundfile.SoundFile:
-    # Without O_NONBLOCK, opening a FIFO would wait for its writer, for ever perhaps.
-    flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC", "O_NOCTTY"):
-        flags |= getattr(os, name, 0)
-    if not follow:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
-    try:
-        # Looked at before it is opened, for that alone makes some devices do something; and after,
-        # for it may have been exchanged in between.
-        _check_kind(path, path.stat() if follow else path.lstat())
-        handle = os.open(path, flags)
-    except FileNotFoundError:
-        raise BadAudio(f"{path} does not exist: check the path.") from None
-    except (OSError, ValueError) as error:
-        if not follow and getattr(error, "errno", 0) == errno.ELOOP:
-            raise BadAudio(_LINK.format(path)) from error
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadAudio(f"{path} cannot be opened ({reason}): check its permissions.") from error
-    try:
-        about = os.fstat(handle)
-        _check_kind(path, about)
-        if about.st_size == 0:
-            raise BadAudio(f"{path} is empty (0 bytes): export it again.")
-        _check_whole(path, handle, about.st_size)
-        os.lseek(handle, 0, os.SEEK_SET)
-        try:
-            return soundfile.SoundFile(os.dup(handle), closefd=True)
-        except soundfile.SoundFileError as error:
-            raise BadAudio(
-                f"{path} is no audio file that Tweeze can read: export it as WAV, AIFF or FLAC."
-            ) from error
-    finally:
-        os.close(handle)
-
-
-_LINK = "{} is a symbolic link: name the file that it points to."
-
-
-def _check_kind(path: Path, about: os.stat_result) -> None:
-    if stat.S_ISLNK(about.st_mode):
-        raise BadAudio(_LINK.format(path))
-    if stat.S_ISDIR(about.st_mode):
-        raise BadAudio(f"{path} is a folder: name an audio file.")
-    if not stat.S_ISREG(about.st_mode):
-        raise BadAudio(f"{path} is a device or a pipe, not a file: name an audio file.")
-
-
-def _check_whole(path: Path, handle: int, size: int) -> None:
-    """Refuse a WAV file whose header promises more than the file holds.
-
-    libsndfile would silently read what is there. A length of 0 or 2**32 - 1 is what programs
-    write that did not know it beforehand (WAV over a pipe): these are taken as they are.
-    """
-    form = os.read(handle, 12)
-    if form[:4] not in (b"RIFF", b"RIFX") or form[8:] != b"WAVE":
-        return
-    order = "<" if form[:4] == b"RIFF" else ">"
-    for _ in range(_CHUNKS):
-        head = os.read(handle, 8)
-        if len(head) < 8:
-            return
-        kind, length = struct.unpack(f"{order}4sI", head)
-        if kind == b"data":
-            there = size - os.lseek(handle, 0, os.SEEK_CUR)
-            if length not in (0, 0xFFFFFFFF) and length > there:
-                raise BadAudio(
-                    f"{path} is cut off: its header promises {length:,} bytes of sound and "
-                    f"{there:,} are there: export it again."
-                )
-            return
-        os.lseek(handle, length + (length & 1), os.SEEK_CUR)
-    raise BadAudio(
-        f"{path} has more than {_CHUNKS:,} chunks before its sound, which no program writes: "
-        "export it again."
-    )
-
-
-def _info(path: Path, sound: soundfile.SoundFile) -> AudioInfo:
-    info = AudioInfo(int(sound.samplerate), int(sound.channels), int(sound.frames))
-    if info.frames < 1:
-        raise BadAudio(f"{path} holds no sound (0 frames): export it again.")
-    if info.channels > _CHANNELS:
-        raise BadAudio(
-            f"{path} has {info.channels} channels, and Tweeze takes mono or stereo: "
-            "export the channels that you want as a stereo file."
-        )
-    if not RATES[0] <= info.rate <= RATES[1]:
-        raise BadAudio(
-            f"{path} has a sample rate of {info.rate:,} Hz, and Tweeze takes {RATES[0]:,} to "
-            f"{RATES[1]:,} Hz: export it at 44,100 or 48,000 Hz."
-        )
-    return info
 
 
 def frame_bytes(channels: int) -> int:

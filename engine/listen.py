@@ -37,6 +37,7 @@ def listen(
     *,
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
+    noted: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> tuple[Heard, ...]:
     """Name the sounds of a job's mixture, the likeliest first, and say when they are heard.
 
@@ -57,6 +58,8 @@ def listen(
         Is told the share that is done, 0 to 1.
     cancelled
         Is asked between windows whether to give up.
+    noted
+        Is told once what the user should know of how the mixture was read.
 
     Raises
     ------
@@ -75,9 +78,15 @@ def listen(
         )
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def prepared(share: float) -> None:
+        if cancelled():
+            raise Cancelled(f"Job {job.id} was cancelled.")
+        progress(share * _PREPARING)
+
     try:
         geometry = model.geometry
-        mixture = prepare(job, geometry, work, lambda share: progress(share * _PREPARING))
+        mixture = prepare(job, geometry, work, prepared)
         second = geometry.sample_rate / geometry.hop
         frames = mixture.model_frames // geometry.hop + 1
         windows = _windows(frames, math.ceil(_WINDOW * second))
@@ -91,6 +100,7 @@ def listen(
         length = mixture.info.frames / mixture.info.rate
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    noted(mixture.notes)
     progress(1.0)
     return _named(
         model.labels, np.stack(rows), [(a / second, b / second) for a, b in windows], length

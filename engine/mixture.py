@@ -26,6 +26,7 @@ class Mixture:
     """A mixture decoded to disk, at its own rate and at the model's.
 
     `model_frames` counts samples at the model's rate; `loudness` is their RMS over all channels.
+    `notes` are sentences about how the file was read.
     """
 
     info: AudioInfo
@@ -34,6 +35,7 @@ class Mixture:
     model_frames: int
     loudness: float
     geometry: Geometry
+    notes: tuple[str, ...] = ()
 
     def frames(
         self, centres: npt.NDArray[np.int64], width: int, *, at_model_rate: bool = False
@@ -95,13 +97,12 @@ def prepare(job: Job, geometry: Geometry, work: Path, progress: Callable[[float]
     if kept is None:
         own, model = work / "mixture.f32", work / "model.f32"
         # Opened once, and never through a link: what was admitted may have been exchanged since.
-        with opened(job.mixture, follow=False) as sound:
-            info = sound.info
-            frames, loudness = _decode(sound, geometry, own, model, progress)
+        with opened(job.mixture, follow=False, tick=lambda: progress(0.0)) as sound:
+            info, frames, loudness = _decode(sound, geometry, own, model, progress)
+            said = {"info": asdict(info), "frames": frames, "loudness": loudness}
+            text = json.dumps({**said, "notes": sound.notes})
         temporary = note.with_suffix(".part")
-        temporary.write_text(
-            json.dumps({"info": asdict(info), "frames": frames, "loudness": loudness})
-        )
+        temporary.write_text(text)
         temporary.replace(note)
         kept = _kept(note, geometry, work)
         if kept is None:
@@ -115,13 +116,14 @@ def _kept(note: Path, geometry: Geometry, work: Path) -> Mixture | None:
         said = json.loads(note.read_text())
         info = AudioInfo(**said["info"])
         frames, loudness = int(said["frames"]), float(said["loudness"])
+        notes = tuple(str(note) for note in said["notes"])
         own = work / "mixture.f32"
         model = own if info.rate == geometry.sample_rate else work / "model.f32"
         frame = frame_bytes(info.channels)
         whole = own.stat().st_size == info.frames * frame and model.stat().st_size == frames * frame
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return Mixture(info, own, model, frames, loudness, geometry) if whole else None
+    return Mixture(info, own, model, frames, loudness, geometry, notes) if whole else None
 
 
 def _decode(
@@ -130,31 +132,44 @@ def _decode(
     own: Path,
     model: Path,
     progress: Callable[[float], None],
-) -> tuple[int, float]:
-    """Write the mixture at both rates; return its frames and RMS at the model's rate."""
-    info = sound.info
-    resample = info.rate != geometry.sample_rate
-    wanted = -(-info.frames * geometry.sample_rate // info.rate)
+) -> tuple[AudioInfo, int, float]:
+    """Write the mixture at both rates; return what it is, and its frames and RMS at the model's.
+
+    How many frames there are is known when all are read, whatever the file's header says.
+    """
+    rate, channels = sound.rate, sound.channels
+    resample = rate != geometry.sample_rate
     energy, done, written = 0.0, 0, 0
     stream = soxr.ResampleStream(
-        info.rate, geometry.sample_rate, info.channels, dtype="float32", quality="HQ"
+        rate, geometry.sample_rate, channels, dtype="float32", quality="HQ"
     )
     with own.open("wb") as own_file, model.open("wb") as model_file:
 
-        def keep(samples: npt.NDArray[np.float32]) -> None:
+        def keep(samples: npt.NDArray[np.float32], wanted: int | None = None) -> None:
             nonlocal energy, written
-            samples = samples[: wanted - written]
+            if wanted is not None:
+                samples = samples[: wanted - written]
             energy += float(np.sum(samples.astype(np.float64) ** 2))
             written += len(samples)
             if resample:
                 model_file.write(samples.astype("<f4", copy=False).tobytes())
 
+        def take(samples: npt.NDArray[np.float32], *, last: bool) -> None:
+            nonlocal done
+            own_file.write(samples.astype("<f4", copy=False).tobytes())
+            done += len(samples)
+            wanted = -(-done * geometry.sample_rate // rate) if last else None
+            keep(stream.resample_chunk(samples, last=last) if resample else samples, wanted)
+            progress(min(1.0, done / sound.promised) if sound.promised else 0.0)
+
+        held: npt.NDArray[np.float32] | None = None  # one block back, to know which is the last
         for block in sound.blocks():
-            interleaved = np.ascontiguousarray(block.T)
-            own_file.write(interleaved.astype("<f4", copy=False).tobytes())
-            done += len(interleaved)
-            last = done == info.frames
-            keep(stream.resample_chunk(interleaved, last=last) if resample else interleaved)
-            progress(done / info.frames)
-        keep(np.zeros((wanted - written, info.channels), np.float32))
-    return wanted, math.sqrt(energy / max(1, wanted * info.channels))
+            if held is not None:
+                take(held, last=False)
+            held = np.ascontiguousarray(block.T)
+        if held is not None:
+            take(held, last=True)
+        wanted = -(-done * geometry.sample_rate // rate)
+        keep(np.zeros((wanted - written, channels), np.float32))
+    loudness = math.sqrt(energy / max(1, wanted * channels))
+    return AudioInfo(rate, channels, done), wanted, loudness

@@ -99,6 +99,7 @@ def separate(
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
     present: Callable[[tuple[float, ...]], None] = lambda _: None,
+    noted: Callable[[tuple[str, ...]], None] = lambda _: None,
     reduction: int = 0,
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
@@ -126,6 +127,9 @@ def separate(
     present
         Is told once, before the clips are returned, how likely the sound of each query is there
         (0 to 1, the maximum over the segments), if the model is a `PresenceSeparator`.
+    noted
+        Is told once, before the clips are returned, what the user should know of how the mixture
+        was read: that it was cut off, say.
     reduction
         How often the segments are to be shortened from the start: once for each process that
         ended in the middle of this job, for it may have been lack of memory.
@@ -171,7 +175,9 @@ def separate(
             if reduction:
                 note.write_text(f"{reduction}\n")
             try:
-                return _separate(job, separator, folder, progress, cancelled, present, reduction)
+                return _separate(
+                    job, separator, folder, progress, cancelled, present, noted, reduction
+                )
             except Exception as error:
                 if not memory.is_exhausted(error):
                     raise
@@ -215,6 +221,7 @@ def _separate(
     progress: Callable[[float], None],
     cancelled: Callable[[], bool],
     present: Callable[[tuple[float, ...]], None],
+    noted: Callable[[tuple[str, ...]], None],
     reduction: int,
 ) -> tuple[Clip, ...]:
     def checkpoint(share: float) -> None:
@@ -262,6 +269,7 @@ def _separate(
     shutil.rmtree(work)
     if isinstance(separator, PresenceSeparator):
         present(tuple(float(share) for share in stream.presence))
+    noted(mixture.notes)
     progress(1.0)
     return tuple(output.clip for output in outputs)
 

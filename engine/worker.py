@@ -64,6 +64,7 @@ class Separate(Protocol):
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
         present: Callable[[tuple[float, ...]], None],
+        noted: Callable[[tuple[str, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
@@ -80,6 +81,7 @@ class Listen(Protocol):
         *,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
+        noted: Callable[[tuple[str, ...]], None],
     ) -> tuple[Heard, ...]:
         """Name the sounds in the mixture of `job`."""
 
@@ -102,6 +104,7 @@ def main(connection: Connection, folders: Folders) -> None:
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
         present: Callable[[tuple[float, ...]], None],
+        noted: Callable[[tuple[str, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
         from engine.separate import separate
@@ -113,6 +116,7 @@ def main(connection: Connection, folders: Folders) -> None:
             progress=progress,
             cancelled=cancelled,
             present=present,
+            noted=noted,
             reduction=reduction,
         )
 
@@ -123,10 +127,11 @@ def main(connection: Connection, folders: Folders) -> None:
         *,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
+        noted: Callable[[tuple[str, ...]], None],
     ) -> tuple[Heard, ...]:
         from engine.listen import listen
 
-        return listen(job, model, folder, progress=progress, cancelled=cancelled)
+        return listen(job, model, folder, progress=progress, cancelled=cancelled, noted=noted)
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
 
@@ -165,6 +170,7 @@ def _do(
 ) -> FromWorker:
     job = work.job
     presence: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
     last = 0.0
 
     def progress(share: float) -> None:
@@ -178,6 +184,10 @@ def _do(
         nonlocal presence
         presence = tuple(round(share, 2) for share in shares)
 
+    def noted(told: tuple[str, ...]) -> None:
+        nonlocal notes
+        notes = told
+
     def cancelled() -> bool:
         return pipe.is_cancelled(job.id)
 
@@ -187,8 +197,11 @@ def _do(
             return Stopped(job.id)
         started = time.perf_counter()
         if job.task is Task.LISTEN:
-            heard = listen(job, separator, work.folder, progress=progress, cancelled=cancelled)
-            return Finished(job.id, (), time.perf_counter() - started, heard=heard)
+            heard = listen(
+                job, separator, work.folder, progress=progress, cancelled=cancelled, noted=noted
+            )
+            seconds = time.perf_counter() - started
+            return Finished(job.id, (), seconds, notes=notes, heard=heard)
         clips = separate(
             job,
             separator,
@@ -196,9 +209,10 @@ def _do(
             progress=progress,
             cancelled=cancelled,
             present=present,
+            noted=noted,
             reduction=work.reduction,
         )
-        notes = advice(job.queries, presence)
+        notes += advice(job.queries, presence)
         return Finished(job.id, clips, time.perf_counter() - started, presence, notes)
     except Cancelled:
         return Stopped(job.id)

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 import soxr
 
+from engine.audio import opened
+from engine.errors import BadAudio
 from engine.training.archives import ARCHIVES, ArchiveError, extract
 from engine.training.instruments import instrument_classes
 from engine.training.labels import label, load_rules, load_taxonomy
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 32000
 CLIP_SECONDS = 15
 SHORTEST_SECONDS = 0.12
+_LONGEST = 120 * 96000  # frames of a recording that are looked at
 EXCERPTS = 3
 """A recording longer than one clip gives at most this many clips, spread over its length."""
 HELD_OUT_SHARE = 0.13
@@ -183,10 +185,16 @@ def decode(file: Path) -> NDArray[np.float32]:
         The file holds nothing that can be used: it is broken, silent or too short.
     """
     try:
-        audio, rate = soundfile.read(file, dtype="float32", always_2d=True, frames=120 * 96000)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{file}: {error}") from error
-    mono = audio.mean(axis=1)
+        with opened(file) as sound:
+            rate, blocks, left = sound.rate, [], _LONGEST
+            for block in sound.blocks():
+                blocks.append(block[:, :left])
+                left -= block.shape[1]
+                if left <= 0:
+                    break
+    except BadAudio as error:
+        raise ValueError(str(error)) from error
+    mono = np.concatenate(blocks, axis=1).mean(axis=0)
     mono = np.asarray(soxr.resample(mono - mono.mean(), rate, SAMPLE_RATE), np.float32)
     peak = float(np.abs(mono).max(initial=0))
     if not np.isfinite(peak) or peak < 1e-3:

@@ -1,0 +1,175 @@
+"""MPEG audio streams (MP1, MP2, MP3): how many frames there are, where one ends in another.
+
+libsndfile believes the tag that an encoder leaves in the first frame (Xing, Info, VBRI), and where
+there is none it guesses from the bit rate of the first frame. Counting the frames is quick, for a
+header tells where the next one is. Formats: ISO/IEC 11172-3 and 13818-3; the tags as LAME's
+`VbrTag.c` and Fraunhofer's VBRI describe them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.decoders.base import Bytes, Layout, Part
+
+__all__ = ["layout", "looks_like"]
+
+_RATES = (44_100, 48_000, 32_000)
+_SHIFTS = {3: 0, 2: 1, 0: 2}  # by MPEG version: 1, 2, 2.5
+_LOST = 1024  # bytes that are no frames, after which libsndfile's decoder looks no further
+_KBITS = {  # (MPEG 1?, layer): bit rates in kbit/s, the first for "free"
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One frame's header: sample rate in Hz, its length in bytes and in samples per channel."""
+
+    at: int
+    version: int  # as in the header: 3 for MPEG 1, 2 for MPEG 2, 0 for MPEG 2.5
+    layer: int
+    rate: int
+    mono: bool
+    size: int
+    samples: int
+
+    @property
+    def kind(self) -> tuple[int, int, int, bool]:
+        return self.version, self.layer, self.rate, self.mono
+
+
+def looks_like(data: Bytes) -> bool:
+    """Whether an MPEG stream begins here, after ID3 tags perhaps."""
+    at = _after_tags(data, 0, len(data))
+    first = _frame(data, at, len(data))
+    return first is not None and _frame(data, at + first.size, len(data)) is not None
+
+
+def layout(data: Bytes, start: int, stop: int) -> Layout:
+    """Return the recordings in bytes `[start, stop)`: a new one begins at each encoder's tag."""
+    parts: list[Part] = []
+    promised = here = 0  # samples
+    begun: _Frame | None = None
+    tag: _Tag | None = None
+    count, ended = 0, start
+
+    def end(at: int) -> None:
+        nonlocal promised, here
+        if begun is None or not count:
+            return
+        head, said = b"", count
+        if tag is not None and tag.place:
+            said = tag.frames
+            if said < count:  # joined without care, or cut in an editor that leaves the tag alone
+                head = data[begun.at : tag.place] + struct.pack(">I", count)
+        frames = count * begun.samples
+        # An encoder may have counted its tag's frame, too.
+        promised += max(said - 1, count) * begun.samples
+        here += frames
+        endless = tag is None or not tag.place
+        parts.append(Part(begun.at + len(head), at, head, endless=endless, frames=frames))
+
+    for frame in _frames(data, start, stop):
+        told = _tag(data, frame)
+        apart = frame.at - ended > _LOST
+        if begun is None or told is not None or apart or frame.kind != begun.kind:
+            end(ended)
+            begun, tag, count = frame, told, 0
+        count += told is None
+        ended = frame.at + frame.size
+    end(stop)
+    if not parts:
+        return Layout((Part(start, stop, endless=True),))
+    return Layout(tuple(parts), promised / here)
+
+
+def _frames(data: Bytes, start: int, stop: int) -> Iterator[_Frame]:
+    at, sure = start, False
+    while at + 4 <= stop:
+        at = _after_tags(data, at, stop)
+        frame = _frame(data, at, stop)
+        # In doubt, one header alone is no frame: the next must be where it says, and of its kind.
+        if frame is not None and not sure:
+            after = _frame(data, at + frame.size, stop)
+            last = at + frame.size + 4 > stop
+            if not last and (after is None or after.kind[:3] != frame.kind[:3]):
+                frame = None
+        sure = frame is not None
+        if frame is None:
+            at = data.find(b"\xff", at + 1, stop)
+            if at < 0:
+                return
+        elif at + frame.size > stop:
+            return  # cut off in the middle
+        else:
+            yield frame
+            at += frame.size
+
+
+def _after_tags(data: Bytes, at: int, stop: int) -> int:
+    """Return where ID3v2 and APEv2 tags that begin at `at` end."""
+    while True:
+        if data[at : at + 3] == b"ID3" and at + 10 <= stop:
+            flags, *size = data[at + 5 : at + 10]
+            at += 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(size))
+            at += 10 if flags & 0x10 else 0
+        elif data[at : at + 8] == b"APETAGEX" and at + 32 <= stop:
+            (size_,) = struct.unpack_from("<I", data, at + 12)
+            at += 32 + size_
+        else:
+            return at
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """An encoder's tag: how many frames follow it, and where that stands (0 if it does not)."""
+
+    place: int
+    frames: int
+
+
+def _tag(data: Bytes, frame: _Frame) -> _Tag | None:
+    if frame.layer != 3:
+        return None
+    side = {(3, False): 32, (3, True): 17, (2, False): 17, (0, False): 17}
+    at = frame.at + 4 + side.get((frame.version, frame.mono), 9)
+    for place in (at, at + 2):  # two bytes of check sum may stand before it
+        if data[place : place + 4] in (b"Xing", b"Info"):
+            (flags,) = struct.unpack_from(">I", data, place + 4)
+            return _counted(data, place + 8) if flags & 1 else _Tag(0, 0)
+    place = frame.at + 36
+    return _counted(data, place + 14) if data[place : place + 4] == b"VBRI" else None
+
+
+def _counted(data: Bytes, place: int) -> _Tag:
+    return _Tag(place, struct.unpack_from(">I", data, place)[0])
+
+
+def _frame(data: Bytes, at: int, stop: int) -> _Frame | None:
+    if at + 4 > stop:
+        return None
+    (word,) = struct.unpack_from(">I", data, at)
+    version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)
+    rate, kbits = word >> 10 & 3, word >> 12 & 15
+    if word >> 21 != 0x7FF or version == 1 or layer == 4 or rate == 3 or kbits in (0, 15):
+        return None
+    return _sized(at, word, version, layer, _RATES[rate] >> _SHIFTS[version], kbits)
+
+
+def _sized(at: int, word: int, version: int, layer: int, rate: int, kbits: int) -> _Frame:
+    bits = 1000 * _KBITS[version == 3, layer][kbits]
+    padding = word >> 9 & 1
+    if layer == 1:
+        samples, size = 384, (12 * bits // rate + padding) * 4
+    else:
+        samples = 576 if layer == 3 and version != 3 else 1152
+        size = samples // 8 * bits // rate + padding
+    return _Frame(at, version, layer, rate, word >> 6 & 3 == 3, size, samples)
