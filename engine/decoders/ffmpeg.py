@@ -16,7 +16,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -230,6 +230,14 @@ class _Commands:
     def __init__(self, ffmpeg: str, ffprobe: str, handle: int, demuxer: str) -> None:
         self.damaged = False
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the command
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._start(ffmpeg, ffprobe, handle, demuxer)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, ffmpeg: str, ffprobe: str, handle: int, demuxer: str) -> None:
         source = ["-v", "error", "-protocol_whitelist", "file,pipe,fd", "-f", demuxer]
         place = ["-i", f"/dev/fd/{handle}"]
         about = ["-select_streams", "a:0", "-show_entries", "stream=start_pts,duration"]
@@ -261,7 +269,7 @@ class _Commands:
             pass_fds=(handle,),
         )
         assert self._process.stdout is not None
-        self._out = self._process.stdout
+        self._out: IO[bytes] = self._process.stdout
         head = self._out.read(24)
         if len(head) < 24:
             self._process.wait()
@@ -271,6 +279,7 @@ class _Commands:
 
     def pieces(self) -> Iterator[Samples]:
         """Yield what is decoded."""
+        assert self._process is not None
         frame = 4 * self.channels
         while data := self._out.read(_BLOCK * frame):
             numbers = np.frombuffer(data[: len(data) - len(data) % frame], ">f4")
@@ -281,9 +290,10 @@ class _Commands:
 
     def close(self) -> None:
         """End the command."""
-        self._process.kill()
-        self._process.wait()
-        self._out.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._out.close()
         self._words.close()
 
     def _last_words(self) -> str:
