@@ -21,7 +21,7 @@ import psutil
 
 from audacity.settings import Settings, escape
 from engine.errors import BadInput, HostError
-from engine.folders import Folders
+from engine.folders import Folders, xdg_folder
 
 __all__ = ["SHORTCUTS", "Editor", "Finding", "check", "find", "install", "installed", "uninstall"]
 
@@ -277,8 +277,8 @@ def _user_files() -> tuple[Path, Path]:
     old = home / ".audacity-data"
     if old.is_dir():  # an Audacity that was first started before 3.2 goes on using it
         return old / "audacity.cfg", old / "Plug-Ins"
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
+    config = xdg_folder("XDG_CONFIG_HOME", ".config")
+    data = xdg_folder("XDG_DATA_HOME", ".local/share")
     return config / "audacity/audacity.cfg", data / "audacity/Plug-Ins"
 
 

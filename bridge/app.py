@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import logging.handlers
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
+
+import psutil
 
 from bridge import hosts
 from bridge.doors.osc import Osc
 from bridge.doors.spool import Spool, check_private
-from bridge.heartbeat import VERSION
+from bridge.heartbeat import FRESH, VERSION, Heartbeat, is_fresh
 from bridge.hosts import Host, HostMaker
 from bridge.layout import settle
+from bridge.notify import notify
 from engine.cleaning import Keeping
 from engine.display import LogFormatter
-from engine.errors import TweezeError
+from engine.errors import Failure, TweezeError
 from engine.folders import Folders
 from engine.journal import Journal
 from engine.lock import ProcessLock
 from engine.service import Limits, Service
+from engine.settings import Settings
 
 __all__ = ["ALREADY_RUNNING", "main", "serve"]
 
+_GUARD = 0.2  # seconds between looks whether the lock is still that of the folders
 ALREADY_RUNNING = 75  # exit code (EX_TEMPFAIL of sysexits.h): another engine holds the lock
 _LOG = logging.getLogger("tweeze.app")
 
@@ -34,15 +41,18 @@ def main() -> None:
     """Run until SIGTERM; what a detached `python -m bridge.app` does."""
     os.umask(0o077)  # what the engine writes is for its user alone
     folders = Folders.of_user()
+    logging.getLogger("tweeze").addHandler(logging.NullHandler())  # stderr hears it once, below
     try:
+        Settings.of_environment()  # what is wrong there is said before anything is made
         check_private(folders)
         lock = ProcessLock(folders.lock)
         if not lock.take():
             sys.exit(ALREADY_RUNNING)
+        _await_predecessor(folders)
         settle(folders)
         _log_to(folders)
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
-        asyncio.run(serve(folders, hosts.REGISTERED))
+        asyncio.run(serve(folders, hosts.REGISTERED, lock))
         _LOG.info("The engine ended.")
     except TweezeError as error:
         _LOG.error("%s", error)
@@ -53,14 +63,37 @@ def main() -> None:
         raise
 
 
-async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:
-    """Serve until the process is asked to end."""
-    journal = Journal(folders.journal)
+def _await_predecessor(folders: Folders) -> None:
+    """Give an engine whose lock file was removed the time to notice that this one has the lock."""
+    deadline = time.monotonic() + 2 * FRESH
+    while time.monotonic() < deadline:
+        beat = Heartbeat.read(folders.heartbeat)
+        if beat is None or not is_fresh(beat.time) or not _runs(beat.pid):
+            return
+        time.sleep(_GUARD / 4)
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return pid != os.getpid() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def serve(folders: Folders, makers: Sequence[HostMaker], lock: ProcessLock) -> None:
+    """Serve until the process is asked to end.
+
+    Raises
+    ------
+    Failure
+        The folders are not there any more, or another engine serves them now.
+
+    """
+    journal = Journal(folders.journal, owned=lock.holds)
     service = Service(
         folders, journal, limits=Limits.of_environment(), keeping=Keeping.of_environment()
     )
     present = {host.name: host for host in (maker(service) for maker in makers)}
-    spool = Spool(service, present)
+    spool = Spool(service, present, owned=lock.holds)
     osc = Osc(service, present)
     end = asyncio.Event()
     _on_signals(end)
@@ -68,8 +101,19 @@ async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:
     await service.start()
     await osc.open()
     tasks = [asyncio.create_task(_run(host), name=f"host-{host.name}") for host in present.values()]
+    tasks.append(asyncio.create_task(_guard(lock, end), name="lock"))
     try:
         await end.wait()
+        if not lock.holds():
+            lost = service.queue_length + bool(service.running)
+            raise Failure(
+                f"Tweeze's folder {folders.root} was removed, moved or exchanged, so its engine "
+                f"ended: {lost or 'no'} job{'' if lost == 1 else 's'} under way."
+                f"{' Ask again for what you still need.' if lost else ''}"
+            )
+    except Failure as error:
+        await notify(str(error))  # the log may be gone with the folder
+        raise
     finally:
         for task in tasks:
             task.cancel()
@@ -79,6 +123,17 @@ async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:
         await service.stop()
         spool.detach()
         journal.close()
+
+
+async def _guard(lock: ProcessLock, end: asyncio.Event) -> None:
+    """End this process when it is not the one engine of its folders any more."""
+    while True:
+        if not lock.holds():
+            if not lock.renew():
+                break
+            _LOG.warning("Somebody removed the lock file %s: it is taken anew.", lock.path)
+        await asyncio.sleep(_GUARD)
+    end.set()
 
 
 async def _run(host: Host) -> None:

@@ -79,12 +79,14 @@ class Client:
         """
         file = self.folders.status / id
         started = checked = time.monotonic()
-        alive = started
+        alive = told = started
         seen: tuple[int, int] | None = None
         said: Status | None = None
         while True:
             now = time.monotonic()
             mark = _mark(file)
+            if mark is not None:
+                told = now
             if mark is not None and mark != seen:
                 status = self.status(id)
                 if status is not None:
@@ -96,6 +98,7 @@ class Client:
                         return status
             if now - checked > _CHECK:
                 checked = now
+                seen = None  # a coarse clock can give two statuses the same mark
                 if holder(self.folders.lock) is None:
                     if not restart:
                         raise EngineUnreachable(
@@ -104,15 +107,20 @@ class Client:
                         )
                     restart = False
                     launch.ensure(self.folders)
-                    alive = time.monotonic()
+                    alive = told = time.monotonic()
                 elif Heartbeat.of_living(self.folders) is not None:
                     alive = now
                 elif now - alive > _SILENT:
                     raise EngineUnreachable(
                         "The engine does not answer: run 'tweeze stop' and try again."
                     )
-                if said is None and now - started > _TAKEN:
-                    raise EngineUnreachable(f"The engine knows of no job {id}: send it again.")
+                if now - told > _TAKEN:
+                    raise EngineUnreachable(
+                        f"The engine knows of no job {id}: send it again."
+                        if said is None
+                        else f"The engine no longer knows of job {id}: Tweeze's folder was removed "
+                        "or exchanged, perhaps. Send it again."
+                    )
             time.sleep(_QUICK if now - started < 1.0 else _CALM)
 
     def _put(self, path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,12 +14,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
+from bridge.doors.osc import Access
 from bridge.doors.spool import check_private
 from bridge.heartbeat import Heartbeat
 from engine import models
-from engine.errors import TweezeError
+from engine.display import shown
+from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
 from engine.lock import holder
+from engine.settings import Settings
 
 __all__ = ["EXAMINATIONS", "Check", "examine"]
 
@@ -80,11 +84,39 @@ def _engine(folders: Folders) -> Iterator[Check]:
     if beat is not None:
         said = f"{beat.state}, process {beat.pid}, {beat.queue} waiting"
         yield Check("engine", True, said)
+        if beat.blind:
+            said = "the engine finds jobs and requests up to half a second late"
+            yield Check("file events", False, said, shown(beat.blind))
+        yield from _osc(folders)
     elif holder(folders.lock) is not None:
         remedy = "Run 'tweeze stop' and try again; 'tweeze log' may say why."
         yield Check("engine", False, "it runs, but does not answer", remedy)
     else:
         yield Check("engine", True, "not running; the next command that needs it starts it")
+
+
+def _osc(folders: Folders) -> Iterator[Check]:
+    """Look whether the engine that runs got the port that is asked for."""
+    access = Access.read(folders)
+    with contextlib.suppress(BadInput):  # what is wrong with the setting is another check's
+        port = Settings.of_environment().osc_port
+        if access is not None and port and not access.port:
+            said = f"the engine hears none: it could not have port {port} when it started"
+            remedy = (
+                "End the program that has the port, or name another with TWEEZE_OSC_PORT (0 for "
+                "none); then run 'tweeze stop' and 'tweeze start'."
+            )
+            yield Check("OSC", False, said, remedy)
+
+
+def _settings(folders: Folders) -> Iterator[Check]:
+    try:
+        settings = Settings.of_environment()
+    except BadInput as error:
+        yield Check("settings", False, str(error), "Do what the sentence says.")
+    else:
+        usual = settings == Settings()
+        yield Check("settings", True, "the usual ones" if usual else "some are your own")
 
 
 def _models(folders: Folders) -> Iterator[Check]:
@@ -115,7 +147,14 @@ def _models(folders: Folders) -> Iterator[Check]:
 
 Examination = Callable[[Folders], Iterator[Check]]
 
-EXAMINATIONS: tuple[Examination, ...] = (_python, _packages, _folders, _engine, _models)
+EXAMINATIONS: tuple[Examination, ...] = (
+    _python,
+    _packages,
+    _settings,
+    _folders,
+    _engine,
+    _models,
+)
 
 
 def _load_all(folders: Folders) -> Iterator[Check]:

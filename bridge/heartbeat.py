@@ -1,10 +1,19 @@
-"""The engine's sign of life: a small file, rewritten every second, that any program can read."""
+"""The engine's sign of life: a small file, rewritten every second, that any program can read.
+
+An engine is **alive** if the file's own `time=` is less than `FRESH` seconds from the reader's
+clock: Python, REAPER's Lua and Audacity's Nyquist all judge by that. The file's modification time
+says nothing (a file server has a clock of its own). On a full disk the engine writes over the file
+where it lies, which takes no room, so the time goes on there as well.
+
+Who can see the lock of `engine.lock` knows of an engine's *end* at once, before its time is old.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,10 +23,19 @@ from engine.folders import Folders
 from engine.job import lines, parse_lines
 from engine.lock import holder
 
-__all__ = ["FRESH", "VERSION", "Heartbeat"]
+__all__ = ["FRESH", "VERSION", "Heartbeat", "is_fresh"]
 
-FRESH = 5.0  # seconds after which a sign of life says nothing any more
+FRESH = 5.0  # seconds; after that a sign of life says nothing any more (see home.lua, common.lsp)
 VERSION = version("tweeze")
+_SIZE = 1024  # bytes of the file, always: one that lies there can be written over by any other
+
+
+def is_fresh(told: float) -> bool:
+    """Return whether a sign of life of that time (seconds since 1970) says that its writer lives.
+
+    Also one from the future, for a moment: that is a clock which was just set back.
+    """
+    return abs(time.time() - told) < FRESH
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,9 @@ class Heartbeat:
 
     `state` is `idle`, `loading` or `running`; `models` are those in memory, `queue` is the number
     of waiting jobs, `requests` that of requests which an editor is busy with, `running` the
-    running job's id or ''; `worker` is a process id or 0.
+    running job's id or ''; `worker` is a process id or 0. `blind` says, in a sentence, why the
+    file system does not tell the engine of new files, or is ''. `time` is when the file was
+    written (seconds since 1970).
     """
 
     pid: int
@@ -37,6 +57,8 @@ class Heartbeat:
     running: str = ""
     worker: int = 0
     requests: int = 0
+    blind: str = ""
+    time: int = field(default=0, compare=False)
 
     @property
     def idle(self) -> bool:
@@ -44,7 +66,14 @@ class Heartbeat:
         return self.state == "idle" and not (self.queue or self.running or self.requests)
 
     def write(self, path: Path) -> None:
-        """Replace the file at `path`."""
+        """Replace the file at `path`, or write over it where the disk has no room for another.
+
+        Raises
+        ------
+        OSError
+            Neither can be done.
+
+        """
         pairs = [
             ("tweeze", "1"),
             ("pid", str(self.pid)),
@@ -55,9 +84,15 @@ class Heartbeat:
             ("running", self.running),
             ("worker", str(self.worker)),
             ("requests", str(self.requests)),
+            ("blind", self.blind),
             ("time", str(int(time.time()))),
         ]
-        replace_text(path, lines(pairs))
+        missing = _SIZE - len(lines([*pairs, ("room", "")]).encode())
+        text = lines([*pairs, ("room", "." * missing)])
+        try:
+            replace_text(path, text)
+        except OSError:
+            _write_over(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Heartbeat | None:
@@ -73,6 +108,8 @@ class Heartbeat:
                 running=said["running"],
                 worker=int(said["worker"]),
                 requests=int(said.get("requests", "0")),  # engines of 0.1 do not say it
+                blind=said.get("blind", ""),
+                time=int(said["time"]),
             )
         return None
 
@@ -81,10 +118,14 @@ class Heartbeat:
         """Return the sign of life of an engine that is there and answers, else None."""
         pid = holder(folders.lock)
         beat = cls.read(folders.heartbeat)
-        if not pid or beat is None or beat.pid != pid:
+        if pid is None or beat is None or not is_fresh(beat.time):
             return None
-        try:
-            age = time.time() - folders.heartbeat.stat().st_mtime
-        except OSError:
-            return None
-        return beat if abs(age) < FRESH else None
+        # The lock says 0 where the disk had no room for the process's id.
+        return beat if pid in (0, beat.pid) else None
+
+
+def _write_over(path: Path, text: str) -> None:
+    """Write into a file that is there, and of this size already."""
+    flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "wb", buffering=0) as file:
+        file.write(text.encode())

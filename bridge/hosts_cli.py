@@ -16,6 +16,7 @@ from engine.errors import BadInput, Failure, HostError
 from engine.folders import Folders
 from engine.job import JobState, Keep, Status, new_id
 from engine.request import Request
+from engine.settings import Settings
 
 if TYPE_CHECKING:
     from bridge.doctor import Check
@@ -50,6 +51,7 @@ def install(
 ) -> None:
     """Put Tweeze's commands into an editor, and have the engine start at login."""
     folders = Folders.of_user()
+    Settings.of_environment()  # else the engine's start would fail when all else is done
     folders.make()
     if editor is Editor.REAPER:
         from reaper.install import find as find_reaper

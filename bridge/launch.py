@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 
-from bridge.heartbeat import VERSION, Heartbeat
+from bridge.heartbeat import VERSION, Heartbeat, is_fresh
 from engine.display import shown
 from engine.errors import EngineUnreachable
 from engine.folders import Folders
 from engine.lock import holder
+from engine.settings import Settings
 
 __all__ = ["ensure", "stop"]
 
@@ -37,8 +38,11 @@ def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, b
     ------
     EngineUnreachable
         It ends at once, or does not answer in time; or it is of another version and at work.
+    BadInput
+        A variable of the environment has a value that it cannot have.
 
     """
+    Settings.of_environment()
     beat = Heartbeat.of_living(folders)
     if beat is not None and (any_version or beat.version == VERSION):
         return beat, False
@@ -80,6 +84,9 @@ def stop(folders: Folders) -> bool:
     pid = holder(folders.lock)
     if pid is None:
         return False
+    if not pid:  # the disk had no room for it in the lock
+        beat = Heartbeat.read(folders.heartbeat)
+        pid = beat.pid if beat is not None and is_fresh(beat.time) else 0
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         if pid:
             with contextlib.suppress(ProcessLookupError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.heartbeat import VERSION
 from engine.errors import Failure
-from engine.folders import Folders
+from engine.folders import Folders, xdg_folder
 
 __all__ = ["disable", "enable", "enabled", "is_current"]
 
@@ -98,8 +98,7 @@ def _place() -> Path:
         return roaming / "Microsoft/Windows/Start Menu/Programs/Startup/tweeze.vbs"
     if sys.platform == "darwin":
         return home / "Library/LaunchAgents/tweeze.engine.plist"
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    return config / "systemd/user/tweeze.service"
+    return xdg_folder("XDG_CONFIG_HOME", ".config") / "systemd/user/tweeze.service"
 
 
 def _wants() -> Path:

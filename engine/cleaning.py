@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine import disk_clock
 from engine.folders import Folders
 from engine.journal import Entry, Insertion, Journal
+from engine.settings import Settings
 
 __all__ = ["Keeping", "clean"]
 
@@ -44,24 +45,8 @@ class Keeping:
     @classmethod
     def of_environment(cls) -> Keeping:
         """Return what is usual, or `TWEEZE_KEEP_DAYS` and `TWEEZE_KEEP_GB` in its place."""
-        usual = cls()
-        days, size = _number("TWEEZE_KEEP_DAYS"), _number("TWEEZE_KEEP_GB")
-        return cls(
-            usual.seconds if days is None else days * 24 * 3600,
-            usual.size if size is None else size * 1e9,
-        )
-
-
-def _number(name: str) -> float | None:
-    """Return a setting's value; one that is no positive number counts as not set, and is said."""
-    text = os.environ.get(name)
-    if text is None:
-        return None
-    with contextlib.suppress(ValueError):
-        if float(text) > 0:
-            return float(text)
-    _LOG.warning("%s is %s, which is no positive number: it is left aside.", name, ascii(text))
-    return None
+        settings = Settings.of_environment()
+        return cls(settings.keep_days * 24 * 3600, settings.keep_gb * 1e9)
 
 
 def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ...]:
@@ -75,7 +60,7 @@ def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ..
         The journal cannot be read; nothing is removed then.
 
     """
-    now = time.time()
+    now, stamped = time.time(), _stamp(folders.clips)
     removed: list[str] = []
     kept: list[tuple[float, int, Path]] = []
     try:
@@ -84,8 +69,6 @@ def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ..
         return ()
     for folder in found:
         entry = journal.get(folder.name) if not folder.is_symlink() else None
-        changed = _changed(folder) if entry is None else entry.changed
-        age = now - changed
         # What failed or was cancelled leaves nothing, but for a process that died over it.
         if entry is not None:
             nobodys, needed = not entry.status.clips, _is_needed(entry, journal)
@@ -94,28 +77,30 @@ def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ..
             needed = not nobodys
         if needed:
             continue
+        age = stamped - _changed(folder, stamped) if entry is None else now - entry.changed
         if age > (_YOUNG if nobodys else keeping.seconds):
             _remove(folder, removed)
-        elif not nobodys:
-            kept.append((changed, _size(folder), folder))
+        elif entry is not None and not nobodys:
+            kept.append((entry.changed, _size(folder), folder))
     room = keeping.size - sum(size for _, size, _ in kept)
     for changed, size, folder in sorted(kept):
         if room >= 0 or now - changed < _YOUNG:
             break
         _remove(folder, removed)
         room += size
-    _remove_mixtures(folders, journal, now)
+    _remove_mixtures(folders, journal)
     if removed:
         _LOG.info("Clips of %d jobs were removed: nobody fetched them.", len(removed))
     return tuple(removed)
 
 
-def _remove_mixtures(folders: Folders, journal: Journal, now: float) -> None:
+def _remove_mixtures(folders: Folders, journal: Journal) -> None:
     """Remove captured mixtures of which no job came, or whose job has ended."""
     needed = {entry.job.mixture for entry in journal.unfinished()}
+    stamped = _stamp(folders.mixtures)
     with contextlib.suppress(OSError):
         for path in list(folders.mixtures.iterdir()):
-            if path not in needed and now - _changed(path) > _ORPHANED:
+            if path not in needed and stamped - _changed(path, stamped) > _ORPHANED:
                 path.unlink()
 
 
@@ -127,11 +112,19 @@ def _is_needed(entry: Entry, journal: Journal) -> bool:
     )
 
 
-def _changed(folder: Path) -> float:
+def _stamp(folder: Path) -> float:
+    """Return what time it is for files in a folder; where that cannot be known, nothing is old."""
     try:
-        return folder.lstat().st_mtime
+        return disk_clock.now(folder)
     except OSError:
-        return time.time()
+        return float("-inf")
+
+
+def _changed(path: Path, stamped: float) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return stamped
 
 
 def _size(folder: Path) -> int:

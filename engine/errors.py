@@ -10,6 +10,7 @@
     * ModelBroken      weights that do not fit their architecture
     * WorkerDied
     * EngineUnreachable
+    * Foreign          the engine's folders are no longer its own
     * HostError        the editor cannot be reached, or refuses
   * Cancelled          the user asked to stop
 """
@@ -22,6 +23,7 @@ __all__ = [
     "Cancelled",
     "EngineUnreachable",
     "Failure",
+    "Foreign",
     "HostError",
     "ModelBroken",
     "TweezeError",
@@ -68,6 +70,10 @@ class WorkerDied(Failure):
 
 class EngineUnreachable(Failure):
     """The resident engine did not start or does not answer."""
+
+
+class Foreign(Failure):
+    """What lies at the path of the engine's folders is no longer this engine's."""
 
 
 class HostError(Failure):

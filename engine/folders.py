@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-__all__ = ["Folders"]
+__all__ = ["Folders", "xdg_folder"]
+
+
+def xdg_folder(variable: str, usual: str) -> Path:
+    """Return the folder that an XDG variable names, else `usual` below the user's home.
+
+    The XDG Base Directory Specification has an empty variable mean nothing, and a relative path
+    in it be ignored.
+    """
+    named = os.environ.get(variable, "")
+    return Path(named) if Path(named).is_absolute() else Path.home() / usual
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,8 @@ class Folders:
         if named:
             # Not `absolute`, which leaves '..' in: a job may not name a path that goes up.
             return cls(Path(os.path.abspath(Path(named).expanduser())))  # noqa: PTH100
+        if sys.platform not in ("win32", "darwin"):
+            return cls(xdg_folder("XDG_DATA_HOME", ".local/share") / "tweeze")
         return cls(Path(platformdirs.user_data_dir("tweeze", appauthor=False)))
 
     @property

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.errors import BadInput, BadJob, Failure
+from engine.errors import BadInput, BadJob, Failure, Foreign
 from engine.job import Job, JobState, Status
 
 __all__ = ["Entry", "Insertion", "Journal"]
@@ -81,6 +81,9 @@ class Entry:
 class Journal:
     """The journal in the file `path`; one process at a time, any of its threads.
 
+    `owned` says whether this process is still the one. Where it is not, the journal refuses: what
+    lies at the path then is another process's.
+
     A file that SQLite cannot read is set aside under a new name and begun anew. Where that
     happens while the journal is in use, or the file is removed or exchanged, the new one gets all
     that can still be read, and at least the jobs that have not come to their end.
@@ -89,11 +92,14 @@ class Journal:
     ------
     Failure
         The file was written by a newer Tweeze, or the disk refuses. Any method may raise it.
+    Foreign
+        It is not `owned`. Any method may raise it.
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, owned: Callable[[], bool] = lambda: True) -> None:
         self.path = path
+        self.owned = owned
         self._lock = threading.Lock()
         self._file: tuple[int, int] | None = None
         self._sizes = (0, 0)
@@ -280,6 +286,11 @@ class Journal:
     def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do something with the file; if it turns out damaged, once more with a new one."""
         with self._sentences(), self._lock:
+            if not self.owned():
+                raise Foreign(
+                    f"The journal {self.path} is no longer this engine's: its folder was removed, "
+                    "moved or exchanged."
+                )
             if _identity(self.path) != self._file:
                 self._rebuild("somebody removed or exchanged the file")
             # SQLite would not notice: it goes on in a file that the next process cannot read.

@@ -35,6 +35,9 @@ else:
 class ProcessLock:
     """Taken with `take`, and held until `drop` or the end of the process.
 
+    A locked file can be removed, or its folder be moved or exchanged; then another process can
+    lock a new one at that path. Whoever must be the only one asks `holds` again and again.
+
     Raises
     ------
     Failure
@@ -45,6 +48,7 @@ class ProcessLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle: int | None = None
+        self._folder: int | None = None  # kept open, so that no other one gets its number
 
     def take(self) -> bool:
         """Take the lock and write this process's id into the file; False if another holds it.
@@ -64,13 +68,46 @@ class ProcessLock:
             os.ftruncate(handle, 0)
             os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
+        if self._folder is None and sys.platform != "win32":
+            with contextlib.suppress(OSError):
+                self._folder = os.open(self.path.parent, os.O_RDONLY)
         return True
+
+    def holds(self) -> bool:
+        """Return whether the lock is held, and on the very file that lies at the path."""
+        if self._handle is None:
+            return False
+        if sys.platform == "win32":
+            return True  # an open file, and what lies above it, can be neither removed nor moved
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._handle), self.path.stat()):
+                return True
+            # Some shares give a file another number each time that they are asked.
+            return holder(self.path) == os.getpid()
+        return False
+
+    def renew(self) -> bool:
+        """Take the lock anew where the file was removed, but not the folder; False if that fails.
+
+        It fails where another process was quicker, and where the folder is not there any more.
+        """
+        if self._folder is None or self._handle is None:
+            return False
+        with contextlib.suppress(OSError, Failure):
+            if os.path.samestat(os.fstat(self._folder), self.path.parent.stat()):
+                old, self._handle = self._handle, None
+                if self.take():
+                    os.close(old)
+                    return True
+                self._handle = old
+        return False
 
     def drop(self) -> None:
         """Give the lock back."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        for handle in (self._handle, self._folder):
+            if handle is not None:
+                os.close(handle)
+        self._handle = self._folder = None
 
 
 def holder(path: Path) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from engine.messages import (
     Stopped,
     Work,
 )
+from engine.settings import Settings
 from engine.waiting import within
 from engine.worker_handle import WorkerHandle, WorkerMain
 
@@ -43,6 +43,7 @@ __all__ = ["Activity", "Limits", "Listener", "Service"]
 
 Listener = Callable[[Status], None]
 _HOUSE = 5.0  # seconds between looks whether the journal can take what it could not
+_FOREIGN = 0.2  # seconds between looks whether the folders are this engine's again
 _CLEANING = 3600.0  # seconds between two clean-ups
 _LOG = logging.getLogger("tweeze.service")
 
@@ -71,10 +72,7 @@ class Limits:
     @classmethod
     def of_environment(cls) -> Limits:
         """Return the limits, with `TWEEZE_IDLE_MINUTES` in place of the usual 15."""
-        try:
-            return cls(idle=60 * float(os.environ["TWEEZE_IDLE_MINUTES"]))
-        except (KeyError, ValueError):
-            return cls()
+        return cls(idle=60 * Settings.of_environment().idle_minutes)
 
 
 class Activity(str, Enum):
@@ -342,6 +340,8 @@ class Service:
                 self._end(ticket, JobState.CANCELLED, "Cancelled.")
                 return
             await self._clear_dead_worker()
+            while not self.journal.owned():
+                await asyncio.sleep(_FOREIGN)  # a worker would make the folders again
             self.activity = Activity.RUNNING
             self._tell(ticket, replace(ticket.status, state=JobState.RUNNING))
             try:

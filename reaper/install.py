@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from engine.errors import BadInput, HostError
-from engine.folders import Folders
+from engine.folders import Folders, xdg_folder
 from engine.job import lines
 from reaper.ini import Lines, action_id, add_surface, key_is_taken, remove_surface
 from reaper.wake import LISTENER, Waker, executable, is_running
@@ -68,7 +68,7 @@ def _usual_places() -> list[Path]:
     elif sys.platform == "win32":
         places = [Path(os.environ.get("APPDATA", home)) / "REAPER"]
     else:
-        places = [Path(os.environ.get("XDG_CONFIG_HOME", home / ".config")) / "REAPER"]
+        places = [xdg_folder("XDG_CONFIG_HOME", ".config") / "REAPER"]
     program = executable()
     if program is not None:
         places.insert(0, program.resolve().parent)  # a portable REAPER keeps all beside itself

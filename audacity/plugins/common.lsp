@@ -3,7 +3,8 @@
 (setf *float-format* "%.6f")
 (setf tweeze-spool "@SPOOL@/")
 
-;; The engine rewrites its sign of life every second; an old one is that of an engine that died.
+;; The engine is alive while the time in its sign of life is less than 5 seconds off, on a full
+;; disk as well (bridge/heartbeat.py says how).
 (defun tweeze-alive ()
   (let ((fp (open (strcat tweeze-spool "engine"))) (beat 0))
     (when fp
@@ -11,13 +12,40 @@
         (when (and (> (length line) 5) (string= (subseq line 0 5) "time="))
           (setf beat (read (make-string-input-stream (subseq line 5))))))
       (close fp))
-    (< (abs (- (get-real-time) beat)) 10)))
+    (< (abs (- (get-real-time) beat)) 5)))
 
-;; One sentence if nothing can be done, else nil.
+;; Writes lines and a closing "end" into a file of the spool; nil if that did not go well. Nyquist
+;; does not say when a disk is full, so the file is read again; one that is gone was taken.
+(defun tweeze-write (name fields)
+  (let* ((path (strcat tweeze-spool name)) (fp (open path :direction :output)) (final "end"))
+    (when fp
+      (dolist (field fields) (format fp "~a=~a~%" (car field) (cadr field)))
+      (format fp "end~%")
+      (close fp)
+      (setf fp (open path))
+      (when fp
+        (setf final "")
+        (do ((line (read-line fp) (read-line fp))) ((null line)) (setf final line))
+        (close fp))
+      (string= final "end"))))
+
+(defun tweeze-there (name)
+  (let ((fp (open (strcat tweeze-spool name))))
+    (when fp (close fp) t)))
+
+(setf tweeze-no-room
+  "Tweeze cannot write to its folder (is the disk full?): run 'tweeze doctor' in a terminal.")
+
+;; One sentence if nothing can be done, else nil. An engine that ends takes its sign of life away;
+;; an old one says that it was killed, or has no room to write another.
 (defun tweeze-trouble (needs-selection)
   (cond
-    ((not (tweeze-alive))
-      "The Tweeze engine is not running: run 'tweeze start' in a terminal, and try again.")
+    ((tweeze-alive) (tweeze-unselected needs-selection))
+    ((and (tweeze-there "engine") (not (tweeze-write ".probe" nil))) tweeze-no-room)
+    (t "The Tweeze engine is not running: run 'tweeze start' in a terminal, and try again.")))
+
+(defun tweeze-unselected (needs-selection)
+  (cond
     ((not needs-selection) nil)
     ((null (get '*selection* 'tracks))
       "Nothing is selected: mark a range of time on an audio track, and try again.")
@@ -29,12 +57,5 @@
   (let* ((now (get-real-time))
          (whole (truncate now))
          (id (format nil "a~a-~a" whole (truncate (* 1000000 (- now whole)))))
-         (fp (open (strcat tweeze-spool "requests/" id) :direction :output)))
-    (cond
-      ((null fp) "Tweeze cannot write to its folder: run 'tweeze doctor' in a terminal.")
-      (t
-        (format fp "tweeze=1~%id=~a~%host=audacity~%" id)
-        (dolist (field fields) (format fp "~a=~a~%" (car field) (cadr field)))
-        (format fp "end~%")
-        (close fp)
-        nil))))
+         (head (list (list "tweeze" "1") (list "id" id) (list "host" "audacity"))))
+    (if (tweeze-write (strcat "requests/" id) (append head fields)) nil tweeze-no-room)))

@@ -31,10 +31,10 @@ from engine.folders import Folders
 from engine.job import JobState, Keep, Status, check_id, lines, new_id, parse_lines
 from engine.request import Request
 from engine.service import Service
+from engine.settings import Settings
 
-__all__ = ["PORT", "Access", "Osc"]
+__all__ = ["Access", "Osc"]
 
-PORT = 9157
 _VERBS = ("separate", "again", "cancel", "status", "subscribe")
 _SECRET = 32  # characters; a shorter one was not made by Tweeze, and could be guessed
 _PACKET = 4096  # bytes; no verb needs more
@@ -110,7 +110,7 @@ class Osc:
         """Begin to listen; a port that is taken is logged, and the door stays shut."""
         known = Access.read(self._folders)
         self._secret = known.secret if known else secrets.token_hex(_SECRET // 2)
-        port = _port()
+        port = Settings.of_environment().osc_port
         if port:
             try:
                 self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -321,10 +321,3 @@ def _is_here(address: _Address) -> bool:
 def _text(arguments: list[_Value], index: int) -> str:
     value = arguments[index] if index < len(arguments) else ""
     return value if isinstance(value, str) else ""
-
-
-def _port() -> int:
-    try:
-        return int(os.environ.get("TWEEZE_OSC_PORT", PORT))
-    except ValueError:
-        return PORT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import stat
@@ -16,14 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
-
+from bridge.doors.events import Events
 from bridge.files import read_small, replace_text
 from bridge.heartbeat import Heartbeat
 from bridge.hosts import Host
-from engine.errors import BadInput, BadJob, Failure, TweezeError
+from engine import disk_clock
+from engine.errors import BadInput, BadJob, Failure, Foreign, TweezeError
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, check_id, one_line
 from engine.request import Request
@@ -39,6 +38,7 @@ STATUSES = 1000  # statuses of ended jobs that are kept at most
 _READ = 600.0  # seconds within which whoever waits for a status has read it
 REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
 _TOLD_AGAIN = 200  # statuses of ended jobs that are written anew where the folder was removed
+_FOREIGN = 0.2  # seconds between looks whether the folder is this engine's again
 _BEAT = 1.0  # seconds between signs of life
 _TELL = 0.1  # seconds between two progress values of one job on disk
 _LOG = logging.getLogger("tweeze.spool")
@@ -75,10 +75,26 @@ def _check_owner(folder: Path, *, others: int) -> None:
     if about.st_uid != os.geteuid():
         raise Failure(f"The folder {folder} belongs to another user: name one with TWEEZE_HOME.")
     if about.st_mode & others:
+        if not _keeps_modes(folder):
+            raise Failure(
+                f"Other users can reach the folder {folder}, and its disk (exFAT, NTFS, a share?) "
+                "keeps no permissions: name a folder on another disk with TWEEZE_HOME, or have the "
+                "disk mounted for you alone (options 'uid=YOU,umask=077')."
+            )
         raise Failure(
             f"Other users can reach the folder {folder} (mode {stat.S_IMODE(about.st_mode):o}): "
             f"run 'chmod 700 {folder}'."
         )
+
+
+def _keeps_modes(folder: Path) -> bool:
+    """Return whether what is made in a folder for its owner alone is for its owner alone."""
+    probe = folder / f".modes.{os.getpid()}"
+    probe.mkdir(mode=0o700)
+    try:
+        return probe.stat().st_mode & 0o077 == 0
+    finally:
+        probe.rmdir()
 
 
 def _check_way(root: Path) -> None:
@@ -102,7 +118,10 @@ def _check_way(root: Path) -> None:
 
 
 class Spool:
-    """The door made of files. `patience` is how long a file may stay without its closing line."""
+    """The door made of files. `patience` is how long a file may stay without its closing line.
+
+    `owned` says whether the folder is still this process's to serve; where not, it is left alone.
+    """
 
     def __init__(
         self,
@@ -110,11 +129,13 @@ class Spool:
         hosts: Mapping[str, Host],
         *,
         patience: float = PATIENCE,
+        owned: Callable[[], bool] = lambda: True,
     ) -> None:
         self._service = service
         self._hosts = hosts
         self._folders = service.folders
         self._patience = patience
+        self._owned = owned
         self._incomplete: dict[Path, tuple[tuple[int, int], float]] = {}
         self._told: dict[str, tuple[Status, float]] = {}
         self._unwritten: dict[str, Status] = {}
@@ -123,8 +144,10 @@ class Spool:
         self._look = asyncio.Event()
         self._beat = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._observer: BaseObserver | None = None
+        self._events: Events | None = None
+        self._blind = ""  # why there are no events
         self._watched: list[int] = []
+        self._stumbled = ""  # what the last look failed at
         self._unlisten: Callable[[], None] = lambda: None
 
     async def open(self) -> None:
@@ -144,11 +167,13 @@ class Spool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._observer is not None:
-            self._observer.stop()
-            await asyncio.to_thread(self._observer.join)
-        with contextlib.suppress(OSError):
-            self._folders.heartbeat.unlink()
+        if self._events is not None:
+            self._events.stop()
+            await asyncio.to_thread(self._events.join)
+        beat = Heartbeat.read(self._folders.heartbeat)
+        if beat is not None and beat.pid == os.getpid():
+            with contextlib.suppress(OSError):
+                self._folders.heartbeat.unlink()
 
     def detach(self) -> None:
         """Write no further statuses; called when the service has said its last."""
@@ -158,29 +183,42 @@ class Spool:
 
     def _watch(self) -> None:
         """Have events of the three incoming folders wake the look; without them the clock must."""
-        observer = Observer()
-        waker = _Waker(asyncio.get_running_loop(), self._look)
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._look.set)
+
         incoming = (self._folders.jobs, self._folders.cancel, self._folders.requests)
-        try:
-            for folder in incoming:
-                observer.schedule(waker, str(folder))
-            observer.start()
-        except OSError as error:
-            _LOG.warning("No events from the file system (%s): looking every second.", error)
-            return
-        self._observer = observer
         self._watched = [folder.stat().st_ino for folder in incoming]
+        if self._events is not None:
+            self._events.stop()
+            self._events = None
+        try:
+            self._events = Events(incoming, wake)
+        except Failure as error:
+            self._go_blind(str(error))
+        else:
+            self._blind = ""
+
+    def _go_blind(self, reason: str) -> None:
+        """Look more often from now on; the reason is said once."""
+        if not self._blind:
+            _LOG.warning("%s Until then Tweeze looks for new files every half second.", reason)
+        self._blind = one_line(reason)
+        self._beat.set()
 
     async def _keep_looking(self) -> None:
         cleaned = 0.0
         while True:
-            pause = SCAN if self._observer is not None else SCAN / 4
+            pause = SCAN / 4 if self._blind else SCAN
             if self._incomplete:
                 pause = min(pause, self._patience / 4)
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(pause, self._look.wait())
             self._look.clear()
             try:
+                if not self._owned():
+                    continue  # whose folder this is now is for the process as a whole to find out
                 await self._restore()
                 for status in list(self._unwritten.values()):
                     self._write(status)
@@ -193,22 +231,28 @@ class Spool:
                     cleaned = time.monotonic()
                     self._ended_since_cleaning = 0
                     self._clean()
-            except Exception:
-                _LOG.exception("A look into the spool folder failed; the next one follows.")
+                self._stumbled = ""
+            except Foreign:
+                self._look.set()  # it may be this engine's again in a moment
+                await asyncio.sleep(_FOREIGN)
+            except Exception as error:
+                if self._stumbled != repr(error):  # said once, however long it lasts
+                    _LOG.exception("A look into the spool folder failed; others follow.")
+                self._stumbled = repr(error)
 
     async def _restore(self) -> None:
         """Make the folders again if somebody removed them, and watch the new ones."""
         incoming = (self._folders.jobs, self._folders.cancel, self._folders.requests)
         try:
-            if not self._watched or [f.stat().st_ino for f in incoming] == self._watched:
+            found = [folder.stat().st_ino for folder in incoming]
+            if self._events is None or found == self._watched:
+                if self._events is not None and not self._events.come:
+                    self._go_blind("The part that hears of new files has died: run 'tweeze stop'.")
                 return
         except FileNotFoundError:
             pass
         _LOG.warning("The spool folder was removed; it is made anew.")
         check_private(self._folders)
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer = None
         self._watch()
         # Somebody may be waiting for a status that went with the folder.
         for entry in self._service.journal.recent(_TOLD_AGAIN):
@@ -235,6 +279,8 @@ class Spool:
                 raise BadJob(f"The job file {path.name} holds another id: {job.id}.")
             try:
                 status = await self._service.submit(job)
+            except Foreign:
+                raise  # the file is for whoever serves the folder next
             except Failure as error:
                 # Nothing was promised, and the file would fail again: tell who sent it.
                 status = Status(job.id, JobState.FAILED, message=str(error))
@@ -329,6 +375,10 @@ class Spool:
             text = read_small(path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                return None  # no fault of the file's: it is read when files can be opened again
+            raise
         ending = text.rstrip("\r\n").rpartition("\n")[2]
         if ending == "end":
             self._incomplete.pop(path, None)
@@ -394,6 +444,9 @@ class Spool:
 
     def _write(self, status: Status) -> None:
         known = self._unwritten.pop(status.id, None)
+        if not self._owned():
+            self._unwritten[status.id] = status
+            return
         try:
             replace_text(self._folders.status / status.id, status.to_text())
         except OSError as error:
@@ -432,17 +485,16 @@ class Spool:
                 running=service.running,
                 worker=service.worker_pid,
                 requests=len(self._requests),
+                blind=self._blind,
             )
             try:
-                beat.write(self._folders.heartbeat)
+                if self._owned():
+                    beat.write(self._folders.heartbeat)
                 mute = False
             except OSError as error:
                 if not mute:
                     _LOG.warning("No sign of life can be written: %s", error)
                 mute = True
-                with contextlib.suppress(OSError):
-                    # What it says is old, but that somebody says it takes no room on the disk.
-                    os.utime(self._folders.heartbeat)
             self._beat.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(_BEAT, self._beat.wait())
@@ -458,8 +510,9 @@ class Spool:
             self._folders.spool / "refused",
         ):
             with contextlib.suppress(OSError):
+                now = disk_clock.now(folder)
                 for path in list(folder.iterdir()):
-                    if path.name not in unfinished and _age(path) > KEEP:
+                    if path.name not in unfinished and now - path.lstat().st_mtime > KEEP:
                         self._remove_old(path)
 
         self._thin_out(unfinished)
@@ -471,9 +524,11 @@ class Spool:
     def _thin_out(self, unfinished: set[str]) -> None:
         """Keep the youngest statuses only, so that the folder stays small whatever comes."""
         with contextlib.suppress(OSError):
+            now = disk_clock.now(self._folders.status)
             paths = [p for p in self._folders.status.iterdir() if p.name not in unfinished]
-            for path in sorted(paths, key=_age)[STATUSES:]:
-                if _age(path) > _READ and path.name not in self._requests:
+            ages = sorted((now - path.lstat().st_mtime, path) for path in paths)
+            for age, path in ages[STATUSES:]:
+                if age > _READ and path.name not in self._requests:
                     self._remove_old(path)
 
     def _remove_old(self, path: Path) -> None:
@@ -484,29 +539,12 @@ class Spool:
                 path.unlink()
 
 
-class _Waker(FileSystemEventHandler):
-    """Wakes the look when something in a folder was made, changed or moved."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, look: asyncio.Event) -> None:
-        self._loop = loop
-        self._look = look
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in ("created", "modified", "moved", "closed"):
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._look.set)
-
-
 def _entries(folder: Path) -> list[Path]:
     """Return what lies in a folder, oldest name first, names that begin with a dot left out."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
         return []
-
-
-def _age(path: Path) -> float:
-    return time.time() - path.lstat().st_mtime
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from bridge.files import read_small, replace_text
-from engine import models, queries
+from bridge.heartbeat import is_fresh
+from engine import disk_clock, models, queries
 from engine.errors import BadInput, BadJob, HostError
 from engine.folders import Folders
 from engine.job import JobState, Status, clean_query, lines, one_line, parse_lines
@@ -23,7 +24,6 @@ from reaper.wake import Waker
 __all__ = ["ReaperHost"]
 
 _NAME = "reaper"
-_ALIVE = 6.0  # seconds after which a sign of life of the script says nothing any more
 _WAKING = 15.0  # seconds that REAPER gets to start the script
 _LOOK = 0.1  # seconds between looks at the script's answer
 _OFFER = 60.0  # seconds between looks whether there are other models
@@ -126,11 +126,10 @@ class ReaperHost:
         return "", "", []
 
     def _is_alive(self) -> bool:
-        try:
-            age = time.time() - (self._spool / "alive").stat().st_mtime
-        except OSError:
-            return False
-        return abs(age) < _ALIVE
+        with contextlib.suppress(OSError, BadJob, KeyError, ValueError):
+            said = dict(parse_lines(read_small(self._spool / "alive")))
+            return is_fresh(int(said["time"]))
+        return False
 
     def _cancel_all(self) -> str:
         count = 0
@@ -147,10 +146,12 @@ class ReaperHost:
 
     def _clean(self) -> None:
         for name in ("wishes", "answers", "cancel"):
-            for path in (self._spool / name).iterdir():
-                with contextlib.suppress(OSError):
-                    if time.time() - path.lstat().st_mtime > _KEPT:
-                        path.unlink()
+            folder = self._spool / name
+            with contextlib.suppress(OSError):
+                now = disk_clock.now(folder)
+                for path in list(folder.iterdir()):
+                    if now - path.lstat().st_mtime > _KEPT:
+                        path.unlink(missing_ok=True)
 
 
 def _offer(folders: Folders) -> str:

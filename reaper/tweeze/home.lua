@@ -4,7 +4,7 @@ local text = require 'tweeze.text'
 
 local home = {}
 
-local FRESH = 5 -- seconds after which a sign of life says nothing any more
+local FRESH = 5 -- seconds; after that a sign of life says nothing (as in bridge/heartbeat.py)
 
 local function usual()
   local named = os.getenv('TWEEZE_HOME')
@@ -15,8 +15,8 @@ local function usual()
   if system:match('^OSX') or system:match('^macOS') then
     return user .. '/Library/Application Support/tweeze'
   end
-  local data = os.getenv('XDG_DATA_HOME')
-  return (data and data ~= '' and data or user .. '/.local/share') .. '/tweeze'
+  local data = os.getenv('XDG_DATA_HOME') or '' -- empty or relative, it says nothing
+  return (data:match('^/') and data or user .. '/.local/share') .. '/tweeze'
 end
 
 -- Return the home as `tweeze install reaper` wrote it down in `where.txt`, else the usual one.
@@ -26,7 +26,8 @@ function home.find(scripts)
   return { root = root, spool = root .. '/spool', start = text.one(rows, 'start') }
 end
 
--- Return the engine's sign of life (rows), or nil if there is no fresh one.
+-- Return the engine's sign of life (rows), or nil if there is no fresh one. Its own `time` tells,
+-- on a full disk as well: what is fresh means that the engine is alive.
 function home.heartbeat(where)
   local rows = text.read(where.spool .. '/engine')
   local told = rows and tonumber(text.one(rows, 'time'))

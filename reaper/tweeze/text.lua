@@ -62,18 +62,30 @@ function text.all(rows, key)
   return values
 end
 
--- Write rows so that readers see all of them or nothing; return true, or nil and the reason.
--- Until it is whole the file's name begins with a dot, which the engine passes over.
-function text.write(path, rows)
+local function form(rows)
   local lines = {}
   for _, row in ipairs(rows) do
     lines[#lines + 1] = row[1] .. '=' .. text.clean(row[2])
   end
   lines[#lines + 1] = 'end\n'
+  return table.concat(lines, '\n')
+end
+
+-- Write rows over those of a file that is there, which must have had as many bytes.
+function text.write_over(path, rows)
+  local file = io.open(path, 'r+b')
+  if not file then return end
+  file:write(form(rows))
+  file:close()
+end
+
+-- Write rows so that readers see all of them or nothing; return true, or nil and the reason.
+-- Until it is whole the file's name begins with a dot, which the engine passes over.
+function text.write(path, rows)
   local temporary = path:gsub('([^/\\]+)$', '.%1.part')
   local file, why = io.open(temporary, 'wb')
   if not file then return nil, why end
-  local whole = file:write(table.concat(lines, '\n'))
+  local whole = file:write(form(rows))
   whole = file:close() and whole
   if not whole then
     os.remove(temporary)

@@ -8,9 +8,12 @@ local wishes = {}
 
 local function folder(where) return where.spool .. '/reaper' end
 
--- Say that somebody in REAPER listens.
+-- Say that somebody in REAPER listens. A full disk lets nothing be written but what is there
+-- already, over which the new text fits.
 function wishes.be_alive(where)
-  text.write(folder(where) .. '/alive', { { 'tweeze', '1' }, { 'time', tostring(os.time()) } })
+  local path = folder(where) .. '/alive'
+  local rows = { { 'tweeze', '1' }, { 'time', tostring(os.time()) } }
+  if not text.write(path, rows) then text.write_over(path, rows) end
 end
 
 -- Return a wish as a request text gives it; what it leaves open is as it was the last time.

@@ -153,9 +153,8 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWEEZE_KEEP_DAYS", "2")
     monkeypatch.setenv("TWEEZE_KEEP_GB", "0.5")
     assert Keeping.of_environment() == Keeping(2 * DAY, 5e8)
-    for wrong in ("", "-1", "nan", "many"):
-        monkeypatch.setenv("TWEEZE_KEEP_DAYS", wrong)
-        assert Keeping.of_environment().seconds == Keeping().seconds
+    monkeypatch.setenv("TWEEZE_KEEP_DAYS", "")
+    assert Keeping.of_environment().seconds == Keeping().seconds
 
 
 @pytest.mark.fault(

@@ -1,0 +1,65 @@
+"""What the environment can set, and what it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BadInput
+from engine.folders import Folders, xdg_folder
+from engine.settings import Settings
+
+VARIABLES = {
+    "TWEEZE_OSC_PORT": ("osc_port", "0", "65535", ("-1", "65536", "99999", "91.57", "1e3")),
+    "TWEEZE_IDLE_MINUTES": ("idle_minutes", "0", "0.5", ("-1", "1e9")),
+    "TWEEZE_KEEP_DAYS": ("keep_days", "2", "1000", ("-1", "0", "1e9")),
+    "TWEEZE_KEEP_GB": ("keep_gb", "0.5", "8", ("-1", "0", "1e9")),
+}
+NO_NUMBERS = ("nan", "inf", "-inf", "many", "9157x", "ten", "1;2", "0x10", "\x1b[2J")
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_values_that_can_be(variable: str) -> None:
+    field, one, other, _ = VARIABLES[variable]
+    for text in (one, other, f" {one} "):
+        assert getattr(Settings.of_environment({variable: text}), field) == float(text)
+    for nothing in ("", "  "):
+        assert Settings.of_environment({variable: nothing}) == Settings()
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_values_that_cannot_be_are_one_sentence(variable: str) -> None:
+    for text in (*VARIABLES[variable][3], *NO_NUMBERS):
+        with pytest.raises(BadInput, match=f"^{variable} is ") as caught:
+            Settings.of_environment({variable: text})
+        said = str(caught.value)
+        assert "from 0" in said
+        assert said.isprintable()
+
+
+@pytest.mark.parametrize("named", ["", "relative/data", ".", "~/data"])
+def test_xdg_variables_that_say_nothing(
+    named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TWEEZE_HOME", raising=False)
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, named)
+    assert xdg_folder("XDG_CONFIG_HOME", ".config") == tmp_path / ".config"
+    assert Folders.of_user().root == tmp_path / ".local/share/tweeze"
+    from audacity import install as audacity
+    from bridge import login
+    from reaper import install as reaper
+
+    settings, plugins = audacity._user_files()
+    assert settings == tmp_path / ".config/audacity/audacity.cfg"
+    assert plugins == tmp_path / ".local/share/audacity/Plug-Ins"
+    assert login._place() == tmp_path / ".config/systemd/user/tweeze.service"
+    assert tmp_path / ".config/REAPER" in reaper._usual_places()
+
+
+def test_an_absolute_xdg_folder_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TWEEZE_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert Folders.of_user().root == tmp_path / "data/tweeze"
