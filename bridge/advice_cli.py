@@ -76,6 +76,8 @@ def listen(
     The likeliest sound comes first; nothing is written. Several names can stand for one sound.
     """
     status = listen_to(file, model)
+    for note in status.notes:
+        print(shown(note), file=sys.stderr)
     if as_json:
         facts = {
             "id": status.id,
@@ -86,6 +88,7 @@ def listen(
                 {"name": one.name, "probability": one.probability, "times": one.times}
                 for one in status.heard
             ],
+            "notes": list(status.notes),
         }
         print(json.dumps(facts))
         return

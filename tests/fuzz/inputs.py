@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 from hypothesis import strategies as st
@@ -141,6 +142,40 @@ def sounds() -> tuple[bytes, ...]:
             found.append(file.getvalue())
             break
     assert len(found) > 15
+    return tuple(found)
+
+
+def joined() -> tuple[bytes, ...]:
+    """Recordings of which several lie in one file, and MP3s within and without a tag."""
+    samples = (np.random.default_rng(4).standard_normal((9_000, 2)) * 0.1).astype(np.float32)
+
+    def written(kind: str, subtype: str, **options: object) -> bytes:
+        file = io.BytesIO()
+        soundfile.write(file, samples, 48_000, subtype, format=kind, **options)
+        return file.getvalue()
+
+    mp3 = written("MP3", "MPEG_LAYER_III", bitrate_mode="VARIABLE", compression_level=0.5)
+    bare = mp3[mp3.index(b"\xff\xfb", 100) :]
+    vorbis, opus = written("OGG", "VORBIS"), written("OGG", "OPUS")
+    flac = bytearray(written("FLAC", "PCM_16"))
+    flac[21:26] = bytes((flac[21] & 0xF0, 0, 0, 0, 0))  # of unknown length
+    return (mp3 * 2, bare, mp3 + bare, vorbis * 2, opus * 2, vorbis + opus, bytes(flac))
+
+
+def films() -> tuple[bytes, ...]:
+    """Small files of some kinds that FFmpeg reads."""
+    found = []
+    for form, codec in (("mp4", "aac"), ("mov", "alac"), ("webm", "libopus"), ("adts", "aac"),
+                        ("matroska", "ac3"), ("avi", "pcm_s16le"), ("tta", "tta")):  # fmt: skip
+        file = io.BytesIO()
+        with av.open(file, "w", format=form) as container:
+            stream = container.add_stream(codec, rate=48_000, layout="stereo")
+            resampler = av.AudioResampler(stream.format, "stereo", 48_000, stream.frame_size or 960)
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 9_600), "<i2"), "s16", "stereo")
+            frame.sample_rate, frame.pts = 48_000, 0
+            for part in (*resampler.resample(frame), *resampler.resample(None), None):
+                container.mux(stream.encode(part))
+        found.append(file.getvalue())
     return tuple(found)
 
 
