@@ -280,7 +280,12 @@ FAULTS = [
     # Inserting.
     Fault("insert", "  reaper.Undo_BeginBlock2(project)\n", "", "mono_stays_mono"),
     Fault("insert", "  reaper.PreventUIRefresh(-1)\n", "", "mono_stays_mono"),
-    Fault("insert", "  restore()\n", "", "several_items_over_two_tracks"),
+    Fault(
+        "insert",
+        "  pcall(restore) -- whatever becomes of it, the open blocks must end\n",
+        "",
+        "several_items_over_two_tracks",
+    ),
     Fault("insert", "B_LOOPSRC = 0,", "B_LOOPSRC = 1,", "one_item_with_offset_and_trims"),
     Fault("insert", "D_FADEINLEN = 0,", "", "gain_and_fades_null"),
     Fault(
@@ -310,8 +315,8 @@ FAULTS = [
     Fault("insert", "if depth < 0 then", "if false then", "inside_a_folder"),
     Fault(
         "insert",
-        "if batch.mute then mute(project, batch) end",
-        "mute(project, batch)",
+        "if batch.mute then mute(project, batch, back) end",
+        "mute(project, batch, back)",
         "one_item_with_offset_and_trims",
     ),
     Fault(
@@ -328,7 +333,7 @@ FAULTS = [
         "clips_keep_their_names_apart",
     ),
     Fault(
-        "deliver", "if done.copied then os.remove(done.path) end", "", "the_project_on_another_disk"
+        "deliver", "if clip.copied then os.remove(clip.path) end", "", "the_project_on_another_disk"
     ),
     Fault(
         "deliver",
@@ -352,7 +357,7 @@ FAULTS = [
     # Suggestions.
     Fault(
         "advice",
-        "  os.remove(self.where.spool .. '/status/' .. self.id)\n",
+        "  for _, path in ipairs { answers(self) } do os.remove(path) end\n",
         "",
         "suggestions_of_the_engine",
     ),
