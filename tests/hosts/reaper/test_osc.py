@@ -174,7 +174,9 @@ def test_cancel_while_it_reads(desk: Studio, controller: Controller) -> None:
 
 
 def asked(
-    desk: Studio, *arguments: str, meanwhile: Callable[[], None] = lambda: None
+    desk: Studio,
+    *arguments: str,
+    meanwhile: Callable[[subprocess.Popen[str]], None] = lambda process: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `tweeze` in a terminal while REAPER goes on."""
     with subprocess.Popen(
@@ -184,10 +186,25 @@ def asked(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        meanwhile()
+        meanwhile(process)
         desk.cycle_until(lambda: process.poll() is not None, f"the end of {arguments}")
         out, err = process.communicate()
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def held(desk: Studio) -> Iterator[None]:
+    """Have the engine stand still from when the script begins to read."""
+    desk.reaper.accessor_cost = 0.014  # a little at a time
+    desk.cycle_until(lambda: desk.reaper.accessors, "the reading")
+    beat = Heartbeat.of_living(desk.folders)
+    assert beat is not None
+    running = psutil.Process(beat.pid)
+    running.suspend()
+    try:
+        yield
+    finally:
+        running.resume()
 
 
 @pytest.mark.parametrize(
@@ -200,10 +217,21 @@ def asked(
 def test_a_job_that_is_refused_is_no_success(desk: Studio, wanted: tuple[str], why: str) -> None:
     desk.item(desk.wav(0.25))
     listening(desk)
-    done = asked(desk, "trigger", *wanted)
+    answers = desk.folders.spool / "reaper" / "answers"
+    known = set(answers.glob("[!.]*"))
+
+    def sent(process: subprocess.Popen[str]) -> None:
+        """REAPER says that it has sent the job, and nothing more until the command has ended."""
+        with held(desk):
+            desk.cycle_until(lambda: set(answers.glob("[!.]*")) - known, "the sending")
+        until(lambda: process.poll() is not None, "the end of the command")
+
+    done = asked(desk, "trigger", *wanted, meanwhile=sent)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
+    pending = desk.reaper.resource / "Data/Tweeze/pending"
+    desk.cycle_until(lambda: not list(pending.glob("*")), "the script's own end of it")
     assert not desk.project.undo
     desk.nothing_is_left()
 
@@ -222,21 +250,13 @@ def test_one_of_two_jobs_is_refused(desk: Studio) -> None:
     desk.item(desk.wav(0.5))
     desk.item(desk.wav(0.25, name="b.wav"))
     listening(desk)
-    desk.reaper.accessor_cost = 0.014
-    beat = Heartbeat.of_living(desk.folders)
-    assert beat is not None
-    process = psutil.Process(beat.pid)
 
-    def damage() -> None:
-        desk.cycle_until(lambda: desk.reaper.accessors, "the reading")
-        process.suspend()
-        try:
+    def damage(process: object) -> None:
+        with held(desk):
             jobs = desk.folders.jobs
             desk.cycle_until(lambda: len(list(jobs.glob("[!.]*"))) == 2, "the jobs")
             (second,) = desk.folders.mixtures.glob("*-2.wav")
             second.write_bytes(b"no audio")
-        finally:
-            process.resume()
 
     done = asked(desk, "trigger", "dog", meanwhile=damage)
     assert (done.returncode, done.stdout) == (2, ""), done
