@@ -433,6 +433,10 @@ def test_what_only_audacity_can_tell_is_one_sentence(studio: Studio, sound: Soun
 def test_the_terminal_does_what_the_menu_does(studio: Studio, sound: Sound) -> None:
     studio.load(sound("desk"))
     studio.mark([0], 1.0, 2.0)
+    wrong = studio.tweeze("trigger", "rain", "--model", "nope")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert "There is no model named 'nope'" in wrong.stderr
+    studio.says("There is no model named 'nope'")
     done = studio.tweeze("trigger", "dog barking", "rain", "--mute")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("desk (1.0 s): job ")
