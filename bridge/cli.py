@@ -15,6 +15,7 @@ import typer
 
 from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
+from bridge.files import read_small
 from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
 from engine.display import shown
@@ -300,16 +301,18 @@ def doctor(as_json: Json = False) -> None:
 
 def _recent(folders: Folders, limit: int = 5) -> list[Status]:
     """Return the unfinished jobs and those that ended last, the latest first."""
-    client = Client(folders)
-    try:
-        names = [p.name for p in folders.status.iterdir() if not p.name.startswith(".")]
-    except FileNotFoundError:
-        return []
+    times = []
+    with contextlib.suppress(FileNotFoundError):
+        for path in folders.status.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it is replaced, or goes, as we look
+                if not path.name.startswith("."):
+                    times.append((path.stat().st_mtime_ns, path))
     found = []
     ended = 0
-    for name in sorted(names, reverse=True)[:200]:
-        status = client.status(name)
-        if status is None:
+    for _, path in sorted(times, reverse=True):
+        try:
+            status = Status.from_text(read_small(path))
+        except (BadInput, OSError):
             continue
         ended += status.state.final
         if not status.state.final or ended <= limit:

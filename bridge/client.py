@@ -56,15 +56,15 @@ class Client:
         self._put(self.folders.cancel / id, "end\n")
 
     def status(self, id: str) -> Status | None:  # noqa: A002
-        """Return what the engine last said of a job, or None if it has not said anything."""
+        """Return what the engine last said of a job or request, None if it has said nothing."""
         try:
-            return Status.from_text(read_small(self.folders.status / id))
+            return Status.from_text(read_small(self._file(id)))
         except (OSError, BadInput):
             return None
 
     def knows(self, id: str) -> bool:  # noqa: A002
         """Return whether the spool holds anything of a job."""
-        return (self.folders.status / id).exists() or (self.folders.jobs / id).exists()
+        return self._file(id).exists() or (self.folders.jobs / id).exists()
 
     def follow(
         self,
@@ -73,18 +73,17 @@ class Client:
         *,
         restart: bool = True,
     ) -> Status:
-        """Wait until a job has come to its end.
+        """Wait until a job or request has come to its end.
 
         An engine that ends meanwhile is started again, once (`restart`), and goes on with the job.
         """
-        file = self.folders.status / id
         started = checked = time.monotonic()
         alive = told = started
         seen: tuple[int, int] | None = None
         said: Status | None = None
         while True:
             now = time.monotonic()
-            mark = _mark(file)
+            mark = _mark(self._file(id))
             if mark is not None:
                 told = now
             if mark is not None and mark != seen:
@@ -122,6 +121,13 @@ class Client:
                         "or exchanged, perhaps. Send it again."
                     )
             time.sleep(_QUICK if now - started < 1.0 else _CALM)
+
+    def _file(self, id: str) -> Path:  # noqa: A002
+        """Return where the status of a job or request lies, or will lie."""
+        # An engine of an older version says what became of a request among the jobs, too.
+        of_job = self.folders.status / id
+        of_request = self.folders.request_status / id
+        return of_request if of_request.exists() else of_job
 
     def _put(self, path: Path, text: str) -> None:
         try:

@@ -104,7 +104,10 @@ def trigger(
     ] = "compact",
     again: Annotated[bool, typer.Option("--again", help="Repeat what was asked for last.")] = False,
 ) -> None:
-    """Do what the editor's menu command does, for a hotkey of your desktop."""
+    """Do what the editor's menu command does, for a hotkey of your desktop.
+
+    Done once the engine has taken a job for each selected track; else it says why not.
+    """
     if bool(queries) == again:
         raise BadInput("Name a sound, or say --again: 'tweeze trigger \"dog barking\"'.")
     fields: list[tuple[str, str]] = [("action", "again")]

@@ -27,7 +27,8 @@ class Folders:
     """The folders under `root`; `TWEEZE_HOME` names another root than the system's usual one.
 
     The spool (how hosts without sockets talk to the engine): `requests` (act on the editor's
-    current selection), `jobs` (audio attached), `status`, `cancel`, and the file `heartbeat`.
+    current selection), `jobs` (audio attached), `status` and `request_status` (what became of
+    them), `cancel`, and the file `heartbeat`.
     """
 
     root: Path
@@ -60,8 +61,13 @@ class Folders:
 
     @property
     def status(self) -> Path:
-        """Status files (`<id>`), replaced atomically."""
+        """Status files of jobs (`<id>`), replaced atomically."""
         return self.spool / "status"
+
+    @property
+    def request_status(self) -> Path:
+        """Status files of requests (`<id>`), in the same form as those of jobs."""
+        return self.spool / "request-status"
 
     @property
     def cancel(self) -> Path:
@@ -116,6 +122,7 @@ class Folders:
             self.requests,
             self.jobs,
             self.status,
+            self.request_status,
             self.cancel,
             self.mixtures,
             self.clips,

@@ -258,6 +258,18 @@ class Service:
             raise BadJob(f"There is no job {id}: see 'tweeze status' for those there are.")
         return entry.status
 
+    def is_admitted(self, id: str) -> bool:  # noqa: A002
+        """Return whether a job was looked at and let into the queue, or has come to its end.
+
+        Raises
+        ------
+        BadJob
+            There is no such job.
+
+        """
+        ticket = self._tickets.get(id)
+        return self.status(id).state.final if ticket is None else ticket.admitted
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` called with each new status of each job; returns how to end that."""
         self._listeners.append(listener)

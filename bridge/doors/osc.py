@@ -237,7 +237,7 @@ class Osc:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, BadInput):
-                status = Status.from_text(read_small(self._folders.status / id_))
+                status = Status.from_text(read_small(self._folders.request_status / id_))
                 if status.state in (JobState.FAILED, JobState.CANCELLED):
                     self._send("/tweeze/job/failed", [id_, status.message], self._present())
                 if status.state.final:

@@ -25,6 +25,7 @@ from engine import disk_clock
 from engine.errors import BadInput, BadJob, Failure, Foreign, TweezeError
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, check_id, one_line
+from engine.journal import Entry
 from engine.request import Request
 from engine.service import Service
 from engine.waiting import within
@@ -33,8 +34,8 @@ __all__ = ["Spool", "check_private"]
 
 SCAN = 2.0  # seconds between looks that no event asked for
 PATIENCE = 10.0  # seconds a file may stay without its closing line
-KEEP = 7 * 24 * 3600.0  # seconds that statuses and refused files are kept
-STATUSES = 1000  # statuses of ended jobs that are kept at most
+KEEP = 7 * 24 * 3600.0  # seconds that statuses without clips and refused files are kept
+STATUSES = 1000  # statuses that are kept at most of what has ended and has no clips
 _READ = 600.0  # seconds within which whoever waits for a status has read it
 REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
 _TOLD_AGAIN = 200  # statuses of ended jobs that are written anew where the folder was removed
@@ -138,7 +139,7 @@ class Spool:
         self._owned = owned
         self._incomplete: dict[Path, tuple[tuple[int, int], float]] = {}
         self._told: dict[str, tuple[Status, float]] = {}
-        self._unwritten: dict[str, Status] = {}
+        self._unwritten: dict[Path, Status] = {}
         self._ended_since_cleaning = 0
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
@@ -220,8 +221,8 @@ class Spool:
                 if not self._owned():
                     continue  # whose folder this is now is for the process as a whole to find out
                 await self._restore()
-                for status in list(self._unwritten.values()):
-                    self._write(status)
+                for path, status in list(self._unwritten.items()):
+                    self._write(status, path.parent)
                 await self._take_all()
                 if (
                     not cleaned
@@ -256,7 +257,7 @@ class Spool:
         self._watch()
         # Somebody may be waiting for a status that went with the folder.
         for entry in self._service.journal.recent(_TOLD_AGAIN):
-            self._write(entry.status)
+            self._write_again(entry)
         self._catch_up()
 
     async def _take_all(self) -> None:
@@ -326,7 +327,7 @@ class Spool:
         except (BadInput, OSError) as error:
             self._refuse(path, error)
             return
-        self._write(Status(request.id, JobState.QUEUED))
+        self._write(Status(request.id, JobState.QUEUED), self._folders.request_status)
         self._remove(path)
         task = asyncio.create_task(self._carry_out(host, request), name=f"request-{request.id}")
         self._requests[request.id] = task
@@ -339,7 +340,7 @@ class Spool:
         def report(status: Status) -> None:
             nonlocal last
             last = replace(status, id=request.id)
-            self._write(last)
+            self._write(last, self._folders.request_status)
 
         report(last)
         try:
@@ -398,12 +399,17 @@ class Spool:
         """Say why a file is refused, and move it where it does not come again."""
         with contextlib.suppress(TweezeError):
             check_id(path.name)
-            # A job that is known keeps its own status, whatever comes under its name later.
-            if self._service.journal.get(path.name) is None and path.name not in self._requests:
-                message = str(error) if isinstance(error, TweezeError) else _reason(path, error)
-                self._write(
-                    Status(path.name, JobState.FAILED, message=one_line(message), bad_input=True)
-                )
+            message = str(error) if isinstance(error, TweezeError) else _reason(path, error)
+            status = Status(path.name, JobState.FAILED, message=one_line(message), bad_input=True)
+            # What is known keeps its own status, whatever comes under its name later.
+            if path.parent == self._folders.requests:
+                if path.name not in self._requests:
+                    self._write(status, self._folders.request_status)
+            elif self._service.journal.get(path.name) is None:
+                self._write(status)
+                # What was captured for it lies under its name, whatever its file says.
+                with contextlib.suppress(OSError):
+                    (self._folders.mixtures / f"{path.name}.wav").unlink()
         self._put_away(path, error)
 
     def _put_away(self, path: Path, error: Exception) -> None:
@@ -442,36 +448,56 @@ class Spool:
         if known is None or known.state is not status.state:
             self._beat.set()
 
-    def _write(self, status: Status) -> None:
-        known = self._unwritten.pop(status.id, None)
+    def _write(self, status: Status, folder: Path | None = None) -> None:
+        """Write a status down: a job's, or in the folder `request_status` a request's."""
+        path = (folder or self._folders.status) / status.id
+        known = self._unwritten.pop(path, None)
         if not self._owned():
-            self._unwritten[status.id] = status
+            self._unwritten[path] = status
             return
         try:
-            replace_text(self._folders.status / status.id, status.to_text())
+            replace_text(path, status.to_text())
         except OSError as error:
-            self._unwritten[status.id] = status  # written when the disk takes it again
+            self._unwritten[path] = status  # written when the disk takes it again
             if known is None:
                 _LOG.error("The status of %s cannot be written: %s", status.id, error)
+
+    def _write_again(self, entry: Entry) -> None:
+        """Write down what the journal knows of a job, as of when that was."""
+        self._write(entry.status)
+        with contextlib.suppress(OSError):
+            os.utime(self._folders.status / entry.job.id, (entry.changed, entry.changed))
 
     def _catch_up(self) -> None:
         """Write the statuses that an earlier process did not get to write."""
         journal = self._service.journal
         for entry in journal.unfinished():
             self._write(entry.status)
-        for path in _entries(self._folders.status):
+        self._tell_of_clips()
+        for path in [*_entries(self._folders.status), *_entries(self._folders.request_status)]:
             try:
                 status = Status.from_text(read_small(path))
             except (BadInput, OSError):
                 continue
             if status.state.final:
                 continue
-            known = journal.get(status.id)
+            known = journal.get(status.id) if path.parent == self._folders.status else None
             if known is not None:
                 self._write(known.status)
             else:
                 message = "The engine ended in the middle of this request: ask for it again."
-                self._write(replace(status, state=JobState.FAILED, message=message))
+                self._write(replace(status, state=JobState.FAILED, message=message), path.parent)
+
+    def _tell_of_clips(self) -> None:
+        """Write the statuses that are missing of jobs whose clips are kept.
+
+        By its status alone a script that can only read files finds the clips of a job.
+        """
+        for folder in _entries(self._folders.clips):
+            if not (self._folders.status / folder.name).exists():
+                entry = self._service.journal.get(folder.name)
+                if entry is not None and entry.status.state.final:
+                    self._write_again(entry)
 
     async def _keep_beating(self) -> None:
         service = self._service
@@ -504,6 +530,7 @@ class Spool:
         unfinished = {entry.job.id for entry in self._service.journal.unfinished()}
         for folder in (
             self._folders.status,
+            self._folders.request_status,
             self._folders.jobs,
             self._folders.cancel,
             self._folders.requests,
@@ -512,24 +539,34 @@ class Spool:
             with contextlib.suppress(OSError):
                 now = disk_clock.now(folder)
                 for path in list(folder.iterdir()):
-                    if path.name not in unfinished and now - path.lstat().st_mtime > KEEP:
+                    old = now - path.lstat().st_mtime > KEEP
+                    if old and not self._is_needed(path, unfinished):
                         self._remove_old(path)
 
-        self._thin_out(unfinished)
+        self._thin_out(self._folders.status, unfinished)
+        self._thin_out(self._folders.request_status, unfinished)
+        self._tell_of_clips()
         journal = self._service.journal
         for id_ in journal.ended_before(time.time() - REMEMBERED):
             if not (self._folders.clips / id_).exists():  # else they can still be asked for
                 journal.forget(id_)
 
-    def _thin_out(self, unfinished: set[str]) -> None:
+    def _thin_out(self, folder: Path, unfinished: set[str]) -> None:
         """Keep the youngest statuses only, so that the folder stays small whatever comes."""
         with contextlib.suppress(OSError):
-            now = disk_clock.now(self._folders.status)
-            paths = [p for p in self._folders.status.iterdir() if p.name not in unfinished]
+            now = disk_clock.now(folder)
+            paths = [p for p in folder.iterdir() if not self._is_needed(p, unfinished)]
             ages = sorted((now - path.lstat().st_mtime, path) for path in paths)
             for age, path in ages[STATUSES:]:
-                if age > _READ and path.name not in self._requests:
+                if age > _READ:
                     self._remove_old(path)
+
+    def _is_needed(self, path: Path, unfinished: set[str]) -> bool:
+        """Whether a file is of something that goes on, or says where clips lie that are kept."""
+        if path.parent == self._folders.request_status:
+            return path.name in self._requests
+        kept = path.parent == self._folders.status and (self._folders.clips / path.name).is_dir()
+        return kept or path.name in unfinished
 
     def _remove_old(self, path: Path) -> None:
         with contextlib.suppress(OSError):

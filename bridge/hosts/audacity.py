@@ -22,6 +22,7 @@ from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured, OtherProject, Place
 from bridge.files import replace_text
 from bridge.notify import notify
+from bridge.requests import raise_refused
 from engine.errors import BadInput, BadQuery, HostError, TweezeError
 from engine.job import Job, JobState, Keep, Options, Placement, Status, clean_query, one_line
 from engine.journal import Entry, Insertion
@@ -121,8 +122,10 @@ class AudacityHost:
         self._remember(request)
         async with self._turn:
             captured = await asyncio.to_thread(self._capture)
-        told = []
-        for one in captured:
+        told: list[str] = []
+        refused: list[Status] = []
+        while captured:
+            one = captured[0]
             place = Placement(_NAME, one.project, one.track, one.start, one.rate, mute)
             job = Job(
                 id=one.path.stem,
@@ -133,15 +136,42 @@ class AudacityHost:
                 placement=place,
                 client=_NAME,
             )
-            self._jobs[job.id] = job
             try:
-                await self._service.submit(job)
-            except TweezeError:
-                self._jobs.pop(job.id, None)
-                one.path.unlink(missing_ok=True)
+                status = await self._submit(job)
+            except asyncio.CancelledError:
+                for left in captured:
+                    left.path.unlink(missing_ok=True)
                 raise
-            told.append(f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}")
+            captured.pop(0)
+            if status.state is JobState.FAILED:
+                refused.append(status)
+            else:
+                told.append(f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}")
+        raise_refused(refused, told)
         return "; ".join(told)
+
+    async def _submit(self, job: Job) -> Status:
+        """Send a job. Of one that fails at once the request tells, and nobody else."""
+        self._jobs[job.id] = job
+        try:
+            status = await self._service.submit(job)
+        except asyncio.CancelledError:
+            self._forget(job)
+            with contextlib.suppress(TweezeError):
+                self._service.cancel(job.id)  # nobody else would go on with it
+            raise
+        except TweezeError as error:
+            job.mixture.unlink(missing_ok=True)
+            bad = isinstance(error, BadInput)
+            status = Status(job.id, JobState.FAILED, message=str(error), bad_input=bad)
+        if status.state is JobState.FAILED:
+            self._forget(job)
+        return status
+
+    def _forget(self, job: Job) -> None:
+        self._jobs.pop(job.id, None)
+        self._states.pop(job.id, None)
+        self._tell()
 
     def _capture(self) -> list[Captured]:
         with Pipe() as pipe:
@@ -227,6 +257,8 @@ class AudacityHost:
                         break
         if error is not None and not done:
             raise error
+        if error is not None and not isinstance(error, OtherProject):
+            raise HostError(f"{_clips(done)}, and then: {error}")
         if not done:
             raise BadInput(
                 f"The clips of job {id_} are in already: add --again to insert them once more."

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bridge.files import read_small, replace_text
 from bridge.heartbeat import is_fresh
+from bridge.requests import raise_refused
 from engine import disk_clock, models, queries
 from engine.errors import BadInput, BadJob, HostError
 from engine.folders import Folders
@@ -25,6 +26,7 @@ __all__ = ["ReaperHost"]
 
 _NAME = "reaper"
 _WAKING = 15.0  # seconds that REAPER gets to start the script
+_TAKING = 15.0  # seconds that the engine gets to look at the jobs that the script has sent
 _LOOK = 0.1  # seconds between looks at the script's answer
 _OFFER = 60.0  # seconds between looks whether there are other models
 _KEPT = 24 * 3600.0  # seconds that answers are kept
@@ -87,7 +89,8 @@ class ReaperHost:
             await asyncio.to_thread(Waker.of(self._folders).wake)
         replace_text(wish, request.to_text())
         try:
-            said = await self._answer(request.id)
+            said, jobs = await self._answer(request.id)
+            refused = await self._refused(jobs)
         except BaseException:
             # Taken back where it still lies there, else stopped.
             try:
@@ -96,17 +99,40 @@ class ReaperHost:
                 with contextlib.suppress(OSError):
                     replace_text(self._spool / "cancel" / request.id, "end\n")
             raise
+        failed = {status.id for status in refused}
+        raise_refused(refused, [f"job {id_}" for id_ in jobs if id_ not in failed])
         report(Status(request.id, JobState.DONE, progress=1.0, message=one_line(said)))
 
-    async def _answer(self, id_: str) -> str:
-        """Wait until the script has sent its jobs, or says why not."""
+    async def _refused(self, jobs: Sequence[str]) -> list[Status]:
+        """Wait until the engine has looked at the jobs; return what it says of those that fail."""
+        deadline = time.monotonic() + _TAKING
+        refused = []
+        for id_ in jobs:
+            while (status := self._looked_at(id_)) is None and time.monotonic() < deadline:
+                await asyncio.sleep(_LOOK)
+            if status is not None and status.state is JobState.FAILED:
+                refused.append(status)
+        return refused
+
+    def _looked_at(self, id_: str) -> Status | None:
+        try:
+            return self._service.status(id_) if self._service.is_admitted(id_) else None
+        except BadJob:  # its file was not taken yet, or was refused
+            with contextlib.suppress(OSError, BadInput):
+                return Status.from_text(read_small(self._folders.status / id_))
+            return None
+
+    async def _answer(self, id_: str) -> tuple[str, list[str]]:
+        """Wait until the script has sent its jobs, or says why not: its words, and the jobs."""
         began = time.monotonic()
         while True:
             state, message, jobs = self._read_answer(id_)
             if state in ("sent", "done", "partly"):
-                return f"Jobs: {', '.join(jobs)}." if jobs else message
+                return f"Jobs: {', '.join(jobs)}." if jobs else message, jobs
             if state == "failed":
                 raise BadInput(message)
+            if state in ("later", "elsewhere"):
+                raise HostError(message or 'It waits: run "Tweeze - collect" in that project.')
             if state == "cancelled":
                 raise HostError("It was cancelled in REAPER.")
             if self._is_alive():

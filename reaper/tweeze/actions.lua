@@ -218,6 +218,20 @@ local function begin_wish(where, wish, id)
   return self
 end
 
+local function answer_group(where, group)
+  local said = { ('%d inserted.'):format(group.good), table.unpack(group.said) }
+  local sentence = table.concat(said, ' ')
+  wishes.answer(where, group.id, #group.said == 0 and 'done' or 'failed', sentence, {})
+end
+
+-- Note how a run ended that was taken up with others; with the last one the wish is answered.
+local function count_in(where, group, self)
+  group.open = group.open - 1
+  if self.outcome == 'done' or self.outcome == 'partly' then group.good = group.good + 1 end
+  group.said[#group.said + 1] = self.sentence
+  if group.open == 0 then answer_group(where, group) end
+end
+
 -- Carry on with a run; false when it has ended. Whoever wished for it hears how it goes.
 local function attend(where, self)
   local id, regions = self.batch.id, self.batch.regions
@@ -225,6 +239,7 @@ local function attend(where, self)
   step(self)
   if self.outcome and not self.wished then
     conclude(self)
+    if self.group then count_in(where, self.group, self) end
   elseif self.outcome then
     local said = table.concat({ self.sentence or '', table.unpack(self.warnings) }, ' ')
     wishes.answer(where, id, self.outcome, said, regions)
@@ -235,29 +250,35 @@ local function attend(where, self)
   return not self.outcome
 end
 
--- Take up all that waits for the project, as a wish asks.
+local function is_finished(where, batch)
+  for _, region in ipairs(batch.regions) do
+    local status = jobs.status(where, region.job)
+    if not status or not status.final then return false end
+  end
+  return true
+end
+
+-- Take up all that waits for the project, as a wish asks. What is finished is answered for.
 local function insert_waiting(where, id, runs)
   local project = reaper.EnumProjects(-1)
-  local count = 0
+  local group = { id = id, open = 0, good = 0, said = {} }
   for _, batch in ipairs(waiting(project)) do
     if not batch.claimed then
-      count = count + 1
-      runs[#runs + 1] = run.resume(where, project, batch)
+      local self = run.resume(where, project, batch)
+      if is_finished(where, batch) then
+        self.group, group.open = group, group.open + 1
+      end
+      runs[#runs + 1] = self
     end
   end
-  wishes.answer(where, id, 'done', ('%d inserted.'):format(count), {})
+  if group.open == 0 then answer_group(where, group) end
 end
 
 -- Offer what has been finished for a project that was just opened.
 local function offer(where, project, runs)
   for _, batch in ipairs(waiting(project)) do
-    local finished = true
-    for _, region in ipairs(batch.regions) do
-      local status = jobs.status(where, region.job)
-      finished = finished and status ~= nil and status.final
-    end
     local question = ("'%s' is ready for this project. Insert it now?"):format(batch.label)
-    if finished and not batch.claimed
+    if not batch.claimed and is_finished(where, batch)
       and reaper.ShowMessageBox(question, TITLE, YES_NO) == YES then
       runs[#runs + 1] = run.resume(where, project, batch)
     end

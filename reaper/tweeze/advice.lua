@@ -25,16 +25,23 @@ local function ask(self, now)
   if text.write(self.where.spool .. '/requests/' .. id, rows) then self.id = id end
 end
 
--- Let go of a question; its files go, so that nobody takes them for a job's.
+-- Where the engine answers; one of an older version does so among the jobs.
+local function answers(self)
+  local spool = self.where.spool
+  return spool .. '/request-status/' .. self.id, spool .. '/status/' .. self.id
+end
+
+-- Let go of a question, and of its files.
 function advice.leave(self)
   if not self.id then return end
   os.remove(self.where.spool .. '/requests/' .. self.id)
-  os.remove(self.where.spool .. '/status/' .. self.id)
+  for _, path in ipairs { answers(self) } do os.remove(path) end
   self.id = nil
 end
 
 local function hear(self, now)
-  local rows = text.read(self.where.spool .. '/status/' .. self.id)
+  local path, older = answers(self)
+  local rows = text.read(path) or text.read(older)
   local state = rows and text.one(rows, 'state')
   if state == 'done' then
     self.answered, self.terms = self.asked, {}

@@ -43,13 +43,17 @@ local function append_values(rows, prefix, values)
   end
 end
 
--- Write the note of a batch: its regions as far as their jobs are sent.
-function pending.write(batch, project)
-  reaper.RecursiveCreateDirectory(folder(), 0)
+-- Where the clips of a region are placed, an empty text for those that are where they were.
+local function places(region)
+  local found = {}
+  for number, clip in ipairs(region.clips or {}) do found[number] = clip.placed or '' end
+  return region.clips and found or region.placed
+end
+
+local function note(batch)
   local rows = {
     { 'tweeze', '1' }, { 'id', batch.id }, { 'project', batch.project },
-    { 'file', project_file(project) }, { 'mute', batch.mute and 'yes' or 'no' },
-    { 'label', batch.label },
+    { 'file', batch.file }, { 'mute', batch.mute and 'yes' or 'no' }, { 'label', batch.label },
   }
   for _, region in ipairs(batch.regions) do
     rows[#rows + 1] = { 'job', region.job }
@@ -60,8 +64,21 @@ function pending.write(batch, project)
     for _, id in ipairs(region.mute) do rows[#rows + 1] = { 'original', id } end
     append_values(rows, 'item:', region.item_values)
     append_values(rows, 'take:', region.take_values)
+    for _, path in ipairs(places(region) or {}) do rows[#rows + 1] = { 'placed', path } end
   end
-  return text.write(free(batch.id), rows)
+  return rows
+end
+
+-- Write the note of a batch: its regions as far as their jobs are sent.
+function pending.write(batch, project)
+  reaper.RecursiveCreateDirectory(folder(), 0)
+  batch.file = project_file(project)
+  return text.write(free(batch.id), note(batch))
+end
+
+-- Write the note of a claimed batch anew, with where its clips are now; true if that went well.
+function pending.keep(batch)
+  return text.write(claimed(batch.id), note(batch)) ~= nil
 end
 
 local function is_whole(region)
@@ -87,13 +104,14 @@ local function read(path)
     local key, value = row[1], row[2]
     local kind, name = key:match('^(%a+):(.+)$')
     if key == 'job' then
-      region = { job = value, item_values = {}, take_values = {}, mute = {} }
+      region = { job = value, item_values = {}, take_values = {}, mute = {}, placed = {} }
       batch.regions[#batch.regions + 1] = region
     elseif key == 'track' and region then region.track_id = value
     elseif key == 'title' and region then region.title = value
     elseif key == 'position' and region then region.position = tonumber(value)
     elseif key == 'length' and region then region.length = tonumber(value)
     elseif key == 'original' and region then region.mute[#region.mute + 1] = value
+    elseif key == 'placed' and region then region.placed[#region.placed + 1] = value
     elseif kind == 'item' and region then region.item_values[name] = tonumber(value)
     elseif kind == 'take' and region then region.take_values[name] = tonumber(value)
     end
@@ -141,12 +159,16 @@ function pending.is_attended(batch)
   return said ~= nil and math.abs(reaper.time_precise() - said) < ATTENDED
 end
 
--- Claim a batch; true for the one script that may insert it now.
+-- Claim a batch; true for the one script that may insert it now. Else nil, and a sentence if
+-- nobody else has it.
 function pending.claim(batch)
-  return os.rename(free(batch.id), claimed(batch.id)) ~= nil
+  if os.rename(free(batch.id), claimed(batch.id)) then return true end
+  if not reaper.file_exists(free(batch.id)) then return nil end
+  return nil, ('The note %s cannot be renamed: check the permissions of its folder, then run '
+    .. '"Tweeze - collect".'):format(free(batch.id))
 end
 
--- Give a claimed batch back, untouched.
+-- Give a claimed batch back: nothing of it is in the project.
 function pending.release(batch)
   os.rename(claimed(batch.id), free(batch.id))
 end

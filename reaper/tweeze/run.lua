@@ -19,12 +19,27 @@ local CAPTURED = 0.1 -- share of the progress bar that capturing takes
 local NEVER_RAN = 'The engine of Tweeze has not run yet: run "tweeze start" in a terminal once.'
 local NO_START = 'The engine of Tweeze does not start: run "tweeze doctor" in a terminal. The job '
   .. 'waits for it; "Tweeze - collect" brings the result.'
+local LOST = 'The engine knows nothing of the job: try again.'
+local LOST_BUT_KEPT = 'The engine does not say what became of the job. Its clips lie in %s: run '
+  .. '"tweeze doctor" in a terminal, then "Tweeze - collect".'
+local GONE = "The clips of '%s' are gone: the engine keeps for some weeks what nobody fetches. "
+  .. 'Separate the sound again.'
+local NOT_IN = 'The clips could not be put into the project (%s), so nothing was. They lie in %s: '
+  .. 'run "Tweeze - collect" to try again.'
+local IN_PART = 'The clips could not be put into the project as a whole (%s): undo what is there. '
+  .. 'They lie in %s; "Tweeze - collect" asks whether to put them in again.'
 local BY_HAND = 'waiting for the engine: run "tweeze start" in a terminal'
 
 local function finish(self, outcome, sentence)
   if self.capture then capture.abandon(self.capture) end
-  if self.delivery and outcome ~= 'done' then deliver.abandon(self.delivery) end
-  if self.claimed and outcome == 'later' then pending.release(self.batch) end
+  -- Broken off while it was put in, it may be in: the note stays claimed, for the user to judge.
+  if not self.inserting then
+    if self.delivery then deliver.abandon(self.delivery) end
+    if self.claimed and outcome == 'later' then
+      pending.keep(self.batch)
+      pending.release(self.batch)
+    end
+  end
   pending.attend(self.batch, nil)
   self.capture, self.delivery = nil, nil
   self.outcome, self.sentence = outcome, sentence
@@ -182,6 +197,16 @@ local function look(self, region, now)
   return 0, false
 end
 
+-- Return where the engine keeps the clips of a batch, or nil where it keeps none.
+local function kept(self)
+  for _, region in ipairs(self.batch.regions) do
+    local folder = self.where.root .. '/clips/' .. region.job
+    reaper.EnumerateFiles(folder, -1)
+    if reaper.EnumerateFiles(folder, 0) then return folder end
+  end
+  return nil
+end
+
 local function note_ends(self)
   local good = 0
   for _, region in ipairs(self.batch.regions) do
@@ -209,7 +234,8 @@ function steps.wait(self, now)
   for _, region in ipairs(self.batch.regions) do
     local share, final = look(self, region, now)
     if not share then
-      fail(self, 'The engine knows nothing of the job: try again.')
+      local folder = kept(self)
+      if folder then finish(self, 'later', LOST_BUT_KEPT:format(folder)) else fail(self, LOST) end
       return false
     end
     sum = sum + share
@@ -221,6 +247,22 @@ function steps.wait(self, now)
   return ended == count
 end
 
+-- Return the clips of the jobs that are done; a region of which one is gone gets none.
+local function find_clips(self)
+  local clips = {}
+  for _, region in ipairs(self.batch.regions) do
+    local there = true
+    for number, clip in ipairs(region.clips or {}) do
+      local place = region.placed and region.placed[number] or ''
+      if place ~= '' then clip.placed = place end
+      there = there and deliver.finds(clip)
+    end
+    if there then table.move(region.clips or {}, 1, #(region.clips or {}), #clips + 1, clips)
+    else region.clips, self.failure = nil, GONE:format(self.batch.label) end
+  end
+  return clips
+end
+
 function steps.claim(self)
   local good = note_ends(self)
   if good == 0 then
@@ -229,16 +271,21 @@ function steps.claim(self)
     else finish(self, 'failed', self.failure) end
     return false
   end
-  if not pending.claim(self.batch) then
-    finish(self, 'elsewhere') -- another script has inserted it meanwhile
+  local mine, why = pending.claim(self.batch)
+  if not mine then
+    finish(self, why and 'later' or 'elsewhere', why) -- another script may have inserted it
     return false
   end
   self.claimed = true
-  local clips = {}
-  for _, region in ipairs(self.batch.regions) do
-    for _, clip in ipairs(region.clips or {}) do clips[#clips + 1] = clip end
+  local clips = find_clips(self)
+  if #clips == 0 then
+    pending.forget(self.batch)
+    finish(self, 'failed', self.failure)
+    return false
   end
-  self.delivery = deliver.begin(clips, reaper.GetProjectPathEx(self.project))
+  self.delivery = deliver.begin(clips, reaper.GetProjectPathEx(self.project), function()
+    return pending.keep(self.batch)
+  end)
   self.stage = 'deliver'
   return true
 end
@@ -247,7 +294,7 @@ function steps.deliver(self)
   self.message = 'bringing the clips'
   local there, why = deliver.step(self.delivery)
   if there then
-    self.delivery, self.stage = nil, 'insert'
+    self.stage = 'insert'
   elseif there == nil then
     self.delivery = nil
     finish(self, 'later', why)
@@ -256,12 +303,23 @@ function steps.deliver(self)
 end
 
 function steps.insert(self)
-  local inserted, why = insert.batch(self.project, self.batch)
-  pending.forget(self.batch)
-  self.share = 1
-  if not inserted then finish(self, 'failed', why)
-  elseif self.failure then finish(self, 'partly', self.failure)
-  else finish(self, 'done') end
+  self.inserting = true
+  local inserted, why, in_part = insert.batch(self.project, self.batch)
+  local delivery = self.delivery
+  if in_part then
+    finish(self, 'failed', IN_PART:format(why, deliver.places(delivery.clips)))
+    return false
+  end
+  self.inserting, self.delivery = nil, nil
+  if inserted then
+    pending.forget(self.batch)
+    deliver.finish(delivery)
+    self.share = 1
+    finish(self, self.failure and 'partly' or 'done', self.failure)
+  else
+    deliver.abandon(delivery)
+    finish(self, 'later', NOT_IN:format(why, deliver.places(delivery.clips)))
+  end
   return false
 end
 

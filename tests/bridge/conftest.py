@@ -71,7 +71,8 @@ class Home:
         """What jobs leave in Tweeze's own folders beside their statuses."""
         f = self.folders
         places = (f.clips, f.jobs, f.cancel, f.requests, f.mixtures)
-        hidden = [p for p in f.status.iterdir() if p.name.startswith(".")]
+        said = [*f.status.iterdir(), *f.request_status.iterdir()]
+        hidden = [p for p in said if p.name.startswith(".")]
         return [p for place in places for p in place.iterdir()] + hidden
 
 

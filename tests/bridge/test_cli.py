@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import psutil
 import pytest
 import soundfile
 
+from bridge.doors.spool import check_private
 from bridge.heartbeat import Heartbeat
-from engine.job import JobState
+from engine.job import JobState, Status
 from engine.queries import advice
 
 Until = Callable[[Callable[[], object]], None]
@@ -129,6 +131,33 @@ def test_a_waiting_job_is_cancelled_by_name(
     assert home.leftovers() == []
     again = home.tweeze("cancel", jobs["running"])
     assert "had already ended (cancelled)" in again.stdout
+
+
+def test_status_lists_jobs_by_time_and_no_requests(fresh_home: Any) -> None:
+    """Whatever their ids look like, and however many requests came in between."""
+    f = fresh_home.folders
+    check_private(f)
+    now = time.time()
+
+    def write(folder: Path, status: Status, age: float) -> None:
+        path = folder / status.id
+        path.write_text(status.to_text())
+        os.utime(path, (now - age, now - age))
+
+    write(f.status, Status("0-waits-since-long", JobState.QUEUED), 9000)
+    names = ["zz", "20260101-000000-abc-1", "a1", "x", "b-2", "20990101-000000-abc-1"]
+    for number, name in enumerate(names):
+        write(f.status, Status(name, JobState.DONE), 8000 - number)
+    for number in range(210):
+        write(f.status, Status(f"zz-old-{number}", JobState.DONE), 8500 + number)
+        write(f.request_status, Status(f"zz-request-{number}", JobState.DONE), number)
+    expected = [*names[:0:-1], "0-waits-since-long"]
+    listed = json.loads(fresh_home.tweeze("status", "--json").stdout)
+    assert [job["id"] for job in listed["jobs"]] == expected
+    lines = fresh_home.tweeze("status").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == expected
+    # By its name a request is found all the same.
+    assert fresh_home.tweeze("status", "zz-request-3").stdout == "zz-request-3  done\n"
 
 
 def test_killing_worker_and_engine_changes_no_byte(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sqlite3
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -21,9 +22,10 @@ from bridge.doors.spool import Spool, check_private
 from bridge.files import replace_text
 from bridge.heartbeat import Heartbeat
 from bridge.hosts import Report
+from engine.cleaning import Keeping
 from engine.errors import BadInput, Failure, HostError
 from engine.folders import Folders
-from engine.job import Job, JobState, Status
+from engine.job import Clip, ClipKind, Job, JobState, Status
 from engine.journal import Journal
 from engine.request import Request
 from engine.service import Service
@@ -61,9 +63,11 @@ class Editor:
 
 
 @contextlib.asynccontextmanager
-async def door(folders: Folders, *hosts: Editor, patience: float = 10) -> AsyncIterator[Service]:
+async def door(
+    folders: Folders, *hosts: Editor, patience: float = 10, keeping: Keeping | None = None
+) -> AsyncIterator[Service]:
     journal = Journal(folders.journal)
-    service = Service(folders, journal, worker_main=standins.main)
+    service = Service(folders, journal, keeping=keeping, worker_main=standins.main)
     spool = Spool(service, {host.name: host for host in hosts}, patience=patience)
     await spool.open()
     await service.start()
@@ -85,18 +89,31 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-def said(folders: Folders, id_: str) -> Status | None:
+def read_status(path: Path) -> Status | None:
     try:
-        return Status.from_text((folders.status / id_).read_text("utf-8"))
+        return Status.from_text(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
 
 
-async def final(folders: Folders, id_: str) -> Status:
-    await until(lambda: (status := said(folders, id_)) is not None and status.state.final)
-    status = said(folders, id_)
+async def final_at(path: Path) -> Status:
+    await until(lambda: (status := read_status(path)) is not None and status.state.final)
+    status = read_status(path)
     assert status is not None
     return status
+
+
+def said(folders: Folders, id_: str) -> Status | None:
+    return read_status(folders.status / id_)
+
+
+async def final(folders: Folders, id_: str) -> Status:
+    return await final_at(folders.status / id_)
+
+
+async def answer(folders: Folders, id_: str) -> Status:
+    """What became of a request."""
+    return await final_at(folders.request_status / id_)
 
 
 def empty(folder: Path) -> bool:
@@ -236,20 +253,36 @@ def test_requests_reach_their_host_and_its_answer_the_status(folders: Folders) -
                 request = Request(f"r-{query}", "editor", fields)
                 replace_text(folders.requests / request.id, request.to_text())
             for query, (state, message) in expected.items():
-                status = await final(folders, f"r-{query}")
+                status = await answer(folders, f"r-{query}")
                 assert status.state is state
                 assert message in status.message
             assert {r.one("keep") for r in editor.requests} == {"both"}
             stranger = Request("r-2", "cubase", ())
             replace_text(folders.requests / "r-2", stranger.to_text())
-            status = await final(folders, "r-2")
+            status = await answer(folders, "r-2")
             assert "no part for the editor 'cubase' here; there are: editor" in status.message
             waiting = Request("r-3", "editor", (("query", "wait"),))
             replace_text(folders.requests / "r-3", waiting.to_text())
-            await until(lambda: (s := said(folders, "r-3")) and s.state is JobState.RUNNING)
+            path = folders.request_status / "r-3"
+            await until(lambda: (s := read_status(path)) and s.state is JobState.RUNNING)
             (folders.cancel / "r-3").touch()
-            assert (await final(folders, "r-3")).state is JobState.CANCELLED
+            assert (await answer(folders, "r-3")).state is JobState.CANCELLED
             assert empty(folders.requests)
+            assert empty(folders.status), "what is said of requests lies among the jobs"
+
+    run(scenario())
+
+
+def test_a_request_under_a_jobs_id_is_refused_and_the_job_keeps_its_status(
+    folders: Folders, short_wav: Path
+) -> None:
+    async def scenario() -> None:
+        async with door(folders, Editor()):
+            replace_text(folders.jobs / "one", Job("one", short_wav, ("dog",)).to_text())
+            done = await final(folders, "one")
+            replace_text(folders.requests / "one", Request("one", "editor").to_text())
+            assert "is taken" in (await answer(folders, "one")).message
+            assert said(folders, "one") == done
 
     run(scenario())
 
@@ -260,14 +293,16 @@ def test_what_an_earlier_engine_left_unsaid_is_said(folders: Folders, short_wav:
         journal.accept(Job(f"job-{number}", short_wav, ("dog",)))
     journal.record(Status("job-1", JobState.FAILED, message="The reason."))
     journal.close()
-    for name in ("job-1", "request-1"):
-        text = Status(name, JobState.RUNNING, 0.5).to_text()
-        (folders.status / name).write_text(text)
+    of_older = folders.status / "request-1"  # an older Tweeze wrote both kinds into one folder
+    of_this = folders.request_status / "request-2"
+    for path in (folders.status / "job-1", of_older, of_this):
+        path.write_text(Status(path.name, JobState.RUNNING, 0.5).to_text())
 
     async def scenario() -> None:
         async with door(folders):
             assert (await final(folders, "job-1")).message == "The reason."
-            assert "ask for it again" in (await final(folders, "request-1")).message
+            for path in (of_older, of_this):
+                assert "ask for it again" in (await final_at(path)).message
             assert (await final(folders, "job-2")).state is JobState.DONE
 
     run(scenario())
@@ -304,9 +339,10 @@ def test_old_statuses_go_and_unfinished_jobs_keep_theirs(
     folders: Folders, short_wav: Path, noise: Callable[..., Path]
 ) -> None:
     old = time.time() - spool_module.KEEP - 60
-    for name in ("old", "young"):
-        (folders.status / name).write_text(Status(name, JobState.DONE).to_text())
-    os.utime(folders.status / "old", (old, old))
+    for folder in (folders.status, folders.request_status):
+        for name in ("old", "young"):
+            (folder / name).write_text(Status(name, JobState.DONE).to_text())
+        os.utime(folder / "old", (old, old))
     (folders.root / "hold").touch()
     long = noise(folders.root / "long.wav", 10)
     journal = Journal(folders.journal)
@@ -315,9 +351,82 @@ def test_old_statuses_go_and_unfinished_jobs_keep_theirs(
 
     async def scenario() -> None:
         async with door(folders):
-            await until(lambda: not (folders.status / "old").exists())
-            assert (folders.status / "young").exists()
+            for folder in (folders.status, folders.request_status):
+                await until(lambda folder=folder: not (folder / "old").exists())
+                assert (folder / "young").exists()
             assert (folders.status / "unfinished").exists()
+
+    run(scenario())
+
+
+def kept(folders: Folders, id_: str, *, days: float) -> Status:
+    """A job that ended so long ago and whose clip nobody fetched; its status is not written."""
+    clip = Clip(folders.clips / id_ / "a - dog.wav", ClipKind.TARGET, "dog", "a - dog")
+    clip.path.parent.mkdir()
+    clip.path.write_bytes(b"RIFF")
+    status = Status(id_, JobState.DONE, 1.0, clips=(clip,))
+    journal = Journal(folders.journal)
+    journal.accept(Job(id_, folders.root / "a.wav", ("dog",)))
+    journal.record(status)
+    journal.close()
+    when = time.time() - days * 24 * 3600
+    database = sqlite3.connect(folders.journal)
+    with contextlib.closing(database), database:
+        database.execute("UPDATE jobs SET changed = ? WHERE id = ?", (when, id_))
+    return status
+
+
+@pytest.mark.fault(
+    "a project stays closed for weeks while its clips wait",
+    promise="the status that tells of them stays as long as they do, and goes with them",
+)
+def test_a_status_lives_as_long_as_its_clips(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By it alone a script that can only read files finds what it waits for."""
+    monkeypatch.setattr(spool_module, "STATUSES", 3)
+    ages = {"weeks": 20, "months": 200}  # the latter where TWEEZE_KEEP_DAYS has another value
+    expected = {name: kept(folders, name, days=days) for name, days in ages.items()}
+    for number in range(10):
+        path = folders.status / f"other-{number}"
+        path.write_text(Status(path.name, JobState.FAILED, message="No.").to_text())
+        os.utime(path, (time.time() - 3600 + number,) * 2)
+    for name, status in expected.items():
+        (folders.status / name).write_text(status.to_text())
+        os.utime(folders.status / name, (time.time() - ages[name] * 24 * 3600,) * 2)
+
+    async def scenario() -> None:
+        keeping = Keeping(seconds=1000 * 24 * 3600.0)
+        async with door(folders, keeping=keeping) as service:
+            await until(lambda: not (folders.status / "other-6").exists())
+            for name, status in expected.items():
+                assert said(folders, name) == status
+            shutil.rmtree(folders.clips / "months")
+            shutil.rmtree(folders.clips / "weeks")
+        async with door(folders, keeping=keeping) as service:
+            await until(lambda: not any((folders.status / name).exists() for name in expected))
+            assert service.status("weeks").state is JobState.DONE
+
+    run(scenario())
+
+
+@pytest.mark.fault(
+    "the statuses of finished jobs are lost, and their clips are not",
+    promise="they are written anew from the journal, with the time at which the job ended",
+)
+@pytest.mark.parametrize("when", ["before the start", "with the spool"])
+def test_a_status_that_is_missing_is_written_anew(folders: Folders, when: str) -> None:
+    expected = [kept(folders, f"job-{number}", days=20 - number) for number in range(4)]
+
+    async def scenario() -> None:
+        async with door(folders, keeping=Keeping(seconds=1000 * 24 * 3600.0)):
+            if when == "with the spool":
+                shutil.rmtree(folders.spool)
+            for status in expected:
+                assert await final(folders, status.id) == status
+            times = [(folders.status / status.id).stat().st_mtime for status in expected]
+            assert times == sorted(times)
+            assert times[-1] < time.time() - 24 * 3600
 
     run(scenario())
 

@@ -374,7 +374,7 @@ def test_several_sounds_and_the_rest_add_up_to_the_original(
 
 def test_what_can_be_told_at_once_is_told_in_a_box(studio: Studio, sound: Sound) -> None:
     studio.load(sound("room"))
-    requests = set(studio.folders.status.iterdir())
+    requests = set(studio.folders.request_status.iterdir())
     studio.editor.do("SelectNone:")
     studio.ask("dog barking")
     studio.box()
@@ -386,7 +386,7 @@ def test_what_can_be_told_at_once_is_told_in_a_box(studio: Studio, sound: Sound)
     studio.box()
     studio.ask(" ; ")
     studio.box()
-    assert set(studio.folders.status.iterdir()) == requests
+    assert set(studio.folders.request_status.iterdir()) == requests
     assert studio.names() == ["room"]
 
 
@@ -433,6 +433,10 @@ def test_what_only_audacity_can_tell_is_one_sentence(studio: Studio, sound: Soun
 def test_the_terminal_does_what_the_menu_does(studio: Studio, sound: Sound) -> None:
     studio.load(sound("desk"))
     studio.mark([0], 1.0, 2.0)
+    wrong = studio.tweeze("trigger", "rain", "--model", "nope")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert "There is no model named 'nope'" in wrong.stderr
+    studio.says("There is no model named 'nope'")
     done = studio.tweeze("trigger", "dog barking", "rain", "--mute")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("desk (1.0 s): job ")
@@ -480,7 +484,7 @@ def test_cancel_and_status_from_the_menu(studio: Studio, sound: Sound) -> None:
         studio.menu(2)
         wait_for(
             lambda: any(
-                "cancelled" in path.read_text() for path in studio.folders.status.iterdir()
+                "cancelled" in path.read_text() for path in studio.folders.request_status.iterdir()
             ),
             "the request to cancel",
         )

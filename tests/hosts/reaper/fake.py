@@ -224,6 +224,7 @@ class Script:
 
         def call(*arguments: Any) -> Any:
             self.reaper.calls[name] = self.reaper.calls.get(name, 0) + 1
+            self.reaper.hook(name)
             if not needed <= len(arguments) <= len(signature.parameters):
                 raise ReaperError(f"{name}: {len(arguments)} arguments, it takes {needed}")
             values = [
@@ -340,7 +341,10 @@ class Script:
         return len(value), value
 
     def api_RecursiveCreateDirectory(self, path: str, ignored: int) -> int:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return 0
         return 1
 
     def api_file_exists(self, path: str) -> bool:
@@ -523,6 +527,12 @@ class Script:
                 other.values["I_SELECTED"] = 0.0
             track.values["I_SELECTED"] = 1.0
         project.tracks.insert(max(0, min(index, len(project.tracks))), track)
+
+    def api_DeleteTrack(self, track: Track) -> None:
+        self._changes(track)
+        for thing in (track, *track.items, *(take for i in track.items for take in i.takes)):
+            thing.alive = False
+        track.project.tracks.remove(track)
 
     def api_AddMediaItemToTrack(self, track: Track) -> Item:
         self._changes(track)
@@ -765,6 +775,7 @@ class FakeReaper:
         self.answers: list[int] = []
         self.started: list[str] = []
         self.calls: dict[str, int] = {}
+        self.hook: Callable[[str], None] = lambda name: None  # hears of each call; may refuse it
         self.speed = 4.0  # REAPER's clock beside ours, so that polling takes less of our time
         self._began = time.monotonic()
 
@@ -795,6 +806,12 @@ class FakeReaper:
         self.settings = {key: kept for key, kept in self.settings.items() if kept[1]}
         for project in list(self.projects):
             self.close(project)
+
+    def crash(self) -> None:
+        """End REAPER as a crash does: no script hears of it."""
+        self.scripts.clear()
+        self.hook = lambda name: None
+        self.quit()
 
     def run(self, path: Path, keys: list[Any] | None = None) -> Script:
         script = Script(self, path)

@@ -280,7 +280,12 @@ FAULTS = [
     # Inserting.
     Fault("insert", "  reaper.Undo_BeginBlock2(project)\n", "", "mono_stays_mono"),
     Fault("insert", "  reaper.PreventUIRefresh(-1)\n", "", "mono_stays_mono"),
-    Fault("insert", "  restore()\n", "", "several_items_over_two_tracks"),
+    Fault(
+        "insert",
+        "  pcall(restore) -- whatever becomes of it, the open blocks must end\n",
+        "",
+        "several_items_over_two_tracks",
+    ),
     Fault("insert", "B_LOOPSRC = 0,", "B_LOOPSRC = 1,", "one_item_with_offset_and_trims"),
     Fault("insert", "D_FADEINLEN = 0,", "", "gain_and_fades_null"),
     Fault(
@@ -310,8 +315,8 @@ FAULTS = [
     Fault("insert", "if depth < 0 then", "if false then", "inside_a_folder"),
     Fault(
         "insert",
-        "if batch.mute then mute(project, batch) end",
-        "mute(project, batch)",
+        "if batch.mute then mute(project, batch, back) end",
+        "mute(project, batch, back)",
         "one_item_with_offset_and_trims",
     ),
     Fault(
@@ -328,13 +333,113 @@ FAULTS = [
         "clips_keep_their_names_apart",
     ),
     Fault(
-        "deliver", "if done.copied then os.remove(done.path) end", "", "the_project_on_another_disk"
+        "deliver", "if clip.copied then os.remove(clip.path) end", "", "the_project_on_another_disk"
     ),
     Fault(
         "deliver",
         "if bytes then return state.target:write(bytes) ~= nil end",
         "if bytes then state.target:write(bytes) end",
         "the_project_on_another_disk",
+    ),
+    # An insertion that does not come to its end.
+    Fault(
+        "deliver",
+        "  if not state.keep() then return false end\n",
+        "",
+        "reaper_is_killed_before_the_insertion",
+    ),
+    Fault(
+        "deliver",
+        "  if not is_there(clip.path) then return next_clip(state, clip.placed, 'moved') end\n",
+        "",
+        "reaper_is_killed_before_the_insertion",
+    ),
+    Fault(
+        "deliver",
+        "      os.rename(clip.moved, clip.path)\n",
+        "",
+        "an_insertion_that_fails_is_taken_back",
+    ),
+    Fault("deliver", "      os.remove(clip.copied)\n", "", "a_failed_insertion_on_another_disk"),
+    Fault("deliver", "    os.remove(folder_of(clip.path))", "", "a_flac_cannot_be_compared"),
+    Fault("run", "    deliver.finish(delivery)\n", "", "the_project_on_another_disk"),
+    Fault(
+        "run",
+        "  if not self.inserting then\n",
+        "  if true then\n",
+        "what_cannot_be_taken_back_is_asked_for",
+    ),
+    Fault(
+        "run",
+        "    self.stage = 'insert'\n",
+        "    self.stage, self.delivery = 'insert', nil\n",
+        "the_project_goes_away_before_the_insertion",
+    ),
+    Fault(
+        "run",
+        "    deliver.abandon(delivery)\n    finish(self, 'later', NOT_IN",
+        "    finish(self, 'later', NOT_IN",
+        "an_insertion_that_fails_is_taken_back",
+    ),
+    Fault(
+        "run",
+        "    deliver.abandon(delivery)\n    finish(self, 'later', NOT_IN",
+        "    deliver.abandon(delivery)\n    finish(self, 'failed', NOT_IN",
+        "an_insertion_that_fails_is_taken_back",
+    ),
+    Fault(
+        "run",
+        "if folder then finish(self, 'later', LOST_BUT_KEPT:format(folder)) else",
+        "if folder then fail(self, LOST) else",
+        "a_status_that_is_lost",
+    ),
+    Fault(
+        "run",
+        "      there = there and deliver.finds(clip)\n",
+        "",
+        "clips_that_are_gone",
+    ),
+    Fault(
+        "run",
+        "      if place ~= '' then clip.placed = place end\n",
+        "",
+        "reaper_is_killed_before_the_insertion",
+    ),
+    Fault(
+        "run",
+        "finish(self, why and 'later' or 'elsewhere', why)",
+        "finish(self, 'elsewhere')",
+        "a_note_that_cannot_be_claimed",
+    ),
+    Fault(
+        "pending",
+        "rows[#rows + 1] = { 'placed', path }",
+        "",
+        "reaper_is_killed_before_the_insertion",
+    ),
+    Fault(
+        "insert",
+        "  back[#back + 1] = function() reaper.DeleteTrack(track) end\n",
+        "",
+        "an_insertion_that_fails_is_taken_back",
+    ),
+    Fault(
+        "insert",
+        "      reaper.SetMediaTrackInfo_Value(above, 'I_FOLDERDEPTH', depth)\n    end\n",
+        "    end\n",
+        "an_insertion_that_fails_is_taken_back",
+    ),
+    Fault(
+        "insert",
+        "function() reaper.SetMediaItemInfo_Value(item, 'B_MUTE', before) end",
+        "function() end",
+        "an_insertion_that_fails_is_taken_back",
+    ),
+    Fault(
+        "insert",
+        "local in_part = not went_well and not pcall(take_back, back)",
+        "local in_part = not went_well and not pcall(take_back, back) and false",
+        "what_cannot_be_taken_back_is_asked_for",
     ),
     # The window.
     Fault("form", "if self.fresh then self.typed, self.cursor = '', 0 end", "", "the_window"),
@@ -352,7 +457,7 @@ FAULTS = [
     # Suggestions.
     Fault(
         "advice",
-        "  os.remove(self.where.spool .. '/status/' .. self.id)\n",
+        "  for _, path in ipairs { answers(self) } do os.remove(path) end\n",
         "",
         "suggestions_of_the_engine",
     ),

@@ -433,12 +433,14 @@ def suggestions(studio: Studio, engine: Engine) -> None:
 def suggestions_of_the_engine(studio: Studio, engine: Engine) -> None:
     """Whoever pauses at a word gets terms that are not like it in letters."""
     studio.item(studio.wav(0.25))
-    known = set(studio.folders.status.glob("[!.]*"))
+    answers = [studio.folders.status, studio.folders.request_status]
+    known = {path for folder in answers for path in folder.glob("[!.]*")}
     script = studio.begin("separate selection", *"dog; pheasant")
     studio.cycle_until(lambda: "bird" in script.shown, "a suggestion")
     first = script.shown.index("bird")
     assert script.shown.index("wild animal") > first
-    assert set(studio.folders.status.glob("[!.]*")) == known  # a question leaves nothing behind
+    # A question leaves nothing behind.
+    assert {path for folder in answers for path in folder.glob("[!.]*")} == known
     script.keys.append(KEYS["backspace"])
     studio.cycle_until(lambda: "dog; pheasan" in script.shown, "the shorter word")
     assert "bird" not in script.shown  # that was for another word

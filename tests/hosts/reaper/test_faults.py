@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.reaper import scenarios, studio
+from tests.hosts.reaper import insertion, scenarios, studio  # noqa: F401 - adds to ALL
 from tests.hosts.reaper.faults import FAULTS, Fault
 from tests.hosts.reaper.studio import Engine, Studio, copy_scripts, until
 

@@ -7,6 +7,8 @@ import os
 import random
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +23,15 @@ from bridge.doors.osc import Access
 from bridge.heartbeat import Heartbeat
 from engine.job import JobState
 from reaper.wake import Waker
-from tests.hosts.reaper.studio import DEADLINE, Engine, Studio, copy_scripts, engine, until
+from tests.hosts.reaper.studio import (
+    DEADLINE,
+    Engine,
+    Studio,
+    copy_scripts,
+    engine,
+    environment,
+    until,
+)
 
 
 class Controller:
@@ -141,7 +151,7 @@ def test_cancel(desk: Studio, controller: Controller) -> None:
     desk.item(desk.wav(2.0))
     listening(desk)
     controller.send("separate", "hold", "reaper")
-    desk.cycle_until(lambda: any(s.state is JobState.RUNNING for s in desk.recent()[1:]))
+    desk.cycle_until(lambda: any(s.state is JobState.RUNNING for s in desk.recent()))
     controller.send("cancel")
     (desk.folders.root / "hold").unlink()
     desk.cycle_until(controller.hears("/tweeze/job/failed"), "the cancelling")
@@ -163,6 +173,121 @@ def test_cancel_while_it_reads(desk: Studio, controller: Controller) -> None:
     assert not desk.project.undo
 
 
+def asked(
+    desk: Studio,
+    *arguments: str,
+    meanwhile: Callable[[subprocess.Popen[str]], None] = lambda process: None,
+) -> subprocess.CompletedProcess[str]:
+    """Run `tweeze` in a terminal while REAPER goes on."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bridge.cli", *arguments, "--host", "reaper"],
+        env=environment(desk.folders),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        meanwhile(process)
+        desk.cycle_until(lambda: process.poll() is not None, f"the end of {arguments}")
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def held(desk: Studio) -> Iterator[None]:
+    """Have the engine stand still from when the script begins to read."""
+    desk.reaper.accessor_cost = 0.014  # a little at a time
+    desk.cycle_until(lambda: desk.reaper.accessors, "the reading")
+    beat = Heartbeat.of_living(desk.folders)
+    assert beat is not None
+    running = psutil.Process(beat.pid)
+    running.suspend()
+    try:
+        yield
+    finally:
+        running.resume()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (("dog", "--model", "nope"), "There is no model named 'nope'"),
+        (("x" * 1000,), "The query has 1,000 characters"),
+    ],
+)
+def test_a_job_that_is_refused_is_no_success(desk: Studio, wanted: tuple[str], why: str) -> None:
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    answers = desk.folders.spool / "reaper" / "answers"
+    known = set(answers.glob("[!.]*"))
+
+    def sent(process: subprocess.Popen[str]) -> None:
+        """REAPER says that it has sent the job, and nothing more until the command has ended."""
+        with held(desk):
+            desk.cycle_until(lambda: set(answers.glob("[!.]*")) - known, "the sending")
+        until(lambda: process.poll() is not None, "the end of the command")
+
+    done = asked(desk, "trigger", *wanted, meanwhile=sent)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1
+    pending = desk.reaper.resource / "Data/Tweeze/pending"
+    desk.cycle_until(lambda: not list(pending.glob("*")), "the script's own end of it")
+    assert not desk.project.undo
+    desk.nothing_is_left()
+
+
+def test_a_refused_job_is_heard_over_osc(desk: Studio, controller: Controller) -> None:
+    """Also where the engine never took it for a job."""
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    controller.send("separate", "x" * 1000, "reaper")
+    desk.cycle_until(controller.hears("/tweeze/job/failed"), "the refusal")
+    assert "The query has 1,000 characters" in controller.said("/tweeze/job/failed")[0][1]
+
+
+def test_one_of_two_jobs_is_refused(desk: Studio) -> None:
+    """The one is told, the other goes in."""
+    desk.item(desk.wav(0.5))
+    desk.item(desk.wav(0.25, name="b.wav"))
+    listening(desk)
+
+    def damage(process: object) -> None:
+        with held(desk):
+            jobs = desk.folders.jobs
+            desk.cycle_until(lambda: len(list(jobs.glob("[!.]*"))) == 2, "the jobs")
+            (second,) = desk.folders.mixtures.glob("*-2.wav")
+            second.write_bytes(b"no audio")
+
+    done = asked(desk, "trigger", "dog", meanwhile=damage)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert "-2.wav" in done.stderr
+    assert "The others go on: job " in done.stderr
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.names() == ["Take 1", "Take 1 - dog", "Take 2"]
+    desk.nothing_is_left()
+
+
+def test_insert_answers_when_the_clips_are_in(desk: Studio) -> None:
+    desk.item(desk.wav(0.25))
+    script = desk.separate()
+    pending = desk.reaper.resource / "Data/Tweeze/pending"
+    desk.cycle_until(lambda: list(pending.glob("*")))
+    script.end()
+    until(lambda: any(s.state is JobState.DONE for s in desk.recent()))
+    desk.reaper.answers = [7]  # not now: the terminal is to do it
+    listening(desk)
+    desk.project.folder.write_bytes(b"no folder")
+    failed = asked(desk, "insert")
+    assert (failed.returncode, failed.stdout) == (2, ""), failed
+    assert failed.stderr.startswith("0 inserted. The clips could not be put into")
+    desk.project.folder.unlink()
+    done = asked(desk, "insert")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 inserted.\n", "")
+    assert desk.names() == ["Take 1", "Take 1 - dog"]
+    nothing = asked(desk, "insert")
+    assert (nothing.returncode, nothing.stdout) == (0, "0 inserted.\n")
+
+
 @pytest.mark.parametrize("named", ["", "cubase"])
 def test_an_editor_must_be_known(named: str, tmp_path: Path) -> None:
     with at_port(free_port()), engine(tmp_path / "home", "stand-in") as fresh:
@@ -171,7 +296,7 @@ def test_an_editor_must_be_known(named: str, tmp_path: Path) -> None:
         made.send("separate", "dog", named)
         until(made.hears("/tweeze/error"))
         assert "reaper" in made.said("/tweeze/error")[0][0]
-        assert not list(fresh.folders.status.iterdir())
+        assert not list(fresh.folders.request_status.iterdir())
         made.socket.close()
 
 
@@ -330,7 +455,8 @@ def test_50000_malformed_packets(door: Engine, controller: Controller) -> None:
     """The engine stays up, its memory flat, its queue empty."""
     rng = random.Random(6)
     process = psutil.Process(Heartbeat.of_living(door.folders).pid)  # type: ignore[union-attr]
-    known = {path.name for path in door.folders.status.iterdir()}
+    folders = (door.folders.status, door.folders.request_status)
+    known = {path for folder in folders for path in folder.iterdir()}
     packets = [malformed(rng, controller.secret) for _ in range(5_000)]
 
     def send_all() -> None:
@@ -352,7 +478,7 @@ def test_50000_malformed_packets(door: Engine, controller: Controller) -> None:
     beat = Heartbeat.of_living(door.folders)
     assert beat is not None
     assert (beat.queue, beat.running) == (0, "")
-    assert {path.name for path in door.folders.status.iterdir()} == known
+    assert {path for folder in folders for path in folder.iterdir()} == known
     assert not list(door.folders.requests.iterdir())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hosts.reaper import scenarios, test_compact
+from tests.hosts.reaper import insertion, scenarios, test_compact  # noqa: F401 - adds to ALL
 from tests.hosts.reaper.studio import Engine, Studio
 
 OTHERS = [name for name in scenarios.ALL if name not in test_compact.CHOSEN]

@@ -1,0 +1,156 @@
+"""Requests of several jobs of which some are refused: what is told, what goes on, what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audacity.timeline import Captured
+from bridge.doors.spool import Spool
+from bridge.files import replace_text
+from bridge.hosts import audacity
+from bridge.hosts.audacity import AudacityHost
+from engine.folders import Folders
+from engine.job import JobState, Status
+from engine.request import Request
+from engine.service import Service
+from tests.faults.inside import DEADLINE, run, service_in, until
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    folders = Folders(tmp_path / "home")
+    folders.make()
+    return folders
+
+
+class Desk:
+    """Audacity's part beside a real queue and spool; the editor itself is a list of tracks."""
+
+    def __init__(self, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folders = folders
+        self.tracks: list[Captured] = []
+        self.told: list[str] = []
+
+        async def notify(sentence: str) -> None:
+            self.told.append(sentence)
+
+        monkeypatch.setattr(audacity, "notify", notify)
+        monkeypatch.setattr(AudacityHost, "_capture", lambda _: list(self.tracks))
+        monkeypatch.setattr(AudacityHost, "_insert", lambda *_: 1)
+
+    def track(self, path: Path) -> None:
+        self.tracks.append(Captured(path, path.stem, 0, 16_000, 16_000, 1, "abc"))
+
+    async def ask(self, service: Service, *fields: tuple[str, str]) -> Status:
+        host = AudacityHost(service)
+        spool = Spool(service, {host.name: host})
+        await spool.open()
+        task = asyncio.create_task(host.run())
+        try:
+            request = Request("r-1", host.name, (("action", "separate"), *fields))
+            replace_text(self.folders.requests / request.id, request.to_text())
+            path = self.folders.request_status / request.id
+
+            def status() -> Status | None:
+                return Status.from_text(path.read_text("utf-8")) if path.exists() else None
+
+            await until(lambda: (said := status()) is not None and said.state.final)
+            await until(lambda: not service.journal.unfinished())
+            await asyncio.sleep(0)  # what was said goes to the desktop in tasks of their own
+            said = status()
+            assert said is not None
+            return said
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await spool.close()
+            spool.detach()
+
+
+@pytest.fixture
+def desk(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(folders, monkeypatch)
+
+
+@pytest.mark.fault(
+    "a request names a model that is not there",
+    promise="it fails with the engine's sentence, said once; nothing is left",
+)
+def test_all_are_refused(folders: Folders, desk: Desk, noise: Callable[..., Path]) -> None:
+    for number in (1, 2):
+        desk.track(noise(folders.mixtures / f"take-{number}.wav", 1.0))
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            status = await desk.ask(service, ("query", "dog"), ("model", "nope"))
+        assert (status.state, status.bad_input) == (JobState.FAILED, True)
+        assert status.message.startswith("There is no model named 'nope'")
+        assert status.message.count("nope") == 1
+        assert desk.told == [status.message]
+        assert not list(folders.mixtures.iterdir())
+        assert not list(folders.clips.iterdir())
+
+    run(scenario())
+
+
+@pytest.mark.fault(
+    "one of three captured tracks cannot be read back",
+    promise="the request says so and fails, the other two are done",
+)
+def test_one_is_refused(folders: Folders, desk: Desk, noise: Callable[..., Path]) -> None:
+    for number in (1, 2, 3):
+        desk.track(noise(folders.mixtures / f"take-{number}.wav", 1.0))
+    desk.tracks[1].path.write_bytes(b"no audio")
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            status = await desk.ask(service, ("query", "dog"))
+            states = {e.job.title: e.status.state for e in service.journal.recent()}
+        assert status.state is JobState.FAILED
+        assert "take-2.wav" in status.message
+        assert "The others go on: take-1 (1.0 s): job take-1; take-3 (1.0 s): job take-3." in (
+            status.message
+        )
+        done = JobState.DONE
+        assert states == {"take-1": done, "take-2": JobState.FAILED, "take-3": done}
+        assert sum("take-2" in sentence for sentence in desk.told) == 1
+        assert not list(folders.mixtures.iterdir())
+
+    run(scenario())
+
+
+@pytest.mark.fault(
+    "a request is cancelled while the engine looks at its first job",
+    promise="no job of it stays in the queue, no mixture is left",
+)
+def test_cancelled_while_it_sends(
+    folders: Folders, desk: Desk, noise: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        desk.track(noise(folders.mixtures / f"take-{number}.wav", 1.0))
+
+    cancelled = threading.Event()
+
+    def look(*_: Any) -> None:
+        (folders.cancel / "r-1").touch()
+        assert cancelled.wait(DEADLINE)
+
+    monkeypatch.setattr("engine.service.admit", look)
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            try:
+                status = await desk.ask(service, ("query", "dog"))
+            finally:
+                cancelled.set()
+            assert status.state is JobState.CANCELLED
+            assert service.queue_length == 0
+        assert not list(folders.mixtures.iterdir())
+
+    run(scenario())
