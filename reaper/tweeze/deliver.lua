@@ -24,7 +24,9 @@ local function placed(from, path, move)
   if not move(from, path) then return nil end
   if reaper.file_exists(path) then return path end
   local plain = free_name(path:match('^(.*)/'), stem_of(path):gsub('[^ -~]', '_'))
-  return os.rename(path, plain) and plain or nil
+  if os.rename(path, plain) then return plain end
+  move(path, from)
+  return nil
 end
 
 -- Begin to bring the clips `{path, ...}` to `folder`; nothing of it blocks.
@@ -64,8 +66,9 @@ local function begin_copy(state, clip)
 end
 
 local function copy_block(state, clip)
-  local bytes = state.source:read(BLOCK)
+  local bytes, why = state.source:read(BLOCK)
   if bytes then return state.target:write(bytes) ~= nil end
+  if why then return false end -- the disk cannot be read: what came is not the whole clip
   state.source:close()
   local whole = state.target:close()
   state.source, state.target = nil, nil
@@ -98,8 +101,8 @@ function deliver.step(state)
   end
   if went_well then return false end
   deliver.abandon(state)
-  return nil, ('The clips could not be put into %s: free some space there, then run "Tweeze - '
-    .. 'collect".'):format(state.folder)
+  return nil, ('The clips could not be put into %s and lie in %s: free some space in the first, '
+    .. 'then run "Tweeze - collect".'):format(state.folder, clip.path:match('^(.*)[/\\]'))
 end
 
 return deliver
