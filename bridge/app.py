@@ -33,12 +33,13 @@ _LOG = logging.getLogger("tweeze.app")
 def main() -> None:
     """Run until SIGTERM; what a detached `python -m bridge.app` does."""
     os.umask(0o077)  # what the engine writes is for its user alone
-    folders = Folders.of_user()
     try:
+        folders = Folders.of_user()
         check_private(folders)
         lock = ProcessLock(folders.lock)
         if not lock.take():
             sys.exit(ALREADY_RUNNING)
+        os.chdir(folders.root)  # the worker's first imports look into the working folder
         settle(folders)
         _log_to(folders)
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
@@ -47,6 +48,11 @@ def main() -> None:
     except TweezeError as error:
         _LOG.error("%s", error)
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        _LOG.exception("The engine cannot use a file.")
+        named = f"{error.filename} cannot be used" if error.filename else "A file cannot be used"
+        print(f"{named} ({error.strerror or error}): check its permissions.", file=sys.stderr)
         sys.exit(1)
     except Exception:
         _LOG.exception("The engine ended in a way it does not know.")

@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from engine import editing
+from engine import editing, processes
 from engine.errors import BadInput, HostError
 from engine.folders import Folders
 from engine.job import lines
@@ -237,7 +237,7 @@ def _copy_scripts(resource: Path, folders: Folders, record: _Record) -> str:
 def _where(folders: Folders) -> str:
     """Return what tells the scripts where the engine's folders are, and how to start it."""
     program = Path(sys.executable).with_name("tweeze.exe" if os.name == "nt" else "tweeze")
-    words = [str(program)] if program.exists() else [sys.executable, "-m", "bridge.cli"]
+    words = [str(program)] if program.exists() else processes.command("bridge.cli")
     if os.environ.get("TWEEZE_HOME") and os.name != "nt":
         words = ["/usr/bin/env", f"TWEEZE_HOME={folders.root}", *words]
     start = " ".join(f'"{word}"' for word in [*words, "start"])

@@ -183,7 +183,8 @@ def test_the_engine_at_login(folders: Folders, tmp_path: Path) -> None:
     assert login.is_current(folders)
     assert not login.is_current(Folders(tmp_path / "elsewhere"))
     unit = (tmp_path / ".config/systemd/user/tweeze.service").read_text()
-    assert f'ExecStart="{sys.executable}" "-m" "bridge.app"' in unit
+    assert f'ExecStart="{sys.executable}" "-c" ' in unit
+    assert f"WorkingDirectory=-{folders.root}" in unit
     assert login.disable() == "The engine no longer starts at login."
     assert login.disable() == "The engine did not start at login."
     assert not list((tmp_path / ".config/systemd/user").rglob("tweeze*"))

@@ -113,7 +113,7 @@ def test_odd_settings_stay_byte_for_byte(
     assert faults(folders) == []
     for path in before:
         if rewritten:  # by somebody else, who added a line
-            path.write_bytes(path.read_bytes() + b"; mine\n")
+            path.write_bytes(path.read_bytes() + b"\n; mine\n")
     uninstall(folders)
     for path, data in before.items():
         found = path.read_bytes()
