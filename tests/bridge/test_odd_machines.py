@@ -54,14 +54,18 @@ def test_a_user_without_a_home(short_wav: Path, command: tuple[str, ...]) -> Non
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("NOT TESTED: only root can become a user without an entry.")
     words = [word.format(wav=short_wav) for word in command]
-    before = "from bridge import cli; os.setgroups([]); os.setgid(54321); os.setuid(54321)"
+    before = (
+        "import decimal; from bridge import cli, separating; cli.run(['--help'])\n"
+        "os.setgroups([]); os.setgid(54321); os.setuid(54321)"
+    )
     done = tweeze(*words, before=before, HOME=None, TWEEZE_HOME=None, XDG_DATA_HOME=None)
     check(done, "This user has no home folder")
 
 
 @pytest.mark.fault("the working folder was removed", promise="one sentence")
 def test_a_working_folder_that_is_gone(tmp_path: Path, short_wav: Path) -> None:
-    gone = f"os.mkdir({str(tmp_path / 'w')!r}); os.chdir({str(tmp_path / 'w')!r}); os.rmdir(os.getcwd())"
+    folder = str(tmp_path / "w")
+    gone = f"os.mkdir({folder!r}); os.chdir({folder!r}); os.rmdir({folder!r})"
     done = tweeze("separate", str(short_wav), "dog", before=gone, TWEEZE_HOME=str(tmp_path / "h"))
     check(done, "The working folder is no longer there")
 
