@@ -7,7 +7,6 @@ that taking out restores exactly that, and leaves alone what the user changed si
 from __future__ import annotations
 
 import datetime
-import getpass
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from audacity.settings import Settings, escape
+from engine import editing
 from engine.errors import BadInput, HostError
 from engine.folders import Folders, xdg_folder
 
@@ -119,7 +119,7 @@ def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str
     record = _Record.load(folders)
     done = []
     try:
-        settings = Settings(_read(editor.settings))
+        settings = Settings(editing.read(editor.settings))
         before = settings.text
         for (group, key), value in _wanted(editor).items():
             present = settings.get(group, key)
@@ -133,17 +133,18 @@ def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str
             record.keys[_join(group, key)] = {**known, "set": value}
             settings.set(group, key, value)
         record.settings = str(editor.settings)
+        record.made = record.made or not editor.settings.exists()
         editor.plugins.mkdir(parents=True, exist_ok=True)
         texts = {editor.plugins / name: _plugin(name, folders, models) for name in _NAMES}
-        record.files = {str(path): _hash(text) for path, text in texts.items()}
+        record.files = {str(path): _hash(text.encode()) for path, text in texts.items()}
         record.save()
         for path, text in texts.items():
-            if not path.exists() or path.read_text("utf-8") != text:
-                _write(path, text)
+            if not path.exists() or path.read_bytes() != text.encode():
+                editing.rewrite(path, text)
                 done.append(f"Put {path.name} into {editor.plugins}.")
         if settings.text != before:
             editor.settings.parent.mkdir(parents=True, exist_ok=True)
-            _write(editor.settings, settings.text)
+            editing.rewrite(editor.settings, settings.text)
             done.append(
                 f"Enabled scripting and 32-bit float export, and set shortcuts, in "
                 f"{editor.settings}."
@@ -174,21 +175,24 @@ def uninstall(folders: Folders) -> list[str]:
             path = Path(name)
             if not path.exists():
                 continue
-            if _hash(path.read_text("utf-8")) != digest:
+            if _hash(path.read_bytes()) != digest:
                 done.append(f"Left {path} alone: it was changed since.")
                 continue
             path.unlink()
             done.append(f"Removed {path}.")
         if record.settings and Path(record.settings).exists():
             path = Path(record.settings)
-            settings = Settings(_read(path))
+            settings = Settings(editing.read(path))
             before = settings.text
             for joined, known in record.keys.items():
                 group, _, key = joined.rpartition("|")
                 if settings.get(group, key) == known["set"]:
                     settings.set(group, key, known["before"])
             if settings.text != before:
-                _write(path, settings.text)
+                if record.made and not settings.text:
+                    editing.remove(path)
+                else:
+                    editing.rewrite(path, settings.text)
                 done.append(f"Restored {len(record.keys)} settings in {path}.")
         record.forget()
     except OSError as error:
@@ -217,7 +221,7 @@ def check(folders: Folders) -> Iterator[Finding]:
     missing = [Path(name).name for name in record.files if not Path(name).exists()]
     said = f"{', '.join(missing)} missing" if missing else f"4 menu commands in {editor.plugins}"
     yield Finding("audacity menu", not missing, said, again)
-    settings = Settings(_read(editor.settings))
+    settings = Settings(editing.read(editor.settings))
     off = [
         key
         for (group, key), value in _wanted(editor).items()
@@ -229,7 +233,7 @@ def check(folders: Folders) -> Iterator[Finding]:
     other = [
         Path(name).name
         for name in record.files
-        if Path(name).exists() and f'"{spool}/"' not in Path(name).read_text("utf-8")
+        if Path(name).exists() and f'"{spool}/"'.encode() not in Path(name).read_bytes()
     ]
     said = f"{', '.join(other)} name another" if other else "is the one the menu commands name"
     yield Finding("audacity spool", not other, said, again)
@@ -303,7 +307,7 @@ def _module_places() -> Iterator[Path]:
 
 
 def _refuse_while_running(verb: str) -> None:
-    user = getpass.getuser()
+    user = psutil.Process().username()
     for process in psutil.process_iter(["name", "username"]):
         about = process.info
         name = (about["name"] or "").lower().removesuffix(".exe")
@@ -320,6 +324,7 @@ class _Record:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings = ""
+        self.made = False  # there were no settings before
         self.keys: dict[str, dict[str, str | None]] = {}
         self.files: dict[str, str] = {}
 
@@ -329,6 +334,7 @@ class _Record:
         try:
             known = json.loads(record.path.read_text("utf-8"))
             record.settings = str(known["settings"])
+            record.made = bool(known.get("made"))
             record.keys = dict(known["keys"])
             record.files = dict(known["files"])
         except FileNotFoundError:
@@ -341,8 +347,13 @@ class _Record:
 
     def save(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known = {"settings": self.settings, "keys": self.keys, "files": self.files}
-        _write(self.path, json.dumps(known, indent=1) + "\n")
+        known = {
+            "settings": self.settings,
+            "made": self.made,
+            "keys": self.keys,
+            "files": self.files,
+        }
+        editing.rewrite(self.path, json.dumps(known, indent=1) + "\n")
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -352,20 +363,5 @@ def _join(group: str, key: str) -> str:
     return f"{group}|{key}"
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return ""
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tweeze")
-    temporary.write_bytes(text.encode("utf-8"))
-    if path.exists():
-        shutil.copymode(path, temporary)
-    temporary.replace(path)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

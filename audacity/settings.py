@@ -6,6 +6,8 @@ not changed stay as they are, byte for byte.
 
 from __future__ import annotations
 
+from engine.editing import BOM, rows
+
 __all__ = ["Settings", "escape"]
 
 _SAFE = "@_/-!.*%()"
@@ -22,13 +24,17 @@ class Settings:
     """
 
     def __init__(self, text: str) -> None:
-        self._lines = text.splitlines()
-        self._newline = "\r\n" if "\r\n" in text else "\n"
+        self._mark = BOM if text.startswith(BOM) else ""
+        found = rows(text.removeprefix(BOM))
+        self._lines = [line for line, _ in found]
+        self._endings = [ending for _, ending in found]
+        self._newline = self._endings[0] if found and self._endings[0] else "\n"
 
     @property
     def text(self) -> str:
         """The text as it is now."""
-        return "".join(line + self._newline for line in self._lines)
+        pairs = zip(self._lines, self._endings, strict=True)
+        return self._mark + "".join(line + ending for line, ending in pairs)
 
     def get(self, group: str, key: str) -> str | None:
         """Return a key's value, or None where it is not set."""
@@ -40,7 +46,7 @@ class Settings:
         at = self._find(group, key)
         if value is None:
             if at is not None:
-                del self._lines[at]
+                self._delete(at)
                 self._drop_if_empty(group)
             return
         line = f"{key}={value}"
@@ -49,9 +55,22 @@ class Settings:
             return
         span = self._span(group)
         if span is None:
-            self._lines += [f"[{group}]", line]
+            self._insert(len(self._lines), f"[{group}]")
+            self._insert(len(self._lines), line)
         else:
-            self._lines.insert(span[1], line)
+            self._insert(span[1], line)
+
+    def _insert(self, at: int, line: str) -> None:
+        self._lines.insert(at, line)
+        self._endings.insert(at, self._newline)
+        if at and not self._endings[at - 1]:  # the text had no last newline, and gets none
+            self._endings[at - 1], self._endings[at] = self._newline, ""
+
+    def _delete(self, at: int) -> None:
+        del self._lines[at]
+        ending = self._endings.pop(at)
+        if at and not ending:
+            self._endings[at - 1] = ""
 
     def _span(self, group: str) -> tuple[int, int] | None:
         """Return the line numbers of a group's header and of what follows its last key."""
@@ -76,7 +95,7 @@ class Settings:
     def _drop_if_empty(self, group: str) -> None:
         span = self._span(group)
         if span is not None and span[1] == span[0] + 1:
-            del self._lines[span[0]]
+            self._delete(span[0])
 
 
 def escape(name: str) -> str:

@@ -40,15 +40,16 @@ _LOG = logging.getLogger("tweeze.app")
 def main() -> None:
     """Run until SIGTERM; what a detached `python -m bridge.app` does."""
     os.umask(0o077)  # what the engine writes is for its user alone
-    folders = Folders.of_user()
     logging.getLogger("tweeze").addHandler(logging.NullHandler())  # stderr hears it once, below
     try:
         Settings.of_environment()  # what is wrong there is said before anything is made
+        folders = Folders.of_user()
         check_private(folders)
         lock = ProcessLock(folders.lock)
         if not lock.take():
             sys.exit(ALREADY_RUNNING)
         _await_predecessor(folders)
+        os.chdir(folders.root)  # the worker's first imports look into the working folder
         settle(folders)
         _log_to(folders)
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
@@ -57,6 +58,11 @@ def main() -> None:
     except TweezeError as error:
         _LOG.error("%s", error)
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        _LOG.exception("The engine cannot use a file.")
+        named = f"{error.filename} cannot be used" if error.filename else "A file cannot be used"
+        print(f"{named} ({error.strerror or error}): check its permissions.", file=sys.stderr)
         sys.exit(1)
     except Exception:
         _LOG.exception("The engine ended in a way it does not know.")

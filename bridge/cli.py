@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+if (
+    __name__ == "__main__"
+    and sys.orig_argv[-len(sys.argv) - 1] == "-m"
+    and not getattr(sys.flags, "safe_path", False)
+    and sys.path[0] != os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
+):
+    # 'python -m' would take every module from the working folder first.
+    del sys.path[0]
+
 import contextlib
 import errno
 import json
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -94,6 +105,10 @@ def run(arguments: list[str]) -> int:
                 f"No file can have so long a name: {name[:60]}…: check the path.", file=sys.stderr
             )
             return 2
+        sentence = _known(error)
+        if sentence:
+            print(shown(sentence), file=sys.stderr)
+            return 2
         reason = shown(" ".join(f"{type(error).__name__}: {error}".split()))
         print(
             f"Tweeze failed in a way it does not know ({reason}): "
@@ -102,6 +117,29 @@ def run(arguments: list[str]) -> int:
         )
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _known(error: Exception) -> str:
+    """Return what to say of an odd machine, or '' where the fault is not known to be its."""
+    if isinstance(error, FileNotFoundError) and _working_folder_is_gone():
+        return "The working folder is no longer there: change to another one and try again."
+    if isinstance(error, UnicodeEncodeError) and not error.object.isprintable():
+        return f"A name holds bytes that are no UTF-8 ({error.object[-80:]}): rename the file."
+    if isinstance(error, OSError) and error.filename:
+        return (
+            f"{error.filename} cannot be used ({error.strerror}): check its path and permissions."
+        )
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return "This user has no home folder: set HOME to a folder of yours and try again."
+    return ""
+
+
+def _working_folder_is_gone() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _usage(error: Any) -> str:

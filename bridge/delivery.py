@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import secrets
@@ -30,7 +31,7 @@ class Destination:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self._made: list[Path] = []
-        self._placed: list[Path] = []
+        self._placed: list[tuple[Path, Path]] = []  # where a clip lay, and where it lies now
         try:
             self._make()
             probe = self.folder / f".tweeze-{secrets.token_hex(4)}"
@@ -55,7 +56,7 @@ class Destination:
         Raises
         ------
         Failure
-            The disk refuses. What was delivered is withdrawn.
+            The disk refuses. The clips lie where they lay, and the sentence says where.
 
         """
         try:
@@ -63,54 +64,81 @@ class Destination:
                 self._place(clip.path, file_name(clip.name))
             sync_folder(self.folder)
         except OSError as error:
-            self.withdraw()
+            lie = self._give_back(clips)
             raise Failure(
-                f"The clips could not be moved to {self.folder} ({error.strerror or error}): "
-                "free some space there, or name another folder with --out."
+                f"The clips could not be moved to {self.folder} ({_reason(error)}): name another "
+                f"folder with --out, or make room there. {lie}"
             ) from error
-        for folder in {clip.path.parent for clip in clips}:
+        for clip in clips:
             with contextlib.suppress(OSError):
-                folder.rmdir()
-        return tuple(self._placed)
+                clip.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                clip.path.parent.rmdir()
+        return tuple(path for _, path in self._placed)
 
     def withdraw(self) -> None:
-        """Leave things as they were: remove what was delivered, and the folder if it was made."""
-        for path in self._placed:
+        """Leave nothing: remove what was delivered, and the folder if it was made."""
+        for _, path in self._placed:
             with contextlib.suppress(OSError):
                 path.unlink()
+        self._remove_made()
+
+    def _give_back(self, clips: Sequence[Clip]) -> str:
+        """Let the clips lie where they lay, and return a sentence that says where."""
+        placed = dict(self._placed)
+        for clip, path in placed.items():
+            with contextlib.suppress(OSError):
+                if clip.exists():
+                    path.unlink()
+                else:
+                    path.rename(clip)
+        self._remove_made()
+        places = [(clip.path, placed.get(clip.path, clip.path)) for clip in clips]
+        lie = [next((path for path in pair if path.exists()), None) for pair in places]
+        folders = " and ".join(sorted({str(path.parent) for path in lie if path}))
+        said = [f"What was separated lies in {folders}."] if folders else []
+        if None in lie:
+            said.append(f"{lie.count(None)} of {len(clips)} clips are no longer there.")
+        return " ".join(said)
+
+    def _remove_made(self) -> None:
         for folder in reversed(self._made):
             with contextlib.suppress(OSError):
                 folder.rmdir()
         self._placed, self._made = [], []
 
     def _place(self, clip: Path, stem: str) -> None:
-        if clip.stat().st_dev == self.folder.stat().st_dev:
-            self._name(clip, stem)
+        """Give a clip a name here; it keeps its old one where both are possible."""
+        try:
+            self._name(clip, stem, clip)
             return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
         # Another disk: the copy has a name of its own until it is whole.
         copy = self.folder / f".tweeze-{secrets.token_hex(4)}.part"
         try:
             with clip.open("rb") as source, copy.open("xb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
                 target.flush()
-                os.fsync(target.fileno())
-            self._name(copy, stem)
-        except BaseException:
+                _sync(target.fileno())
+            self._name(copy, stem, clip)
+        finally:
             with contextlib.suppress(OSError):
                 copy.unlink()
-            raise
-        clip.unlink()
 
-    def _name(self, file: Path, stem: str) -> None:
-        """Rename a file of this disk to the first free name."""
+    def _name(self, file: Path, stem: str, clip: Path) -> None:
+        """Give a file of this disk the first free name here."""
         for number in itertools.count(1):
             path = self.folder / (f"{stem}.wav" if number == 1 else f"{stem} ({number}).wav")
             try:
-                _rename_new(file, path)
+                _name_anew(file, path)
             except FileExistsError:
                 continue
-            self._placed.append(path)
-            path.chmod(0o666 & ~_umask())  # the engine's own files are for its user alone
+            self._placed.append((clip, path))
+            # The engine's own files are for its user alone. Not every share can have it otherwise.
+            with contextlib.suppress(OSError):
+                path.chmod(0o666 & ~_umask())
             return
 
 
@@ -120,15 +148,37 @@ def _umask() -> int:
     return umask
 
 
-def _rename_new(file: Path, path: Path) -> None:
-    """Rename a file, but never over another: FileExistsError then."""
+def _name_anew(file: Path, path: Path) -> None:
+    """Give a file a further name, or another one, but never that of another: FileExistsError then.
+
+    A hard link does both at once. Not every disk or share has them: there the name is taken with
+    an empty file first, which the real one then replaces.
+    """
     try:
-        os.link(file, path)  # the one way on POSIX that fails where the name is taken
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):  # a disk without hard links
-        if path.exists():
-            raise FileExistsError(path) from None
-        file.rename(path)
+        os.link(file, path)
         return
-    file.unlink()
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.EXDEV):
+            raise
+    path.touch(exist_ok=False)
+    try:
+        file.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _sync(handle: int) -> None:
+    """Have the disk keep a file, where it can be told to."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG):
+        return f"it takes no such name as '{Path(str(error.filename2 or error.filename)).name}'"
+    return error.strerror or str(error)

@@ -17,7 +17,7 @@ from importlib import metadata
 from bridge.doors.osc import Access
 from bridge.doors.spool import check_private
 from bridge.heartbeat import Heartbeat
-from engine import models
+from engine import models, processes
 from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
@@ -122,10 +122,10 @@ def _settings(folders: Folders) -> Iterator[Check]:
 def _models(folders: Folders) -> Iterator[Check]:
     """Load every model, in a process of its own: a broken build may crash who imports it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bridge.doctor"],
+        processes.command("bridge.doctor"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "TWEEZE_HOME": str(folders.root)},
+        env=processes.environment({**os.environ, "TWEEZE_HOME": str(folders.root)}),
     )
     with process:
         try:

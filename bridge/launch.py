@@ -7,10 +7,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 from bridge.heartbeat import VERSION, Heartbeat, is_fresh
+from engine import processes
 from engine.display import shown
 from engine.errors import EngineUnreachable
 from engine.folders import Folders
@@ -104,7 +104,7 @@ def stop(folders: Folders) -> bool:
 def _spawn(folders: Folders) -> subprocess.Popen[bytes]:
     """Start the engine on its own: no terminal, no inherited files, not in the caller's session."""
     kept = {key: value for key, value in os.environ.items() if not _SECRET.search(key.upper())}
-    environment = {**kept, "TWEEZE_HOME": str(folders.root)}
+    environment = processes.environment({**kept, "TWEEZE_HOME": str(folders.root)})
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     try:
         folders.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,11 +117,11 @@ def _spawn(folders: Folders) -> subprocess.Popen[bytes]:
         ) from error
     with words:
         process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "bridge.app"],
+            processes.command("bridge.app", options=("-X", "faulthandler")),
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=words,
-            cwd=folders.root.anchor,
+            cwd=folders.root,  # others write nothing there, and it stays as long as the engine
             env=environment,
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),

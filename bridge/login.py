@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from bridge.heartbeat import VERSION
+from engine import processes
 from engine.errors import Failure
 from engine.folders import Folders, xdg_folder
 
@@ -24,6 +25,7 @@ Description=Tweeze, the sound separation engine
 [Service]
 ExecStart={command}
 Environment="TWEEZE_HOME={home}"
+WorkingDirectory=-{folder}
 SuccessExitStatus=75
 Restart=on-failure
 RestartSec=5
@@ -106,7 +108,7 @@ def _wants() -> Path:
 
 
 def _content(folders: Folders) -> bytes:
-    command = [sys.executable, "-m", "bridge.app"]
+    command = processes.command("bridge.app")
     if sys.platform == "win32":
         quoted = " ".join(f'""{word}""' for word in command)
         lines = [
@@ -126,8 +128,13 @@ def _content(folders: Folders) -> bytes:
             }
         )
     quoted = " ".join(f'"{_systemd(word)}"' for word in command)
-    text = _UNIT.format(version=VERSION, command=quoted, home=_systemd(str(folders.root)))
-    return text.encode()
+    text = _UNIT.format(
+        version=VERSION,
+        command=quoted,
+        home=_systemd(str(folders.root)),
+        folder=str(folders.root).replace("%", "%%"),
+    )
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _systemd(word: str) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import platformdirs
 
+from engine.display import misleads
+from engine.errors import BadInput
+
 __all__ = ["Folders", "xdg_folder"]
 
 
@@ -20,6 +23,23 @@ def xdg_folder(variable: str, usual: str) -> Path:
     """
     named = os.environ.get(variable, "")
     return Path(named) if Path(named).is_absolute() else Path.home() / usual
+
+
+def _usual() -> Path:
+    """Return where Tweeze's folder lies if the user names none."""
+    try:
+        if sys.platform not in ("win32", "darwin"):
+            root = xdg_folder("XDG_DATA_HOME", ".local/share") / "tweeze"
+        else:
+            root = Path(platformdirs.user_data_dir("tweeze", appauthor=False))
+    except RuntimeError:  # no home
+        root = Path()
+    if not root.is_absolute():
+        raise BadInput(
+            "This user has no home folder (HOME is not set): name a folder for Tweeze with "
+            "TWEEZE_HOME."
+        )
+    return root
 
 
 @dataclass(frozen=True)
@@ -35,14 +55,31 @@ class Folders:
 
     @classmethod
     def of_user(cls) -> Folders:
-        """Return the folders of the user who runs this process."""
+        """Return the folders of the user who runs this process.
+
+        Raises
+        ------
+        BadInput
+            There is no home folder, or the folder's name cannot be written into a job.
+
+        """
         named = os.environ.get("TWEEZE_HOME")
         if named:
-            # Not `absolute`, which leaves '..' in: a job may not name a path that goes up.
-            return cls(Path(os.path.abspath(Path(named).expanduser())))  # noqa: PTH100
-        if sys.platform not in ("win32", "darwin"):
-            return cls(xdg_folder("XDG_DATA_HOME", ".local/share") / "tweeze")
-        return cls(Path(platformdirs.user_data_dir("tweeze", appauthor=False)))
+            try:
+                # Not `absolute`, which leaves '..' in: a job may not name a path that goes up.
+                root = Path(os.path.abspath(Path(named).expanduser()))  # noqa: PTH100
+            except RuntimeError:
+                raise BadInput(
+                    f"TWEEZE_HOME names no folder ({named}): give a whole path."
+                ) from None
+        else:
+            root = _usual()
+        if any(misleads(c) for c in str(root)):
+            raise BadInput(
+                f"Tweeze's folder {root} has control characters or bytes that are no UTF-8 in its "
+                "name: name another with TWEEZE_HOME."
+            )
+        return cls(root)
 
     @property
     def spool(self) -> Path:

@@ -19,7 +19,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine import processes
 from engine.errors import BadAudio, Failure
 
 __all__ = ["Limits", "Recording"]
@@ -60,7 +60,7 @@ class _Reader:
     def __init__(self) -> None:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine.reading"],
+                processes.command("engine.reading"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # Decoders may start commands of their own, which are to end with it.

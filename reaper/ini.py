@@ -6,27 +6,50 @@ import hashlib
 import re
 from pathlib import Path
 
+from engine import editing
+
 __all__ = ["Lines", "action_id", "add_surface", "key_is_taken", "remove_surface"]
 
 _SECTION = re.compile(r"\s*\[(.*)\]\s*")
 
 
+class _Line(str):
+    """A line of a file, with the ending that it has there."""
+
+    ending = ""
+
+
 class Lines:
-    """The lines of a file, with its own line endings; bytes that are no UTF-8 survive."""
+    """The lines of a file, with its own line endings; bytes that are no UTF-8 survive.
+
+    The last line is what follows the last ending, usually nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.existed = path.exists()
-        data = path.read_bytes() if self.existed else b""
-        text = data.decode("utf-8", "surrogateescape")
-        self._end = "\r\n" if "\r\n" in text else "\n"
-        self.lines = text.split(self._end)
-        self._before = data
+        self._before = editing.read(path)
+        self._mark = editing.BOM if self._before.startswith(editing.BOM) else ""
+        found = editing.rows(self._before.removeprefix(editing.BOM))
+        self._end = found[0][1] if found and found[0][1] else "\n"
+        self.lines: list[str] = []
+        for text, ending in found:
+            line = _Line(text)
+            line.ending = ending
+            self.lines.append(line)
+        if not found or found[-1][1]:
+            self.lines.append("")
+
+    @property
+    def text(self) -> str:
+        """The file's text as it would be written."""
+        ended = [line + (getattr(line, "ending", "") or self._end) for line in self.lines[:-1]]
+        return self._mark + "".join(ended) + "".join(self.lines[-1:])
 
     @property
     def data(self) -> bytes:
         """The file's content as it would be written."""
-        return self._end.join(self.lines).encode("utf-8", "surrogateescape")
+        return self.text.encode("utf-8", "surrogateescape")
 
     def append(self, line: str) -> bool:
         """Add a line at the end; False if it is there."""
@@ -47,11 +70,8 @@ class Lines:
 
     def save(self) -> None:
         """Write what has changed, whole or not at all."""
-        if self.data == self._before:
-            return
-        temporary = self.path.with_name(f"{self.path.name}.tweeze-part")
-        temporary.write_bytes(self.data)
-        temporary.replace(self.path)
+        if self.text != self._before:
+            editing.rewrite(self.path, self.text)
 
 
 def action_id(stored: str) -> str:
@@ -90,7 +110,7 @@ def _find(lines: list[str], key: str) -> int:
 def _count(lines: list[str]) -> int:
     at = _find(lines, "csurf_cnt")
     value = lines[at].partition("=")[2].strip() if at >= 0 else "0"
-    return int(value) if value.isdigit() else 0
+    return int(value) if value.isdecimal() else 0
 
 
 def _put(lines: list[str], key: str, value: str) -> None:

@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from engine import editing, processes
 from engine.errors import BadInput, HostError
 from engine.folders import Folders, xdg_folder
 from engine.job import lines
@@ -107,14 +108,16 @@ def faults(folders: Folders) -> list[str]:
     wrong = [f"{name} is missing." for name in record.files if not Path(name).exists()]
     keys = Lines(Path(record.resource) / "reaper-kb.ini")
     actions = [line for line in record.actions if line.startswith("SCR ")]
-    lost = [line.split('"')[1] for line in actions if line.split()[3] not in _ids(keys)]
+    present = _ids(keys)
+    lost = [line.split('"')[1] for line in actions if line.split()[3] not in present]
     wrong += [f"REAPER's action list has no '{name}'." for name in lost]
     stale = [p for p in _scripts() if record.files.get(_target(record, p)) != _source_hash(p)]
     return wrong + (["The scripts are those of another Tweeze."] if stale else [])
 
 
 def _ids(file: Lines) -> set[str]:
-    return {line.split()[3] for line in file.lines if line.startswith("SCR ")}
+    scripts = [line.split() for line in file.lines if line.startswith("SCR ")]
+    return {words[3] for words in scripts if len(words) > 3}
 
 
 def _target(record: _Record, script: Path) -> str:
@@ -234,7 +237,7 @@ def _copy_scripts(resource: Path, folders: Folders, record: _Record) -> str:
 def _where(folders: Folders) -> str:
     """Return what tells the scripts where the engine's folders are, and how to start it."""
     program = Path(sys.executable).with_name("tweeze.exe" if os.name == "nt" else "tweeze")
-    words = [str(program)] if program.exists() else [sys.executable, "-m", "bridge.cli"]
+    words = [str(program)] if program.exists() else processes.command("bridge.cli")
     if os.environ.get("TWEEZE_HOME") and os.name != "nt":
         words = ["/usr/bin/env", f"TWEEZE_HOME={folders.root}", *words]
     start = " ".join(f'"{word}"' for word in [*words, "start"])
@@ -299,9 +302,9 @@ def _restore(path: Path, folders: Folders, record: _Record, change: tuple[list[s
     backup = _backups(folders) / path.name
     if _hash(path.read_bytes()) == record.originals[path.name][1] and backup.exists():
         if path.name in record.made:
-            path.unlink()
+            editing.remove(path)
         else:
-            path.write_bytes(backup.read_bytes())
+            editing.rewrite(path, editing.read(backup))
         return
     file = Lines(path)  # REAPER or the user has written to it since
     for line in change[0]:

@@ -6,6 +6,7 @@ This is the only place that goes to the network, and only when the user says so
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -189,6 +190,9 @@ def pull(
             f"There is a model named '{name}': remove it ('tweeze models remove {name}') "
             "or choose another name with --name."
         )
+    hub = endpoint or os.environ.get("HF_ENDPOINT", "")
+    if hub and not hub.startswith(("http://", "https://")):
+        raise BadInput(f"HF_ENDPOINT is no web address ({hub}): begin it with 'https://'.")
     folders.make()
     folder.mkdir(mode=0o700, exist_ok=True)
     _check_room(wanted, folder)
@@ -248,6 +252,11 @@ def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> Path:
                 f"Downloading {file.path} from {file.page} failed: {_first(error)} "
                 "Pull again later; what has come stays."
             ) from error
+        except Exception as error:  # of a network library, and of what a proxy's name makes of it
+            raise Failure(
+                f"Downloading {file.path} failed: {_first(error)}{_proxies()} Then pull again; "
+                "what has come stays."
+            ) from error
     found = audiosep.digest(path)
     if found != file.sha256:
         path.unlink()
@@ -256,6 +265,15 @@ def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> Path:
             f"{file.sha256}), and was removed: pull again."
         )
     return path
+
+
+def _proxies() -> str:
+    """Return a sentence that names the variables that send a download through a proxy."""
+    names = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+    there = [name for n in names for name in (n, n.lower()) if os.environ.get(name)]
+    if not there:
+        return " Check the connection."
+    return f" Check {', '.join(there)}: Tweeze takes an http proxy, 'http://host:port'."
 
 
 def _first(error: BaseException) -> str:

@@ -23,6 +23,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 from scipy.stats import rankdata
 
+from engine import processes
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
 from engine.models.compact.network import VECTOR
@@ -251,8 +252,9 @@ def main() -> None:
             )
             for number in range(arguments.processes)
         ]
-        for process in team:
-            process.start()
+        with processes.isolated():
+            for process in team:
+                process.start()
         for process in team:
             process.join()
     channels = trunk_channels(load_network(arguments.weights))

@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
+from engine import processes
 from engine.errors import BadInput
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
@@ -426,8 +427,9 @@ def launch(arguments: argparse.Namespace) -> None:
         context.Process(target=work, args=(rank, arguments), daemon=True)
         for rank in range(1, arguments.processes)
     ]
-    for process in others:
-        process.start()
+    with processes.isolated():
+        for process in others:
+            process.start()
     work(0, arguments)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,4 +261,4 @@ def _cleaned(caption: str, where: str) -> str:
 
 def _hash(file: Path) -> str:
     # the name and its folder: the split stays the same when the data move
-    return hashlib.sha256("/".join(file.parts[-2:]).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("/".join(file.parts[-2:]))).hexdigest()

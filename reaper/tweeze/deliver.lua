@@ -24,7 +24,9 @@ local function placed(from, path, move)
   if not move(from, path) then return nil end
   if reaper.file_exists(path) then return path end
   local plain = free_name(path:match('^(.*)/'), stem_of(path):gsub('[^ -~]', '_'))
-  return os.rename(path, plain) and plain or nil
+  if os.rename(path, plain) then return plain end
+  move(path, from)
+  return nil
 end
 
 local function folder_of(path) return path:match('^(.*)[/\\]') end
@@ -106,8 +108,9 @@ local function begin_copy(state, clip)
 end
 
 local function copy_block(state, clip)
-  local bytes = state.source:read(BLOCK)
+  local bytes, why = state.source:read(BLOCK)
   if bytes then return state.target:write(bytes) ~= nil end
+  if why then return false end -- the disk cannot be read: what came is not the whole clip
   state.source:close()
   local whole = state.target:close()
   state.source, state.target = nil, nil

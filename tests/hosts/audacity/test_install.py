@@ -183,10 +183,67 @@ def test_the_engine_at_login(folders: Folders, tmp_path: Path) -> None:
     assert login.is_current(folders)
     assert not login.is_current(Folders(tmp_path / "elsewhere"))
     unit = (tmp_path / ".config/systemd/user/tweeze.service").read_text()
-    assert f'ExecStart="{sys.executable}" "-m" "bridge.app"' in unit
+    assert f'ExecStart="{sys.executable}" "-c" ' in unit
+    assert f"WorkingDirectory=-{folders.root}" in unit
     assert login.disable() == "The engine no longer starts at login."
     assert login.disable() == "The engine did not start at login."
     assert not list((tmp_path / ".config/systemd/user").rglob("tweeze*"))
+
+
+ODD = {
+    "no last newline": b"[GUI]\nZoom=2",
+    "windows": b"[GUI]\r\nZoom=2\r\n[Module]\r\nmod-script-pipe=0\r\n",
+    "old mac": b"[GUI]\rZoom=2\r",
+    "mixed": b"[GUI]\nZoom=2\r\nOther=3\n\r\n\n[Module]\r\nmod-script-pipe=0\n",
+    "byte order mark": b"\xef\xbb\xbf[Module]\nmod-script-pipe=0\n[GUI]\nZoom=2\n",
+    "latin-1": "[GUI]\nPath=/home/Zo\xeb\n[Module]\nmod-script-pipe=\xff\n".encode("latin-1"),
+    "other separators": "[GUI]\nA=x\u2028y\u2029z\nB=\x85\x0b\x0c\x1c\x1d\x1e.\n".encode(),
+    "nothing": b"",
+}
+
+
+@pytest.mark.fault(
+    "the editor's settings have odd line ends, bytes that are no UTF-8, or lie behind links",
+    promise="what is taken out leaves each byte as it was, and links stay links",
+)
+@pytest.mark.parametrize("content", ODD.values(), ids=list(ODD))
+def test_odd_settings_stay_byte_for_byte(editor: Editor, folders: Folders, content: bytes) -> None:
+    real = editor.settings.parent.parent / "dotfiles.cfg"
+    real.write_bytes(content)
+    real.chmod(0o640)
+    editor.settings.parent.mkdir()
+    editor.settings.symlink_to("link")
+    (editor.settings.parent / "link").symlink_to(real)
+    install(editor, folders, ["compact"])
+    between = real.read_bytes()
+    assert between.count(b"mod-script-pipe=1") == 1
+    left = between.replace(b"\r", b"\n").split(b"\n")
+    for line in content.replace(b"\r", b"\n").split(b"\n"):
+        assert line in left or line.startswith(b"mod-script-pipe="), "a line was changed"
+    install(editor, folders, ["compact"])
+    assert real.read_bytes() == between
+    uninstall(folders)
+    assert real.read_bytes() == content
+    assert editor.settings.readlink() == Path("link")
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_dangling_link_dangles_again(editor: Editor, folders: Folders, tmp_path: Path) -> None:
+    editor.settings.parent.mkdir()
+    editor.settings.symlink_to(tmp_path / "dotfiles.cfg")
+    install(editor, folders, ["compact"])
+    assert b"mod-script-pipe=1" in (tmp_path / "dotfiles.cfg").read_bytes()
+    uninstall(folders)
+    assert editor.settings.is_symlink()
+    assert not editor.settings.exists()
+
+
+def test_a_menu_command_in_other_bytes_is_left_alone(editor: Editor, folders: Folders) -> None:
+    install(editor, folders, ["compact"])
+    mine = editor.plugins / "tweeze.ny"
+    mine.write_bytes(b";Zo\xeb\n")
+    assert any("tweeze.ny alone" in sentence for sentence in uninstall(folders))
+    assert mine.read_bytes() == b";Zo\xeb\n"
 
 
 names = st.text("abc /é'", min_size=1, max_size=8).map(str.strip).filter(bool)

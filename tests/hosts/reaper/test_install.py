@@ -77,6 +77,57 @@ def test_in_and_out_again(resource: Path, folders: Folders) -> None:
     assert {p.name for p in folders.root.iterdir() if "reaper" in p.name} == set()
 
 
+ODD = {
+    "no last newline": b"[REAPER]\ncsurf_cnt=0\nzoom=3",
+    "mixed": b"[reaper]\r\ncsurf_cnt=1\ncsurf_0=MCU 0 0 0\r\n\nzoom=3\n",
+    "byte order mark": b"\xef\xbb\xbf[REAPER]\r\ncsurf_cnt=1\r\ncsurf_0=MCU 0 0 0\r\n",
+    "old mac": b"[REAPER]\rcsurf_cnt=1\rcsurf_0=MCU 0 0 0\r",
+    "other separators": "[REAPER]\na=x\u2028y\x85\x0b\x0c\ncsurf_cnt=\u00b2\n".encode(),
+    "no section": b"a=1\n",
+    "latin-1": b"[REAPER]\nlastproject=M\xfcsik.rpp\n",
+}
+
+
+@pytest.mark.fault(
+    "the editor's settings have odd line ends, bytes that are no UTF-8, or lie behind links",
+    promise="what is taken out leaves each byte as it was, and links stay links",
+)
+@pytest.mark.parametrize("content", ODD.values(), ids=list(ODD))
+@pytest.mark.parametrize("rewritten", [False, True], ids=["untouched", "rewritten since"])
+def test_odd_settings_stay_byte_for_byte(
+    resource: Path, folders: Folders, content: bytes, rewritten: bool
+) -> None:
+    ini, kb = resource / "reaper.ini", resource / "reaper-kb.ini"
+    before = {
+        ini: content,
+        kb: b"SCR 4\n" + KB.encode() + "\nX \u2028 \xff".encode("latin-1", "replace"),
+    }
+    for path, data in before.items():
+        path.unlink()
+        real = resource.parent / f"dotfiles-{path.name}"
+        real.write_bytes(data)
+        real.chmod(0o640)
+        path.symlink_to(real)
+    install(resource, folders, osc=True)
+    assert b'OSC "Tweeze"' in ini.read_bytes()
+    assert faults(folders) == []
+    for path in before:
+        if rewritten:  # by somebody else, who added a line
+            path.write_bytes(path.read_bytes() + b"\n; mine\n")
+    uninstall(folders)
+    for path, data in before.items():
+        found = path.read_bytes()
+        if rewritten:
+            assert b"Tweeze" not in found
+            lines = found.replace(b"\r", b"\n").split(b"\n")
+            for line in [*data.replace(b"\r", b"\n").split(b"\n"), b"; mine"]:
+                assert line in lines or line.startswith(b"csurf_cnt="), "a line was changed"
+        else:
+            assert found == data
+        assert path.is_symlink()
+        assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_again_does_no_harm(resource: Path, folders: Folders) -> None:
     before = everything(resource)
     install(resource, folders, osc=True)
