@@ -25,8 +25,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(suggest)
-    app.command()(listen)
+    app.command(short_help="Name broader and related words for a sound.")(suggest)
+    app.command(short_help="Say which sounds are in a recording, and when.")(listen)
 
 
 def suggest(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
@@ -35,10 +36,27 @@ from engine.job import (
 
 __all__ = ["app", "main", "run"]
 
+_BY_USE = (
+    *("separate", "listen", "suggest", "demo"),
+    *("install", "uninstall", "trigger", "insert", "osc"),
+    *("models", "evaluate", "finetune", "train"),
+    *("status", "cancel", "start", "stop", "log", "doctor"),
+)
+
+
+class _Commands(TyperGroup):
+    """Lists the commands by use, wherever they were added."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names, what one wants first leading."""
+        return sorted(super().list_commands(ctx), key=lambda name: (*_BY_USE, name).index(name))
+
+
 app = typer.Typer(
     name="tweeze",
+    cls=_Commands,
     help="Tweeze pulls the sound you describe out of your timeline.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -117,15 +135,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
     """Tweeze pulls the sound you describe out of your timeline."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
-@app.command()
+@app.command(short_help="Pull the sounds that you describe out of recordings.")
 def separate(
     file: Annotated[Path, typer.Argument(help="An audio file.")],
     queries: Annotated[
