@@ -311,15 +311,15 @@ def _outputs(job: Job, folder: Path) -> tuple[_Output, ...]:
     outputs: list[_Output] = []
     for number, (kind, query, label, target) in enumerate(wanted):
         name = f"{job.title} - {label}" if job.title else label
-        clip = Clip(_free(folder, name, outputs), kind, query, name)
+        path = _free(folder, file_name(job.title, label), outputs)
+        clip = Clip(path, kind, query, name)
         outputs.append(_Output(clip, folder / _WORK / f"{number}.part", target))
     return tuple(outputs)
 
 
-def _free(folder: Path, name: str, outputs: Sequence[_Output]) -> Path:
+def _free(folder: Path, stem: str, outputs: Sequence[_Output]) -> Path:
     taken = {output.clip.path.name.casefold() for output in outputs}
-    stem, number = file_name(name), 1
-    file = f"{stem}.wav"
+    number, file = 1, f"{stem}.wav"
     while file.casefold() in taken:
         number += 1
         file = f"{stem} ({number}).wav"
