@@ -17,6 +17,7 @@ from bridge.heartbeat import VERSION
 from bridge.hosts import Host, HostMaker
 from bridge.layout import settle
 from engine.cleaning import Keeping
+from engine.cores import limit_threads
 from engine.display import LogFormatter
 from engine.errors import TweezeError
 from engine.folders import Folders
@@ -33,6 +34,7 @@ _LOG = logging.getLogger("tweeze.app")
 def main() -> None:
     """Run until SIGTERM; what a detached `python -m bridge.app` does."""
     os.umask(0o077)  # what the engine writes is for its user alone
+    limit_threads()  # the worker inherits it
     folders = Folders.of_user()
     try:
         check_private(folders)

@@ -18,6 +18,7 @@ from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
 from bridge.heartbeat import VERSION, Heartbeat
 from bridge.interruption import Interrupted
+from engine.cores import limit_threads
 from engine.display import shown
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.folders import Folders
@@ -78,6 +79,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    limit_threads()
     sys.exit(run(sys.argv[1:]))
 
 

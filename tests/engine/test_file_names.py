@@ -76,7 +76,9 @@ def test_clips_of_a_job_with_long_names_have_names_of_their_own(wav, make_job, t
     title = "街の音、夏の夕方、" * 20
     long = "a very long description of a sound " * 8
     queries = ("犬の鳴き声", "鳥", f"{long}A", f"{long}B", "x" * 300)
-    job = make_job(wav(np.zeros((1, 800), np.float32), 8_000), *queries, title=title, keep=Keep.BOTH)
+    job = make_job(
+        wav(np.zeros((1, 800), np.float32), 8_000), *queries, title=title, keep=Keep.BOTH
+    )
     clips = separate(job, Silent(), tmp_path / "out")
     names = [clip.path.stem for clip in clips]
     assert names[0].startswith("街の音、")
