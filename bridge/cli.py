@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
 from bridge.heartbeat import VERSION, Heartbeat
+from bridge.inputs import files_and_queries, for_each
 from bridge.interruption import Interrupted
 from engine.cores import limit_threads
 from engine.display import shown
@@ -150,10 +151,18 @@ def _options(
 
 @app.command(short_help="Pull the sounds that you describe out of recordings.")
 def separate(
-    file: Annotated[Path, typer.Argument(help="An audio file.")],
-    queries: Annotated[
-        list[str], typer.Argument(metavar="QUERY", help="The sounds, like 'dog barking'.")
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE... QUERY...",
+            help="Audio files, then the sounds, like 'dog barking'. The first argument is a file, "
+            "and so are those behind it that name existing files.",
+        ),
     ],
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="One of those that 'tweeze models' lists.")
     ] = "compact",
@@ -179,21 +188,31 @@ def separate(
     ] = Memory.DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Pull the described sounds out of a file; prints the clips' paths, one a line."""
+    """Pull the described sounds out of files; prints the clips' paths, one a line.
+
+    Each file is separated on its own. Where one of them fails, the others are still done, and the
+    exit code is that of a failure: 2 if a file or the request is wrong, 1 if the work went wrong.
+    With --json there is one object for each file, one a line.
+    """
     from bridge.separating import separate
 
+    files, queries = files_and_queries(arguments, query or ())
     options = Options(
         model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
     )
-    result = separate(file, queries, options, out)
-    for note in result.status.notes:
-        print(shown(note), file=sys.stderr)
-    if as_json:
-        print(result.to_json())
-    else:
-        for path in result.paths:
-            # A program that reads this gets the path itself, a terminal what cannot do anything.
-            print(shown(str(path)) if sys.stdout.isatty() else path)
+
+    def each(file: Path) -> None:
+        result = separate(file, queries, options, out)
+        for note in result.status.notes:
+            print(shown(note), file=sys.stderr)
+        if as_json:
+            print(result.to_json(), flush=True)
+        else:
+            for path in result.paths:
+                # A program that reads this gets the path itself, a terminal what is harmless.
+                print(shown(str(path)) if sys.stdout.isatty() else path, flush=True)
+
+    for_each(files, each)
 
 
 @app.command()
