@@ -48,7 +48,8 @@ def files_and_queries(
     if not described:
         last = f": {arguments[-1]} is a file here" if count > 1 else ""
         raise BadQuery(
-            f"No sound is named{last}: describe one behind the files ({_SEPARATE}), or with --query."
+            f"No sound is named{last}: describe one behind the files ({_SEPARATE}), "
+            "or with --query."
         )
     return files, described
 
@@ -92,7 +93,7 @@ def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:
     for file in files:
         try:
             do(file)
-        except TweezeError as error:
+        except TweezeError as error:  # noqa: PERF203 - the other files go on
             if str(error) not in map(str, errors):
                 errors.append(error)
             if isinstance(error, EngineUnreachable):  # for every other file, too
@@ -100,9 +101,9 @@ def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:
     if not errors:
         return
     gravest = min(errors, key=lambda e: 2 * isinstance(e, BadInput) + isinstance(e, Cancelled))
-    for error in errors:
-        if error is not gravest:
-            print(shown(str(error)), file=sys.stderr)
+    for other in errors:
+        if other is not gravest:
+            print(shown(str(other)), file=sys.stderr)
     raise gravest
 
 
