@@ -317,7 +317,7 @@ class Place:
         pipe, new = self._pipe, self._count
         name = plain(clip.name) or "Tweeze"
         source = self._tracks[self._source]
-        file = self._doorway / f"{file_name(name)}.wav"
+        file = self._doorway / f"{file_name(plain(clip.path.stem))}.wav"
         _lend(clip.path, file)
         line = command("Import2", Filename=file)
         self._in_doubt = True

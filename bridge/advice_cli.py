@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bridge.inputs import for_each, recordings
 from bridge.listening import listen as listen_to
 from engine.display import shown
 from engine.job import clean_query
@@ -25,8 +26,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(suggest)
-    app.command()(listen)
+    app.command(short_help="Name broader and related words for a sound.")(suggest)
+    app.command(short_help="Say which sounds are in a recording, and when.")(listen)
 
 
 def suggest(
@@ -65,22 +66,34 @@ def suggest(
 
 
 def listen(
-    file: Annotated[Path, typer.Argument(help="An audio file.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio files.")],
     model: Annotated[
         str, typer.Option(help="One of those that 'tweeze models' lists; it must be able to.")
     ] = "compact",
     as_json: Json = False,
 ) -> None:
-    """Say which sounds are likely in a recording, and when: words to ask for.
+    """Say which sounds are likely in recordings, and when: words to ask for.
 
     The likeliest sound comes first; nothing is written. Several names can stand for one sound.
+    Of several files each is named before what is heard in it; with --json there is one object for
+    each file, one a line.
     """
+    found = recordings(files)
+
+    def each(file: Path) -> None:
+        _listen(file, model, as_json=as_json, named=len(found) > 1)
+
+    for_each(found, each)
+
+
+def _listen(file: Path, model: str, *, as_json: bool, named: bool) -> None:
     status = listen_to(file, model)
     for note in status.notes:
         print(shown(note), file=sys.stderr)
     if as_json:
         facts = {
             "id": status.id,
+            "file": str(file),
             "model": model,
             "seconds": status.seconds,
             "loading": status.loading,
@@ -90,8 +103,10 @@ def listen(
             ],
             "notes": list(status.notes),
         }
-        print(json.dumps(facts))
+        print(json.dumps(facts), flush=True)
         return
+    if named:
+        print(f"{shown(str(file))}:", flush=True)
     if not any(one.times for one in status.heard):
         print("Nothing is clearly heard; the likeliest are:", file=sys.stderr)
     _print(

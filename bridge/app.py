@@ -22,6 +22,7 @@ from bridge.hosts import Host, HostMaker
 from bridge.layout import settle
 from bridge.notify import notify
 from engine.cleaning import Keeping
+from engine.cores import limit_threads
 from engine.display import LogFormatter
 from engine.errors import Failure, TweezeError
 from engine.folders import Folders
@@ -40,6 +41,7 @@ _LOG = logging.getLogger("tweeze.app")
 def main() -> None:
     """Run until SIGTERM; what a detached `python -m bridge.app` does."""
     os.umask(0o077)  # what the engine writes is for its user alone
+    limit_threads()  # the worker inherits it
     logging.getLogger("tweeze").addHandler(logging.NullHandler())  # stderr hears it once, below
     try:
         Settings.of_environment()  # what is wrong there is said before anything is made

@@ -23,12 +23,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
 from bridge.files import read_small
 from bridge.heartbeat import VERSION, Heartbeat
+from bridge.inputs import files_and_queries, for_each
 from bridge.interruption import Interrupted
+from engine.cores import limit_threads
 from engine.display import shown
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.folders import Folders
@@ -47,10 +50,27 @@ from engine.job import (
 
 __all__ = ["app", "main", "run"]
 
+_BY_USE = (
+    *("separate", "listen", "suggest", "demo"),
+    *("install", "uninstall", "trigger", "insert", "osc"),
+    *("models", "evaluate", "finetune", "train"),
+    *("status", "cancel", "start", "stop", "log", "doctor"),
+)
+
+
+class _Commands(TyperGroup):
+    """Lists the commands by use, wherever they were added."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names, what one wants first leading."""
+        return sorted(super().list_commands(ctx), key=lambda name: (*_BY_USE, name).index(name))
+
+
 app = typer.Typer(
     name="tweeze",
+    cls=_Commands,
     help="Tweeze pulls the sound you describe out of your timeline.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -72,6 +92,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    limit_threads()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -156,20 +177,31 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
     """Tweeze pulls the sound you describe out of your timeline."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
-@app.command()
+@app.command(short_help="Pull the sounds that you describe out of recordings.")
 def separate(
-    file: Annotated[Path, typer.Argument(help="An audio file.")],
-    queries: Annotated[
-        list[str], typer.Argument(metavar="QUERY", help="The sounds, like 'dog barking'.")
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE... QUERY...",
+            help="Audio files, then the sounds, like 'dog barking'. The first argument is a file, "
+            "and so are those behind it that name existing files.",
+        ),
     ],
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="One of those that 'tweeze models' lists.")
     ] = "compact",
@@ -195,21 +227,31 @@ def separate(
     ] = Memory.DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Pull the described sounds out of a file; prints the clips' paths, one a line."""
+    """Pull the described sounds out of files; prints the clips' paths, one a line.
+
+    Each file is separated on its own. Where one of them fails, the others are still done, and the
+    exit code is that of a failure: 2 if a file or the request is wrong, 1 if the work went wrong.
+    With --json there is one object for each file, one a line.
+    """
     from bridge.separating import separate
 
+    files, queries = files_and_queries(arguments, query or ())
     options = Options(
         model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
     )
-    result = separate(file, queries, options, out)
-    for note in result.status.notes:
-        print(shown(note), file=sys.stderr)
-    if as_json:
-        print(result.to_json())
-    else:
-        for path in result.paths:
-            # A program that reads this gets the path itself, a terminal what cannot do anything.
-            print(shown(str(path)) if sys.stdout.isatty() else path)
+
+    def each(file: Path) -> None:
+        result = separate(file, queries, options, out)
+        for note in result.status.notes:
+            print(shown(note), file=sys.stderr)
+        if as_json:
+            print(result.to_json(), flush=True)
+        else:
+            for path in result.paths:
+                # A program that reads this gets the path itself, a terminal what is harmless.
+                print(shown(str(path)) if sys.stdout.isatty() else path, flush=True)
+
+    for_each(files, each)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridge.files import sync_folder
 from engine.errors import BadInput, Failure
-from engine.job import Clip, file_name
+from engine.job import Clip
 
 __all__ = ["Destination"]
 
@@ -61,7 +61,7 @@ class Destination:
         """
         try:
             for clip in clips:
-                self._place(clip.path, file_name(clip.name))
+                self._place(clip.path, clip.path.stem)
             sync_folder(self.folder)
         except OSError as error:
             lie = self._give_back(clips)

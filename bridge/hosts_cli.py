@@ -36,8 +36,11 @@ Where = Annotated[Editor, typer.Argument(help="The editor.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (install, uninstall, trigger, insert, osc):
-        app.command()(command)
+    app.command(short_help="Put Tweeze's commands into Audacity or REAPER.")(install)
+    app.command(short_help="Take Tweeze's commands out of an editor.")(uninstall)
+    app.command(short_help="Do what the editor's menu command does.")(trigger)
+    app.command(short_help="Insert clips that were kept into the project in front.")(insert)
+    app.command(short_help="Say where the engine hears OSC, and the secret for it.")(osc)
 
 
 def install(

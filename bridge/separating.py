@@ -26,6 +26,7 @@ class Result:
     """A finished job and where its clips lie now, in the order of `status.clips`."""
 
     status: Status
+    file: Path
     model: str
     paths: tuple[Path, ...]
 
@@ -35,6 +36,7 @@ class Result:
         return json.dumps(
             {
                 "id": status.id,
+                "file": str(self.file),
                 "model": self.model,
                 "seconds": status.seconds,
                 "loading": status.loading,
@@ -85,7 +87,7 @@ def separate(
             if isinstance(error, Interrupted):
                 take_back(client, job)
             raise
-    return Result(status, options.model, paths)
+    return Result(status, file, options.model, paths)
 
 
 def resolved(file: Path) -> Path:

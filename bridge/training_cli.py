@@ -27,8 +27,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (evaluate, train, finetune):
-        app.command()(command)
+    app.command(short_help="Measure how well a model separates sounds that are known.")(evaluate)
+    app.command(short_help="Train compact's network on a corpus.")(train)
+    app.command(short_help="Teach a model your own sounds.")(finetune)
 
 
 def evaluate(

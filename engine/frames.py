@@ -18,6 +18,7 @@ __all__ = [
     "inverse",
     "masked",
     "reflect",
+    "shared",
     "sharpened",
     "spectrum",
     "window",
@@ -123,6 +124,28 @@ def sharpened(mask: Mask, power: float) -> Mask:
     np.power(magnitude, np.float32(power - 1), out=factor, where=magnitude > 0)
     sharp: Mask = mask * factor
     return sharp
+
+
+def shared(masks: Mask) -> Mask:
+    """Scale the masks of several queries (first axis) so that no energy is claimed twice.
+
+    Where their magnitudes add up to more than 1 they share the bin in proportion, and keep their
+    phases. What is claimed once keeps its bits, and so does the mask of a single query, unless
+    it is real and claims more than there is.
+
+    >>> shared(np.array([[0.5, 1.0, 1.0], [0.25, 1.0, 0.0]], np.float32)).tolist()
+    [[0.5, 0.5, 1.0], [0.25, 0.5, 0.0]]
+    """
+    if len(masks) == 1 and np.iscomplexobj(masks):
+        return masks  # the magnitude of a unit phase rounds to a little over 1
+    total = np.maximum(np.abs(masks).sum(axis=0), np.float32(1))
+    out = np.empty_like(masks)
+    if np.iscomplexobj(masks):
+        # as in `masked`: no product of complex numbers, whose bits vary
+        out.real, out.imag = masks.real / total, masks.imag / total
+    else:
+        np.divide(masks, total, out=out)
+    return out
 
 
 def reflect(index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

@@ -54,6 +54,8 @@ _REPEATED = ("note", "presence", "heard", "clip", "kind", "query", "name")  # in
 _TEXT_LIMIT = 1 << 20  # characters of a whole job or status text
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FORM = "1"
+_NAME_LIMIT = 120  # bytes of a file's name without its extension
+_CUT = "…"
 _SPAN = r"[0-9]{1,9}\.[0-9]-[0-9]{1,9}\.[0-9]"
 _HEARD = re.compile(rf"([01]\.[0-9][0-9]) ((?:{_SPAN}(?:,{_SPAN})*)?) (.*)")
 _T = TypeVar("_T")
@@ -486,22 +488,53 @@ def clean_query(text: str) -> str:
     return query
 
 
-def file_name(name: str) -> str:
-    """Return `name` made fit to be a file's name on every system, at most 120 bytes, never empty.
+def file_name(name: str, label: str = "") -> str:
+    """Return `name - label` made fit to be a file's name on every system, never empty.
+
+    It has at most 120 bytes, and room for a number and an extension where a file system takes no
+    more than 143. What is longer is cut between two characters as a reader sees them (graphemes):
+    of `name` first, since the label is what tells a recording's clips apart.
 
     Path separators, what Windows forbids, and what would make it read as another name (control
     characters, direction overrides) become `_`; dots and blanks at the ends go.
 
     >>> file_name('AC/DC: "live"?')
     'AC_DC_ _live__'
+    >>> file_name("Tape 1, " * 20, "dog barking")[-22:]
+    'Tape 1,… - dog barking'
     """
-    safe = "".join("_" if c in '<>:"/\\|?*' or misleads(c) else c for c in name)
-    while len(safe.encode()) > 120:
-        safe = safe[:-1]
-    safe = safe.strip(" .")
+    label = _cut(_safe(label), _NAME_LIMIT)
+    name = _cut(_safe(name), _NAME_LIMIT - len(f" - {label}".encode()) if label else _NAME_LIMIT)
+    safe = " - ".join(part for part in (name, label) if part)
     if not safe or PurePath(safe).stem.upper() in _WINDOWS_DEVICES:
         return f"_{safe}"
     return safe
+
+
+def _safe(name: str) -> str:
+    safe = "".join("_" if c in '<>:"/\\|?*' or misleads(c) else c for c in name)
+    return safe.strip(" .")
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return `text`, or as much of its start as fits into `limit` bytes of UTF-8 with a `…`."""
+    if len(text.encode()) <= limit:
+        return text
+    import regex  # rarely needed, and Python's own `re` knows no graphemes
+
+    room = limit - len(_CUT.encode())
+    kept = _fitting(regex.findall(r"\X", text), room) or _fitting(text, room)
+    return f"{kept.rstrip(' .')}{_CUT}" if kept else ""
+
+
+def _fitting(pieces: Iterable[str], room: int) -> str:
+    kept = ""
+    for piece in pieces:
+        room -= len(piece.encode())
+        if room < 0:
+            break
+        kept += piece
+    return kept
 
 
 _WINDOWS_DEVICES = {

@@ -3,8 +3,8 @@
 The model sees magnitudes at its own rate and answers with masks. The masks are applied to the
 mixture's spectrogram *at the mixture's own rate*, on frames of the same length and spacing in
 seconds, so nothing that is kept is ever resampled: an all-ones mask returns the mixture, and no
-clip can be shifted against it. Bins above the model's band take the mean mask magnitude of its
-top bands.
+clip can be shifted against it. Where the masks of several queries claim a bin more than once, they
+share it. Bins above the model's band take the mean mask magnitude of its top bands.
 
 Everything runs over segments that start on the model's grid and carry its context with them. The
 plan depends on the length alone (and, where memory ran out, on how often the segments were
@@ -32,7 +32,7 @@ import numpy.typing as npt
 from engine import memory
 from engine.audio import FrameWriter
 from engine.errors import Cancelled, Failure
-from engine.frames import GROUP, Grid, Mask, inverse, masked, sharpened, spectrum, window
+from engine.frames import GROUP, Grid, Mask, inverse, masked, shared, sharpened, spectrum, window
 from engine.job import Bandwidth, Clip, ClipKind, Job, Keep, Stereo, file_name
 from engine.mixture import Mixture, prepare
 from engine.models.base import FloatArray, Geometry, PresenceSeparator, Separator, Tunable
@@ -42,6 +42,7 @@ __all__ = ["Segment", "plan", "separate"]
 _PREPARING = 0.02  # share of the progress that belongs to reading the mixture
 _WORK = "work"
 _BEGUN = "begun"
+_METHOD = 2  # raised whenever the same masks give other samples: old checkpoints fit no more
 _ATTEMPTS = 10  # that may end, with the whole engine, before a first segment is finished
 _LOG = logging.getLogger("tweeze.separate")
 
@@ -260,7 +261,7 @@ def _separate(
                 mask, presence = _asked(separator, heard, vectors, mixture.loudness, keep)
                 stream.presence = np.maximum(stream.presence, presence)
                 kept = _checked(mask, magnitude.shape[1:], vectors, separator)[:, 0, keep]
-                masks.append(sharpened(kept, job.options.sharpness))
+                masks.append(shared(sharpened(kept, job.options.sharpness)))
             stream.add(segment, masks, full=full)
             stream.save(segment.stop)
     for output in outputs:
@@ -318,15 +319,15 @@ def _outputs(job: Job, folder: Path) -> tuple[_Output, ...]:
     outputs: list[_Output] = []
     for number, (kind, query, label, target) in enumerate(wanted):
         name = f"{job.title} - {label}" if job.title else label
-        clip = Clip(_free(folder, name, outputs), kind, query, name)
+        path = _free(folder, file_name(job.title, label), outputs)
+        clip = Clip(path, kind, query, name)
         outputs.append(_Output(clip, folder / _WORK / f"{number}.part", target))
     return tuple(outputs)
 
 
-def _free(folder: Path, name: str, outputs: Sequence[_Output]) -> Path:
+def _free(folder: Path, stem: str, outputs: Sequence[_Output]) -> Path:
     taken = {output.clip.path.name.casefold() for output in outputs}
-    stem, number = file_name(name), 1
-    file = f"{stem}.wav"
+    number, file = 1, f"{stem}.wav"
     while file.casefold() in taken:
         number += 1
         file = f"{stem} ({number}).wav"
@@ -484,7 +485,8 @@ class _Stream:
 def _signature(job: Job, geometry: Geometry, vectors: FloatArray, mixture: Mixture) -> str:
     """Return a digest of all that the result depends on, to tell whose checkpoint one is."""
     digest = hashlib.sha256()
-    for part in (version("tweeze"), job.to_text(), repr(geometry), repr(mixture.info)):
+    parts = (version("tweeze"), str(_METHOD), job.to_text(), repr(geometry), repr(mixture.info))
+    for part in parts:
         digest.update(part.encode() + b"\0")
     digest.update(vectors.tobytes())
     digest.update(repr(mixture.loudness).encode())

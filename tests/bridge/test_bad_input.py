@@ -154,11 +154,19 @@ def test_odd_audio_works_and_keeps_its_shape(
 def test_odd_queries_are_just_text(
     home: Any, tmp_path: Path, short_wav: Path, query: str, name: str | None
 ) -> None:
-    done = home.tweeze("separate", "--out", tmp_path, "--", short_wav, query)
+    done = home.tweeze("separate", "--out", tmp_path, "--", short_wav, query, cwd=tmp_path)
     assert (done.returncode, home.complaints(done)) == (0, [])
     (clip,) = tmp_path.iterdir()
     assert done.stdout == f"{clip}\n"
     assert name in (None, clip.name)
+
+
+def test_a_query_given_as_such_is_text_where_it_names_a_file(
+    home: Any, tmp_path: Path, short_wav: Path
+) -> None:
+    done = home.tweeze("separate", short_wav, "--out", tmp_path, "--query=/etc/passwd")
+    assert (done.returncode, home.complaints(done)) == (0, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["street - _etc_passwd.wav"]
 
 
 def test_an_odd_name_of_a_file_is_said_or_works(home: Any, tmp_path: Path) -> None:

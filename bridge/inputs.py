@@ -1,0 +1,137 @@
+"""What the arguments of a command name: files first, then the sounds to look for in them."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.display import shown
+from engine.errors import BadInput, BadQuery, Cancelled, EngineUnreachable, TweezeError
+from engine.job import clean_query
+
+__all__ = ["files_and_queries", "for_each", "recordings"]
+
+_SEPARATE = "'tweeze separate FILE... QUERY...'"
+
+
+def files_and_queries(
+    arguments: Sequence[str], queries: Sequence[str] = ()
+) -> tuple[list[Path], list[str]]:
+    """Tell the files from the queries among the arguments of a command.
+
+    The first argument is a file, and so are those behind it as long as they name existing files;
+    the rest are queries. Where queries are given apart, all arguments are files.
+
+    Raises
+    ------
+    BadInput
+        There is no query, one is unfit, or a file stands behind a query.
+
+    """
+    count = 1
+    if queries:
+        count = len(arguments)
+    while count < len(arguments) and _names_files(arguments[count]):
+        count += 1
+    described = [clean_query(query) for query in (*arguments[count:], *queries)]
+    for argument in arguments[count:]:
+        if _names_files(argument):
+            raise BadInput(
+                f"{argument} is a file, but stands behind the sound '{described[0]}': name the "
+                f"files first ({_SEPARATE}), or a sound of that name with --query."
+            )
+        if "*" in argument or argument == "-":
+            raise _nothing(argument)
+    files = recordings(arguments[:count])
+    if not described:
+        last = f": {arguments[-1]} is a file here" if count > 1 else ""
+        raise BadQuery(
+            f"No sound is named{last}: describe one behind the files ({_SEPARATE}), "
+            "or with --query."
+        )
+    return files, described
+
+
+def recordings(arguments: Sequence[str]) -> list[Path]:
+    """Return the files that arguments name, each once, in their order.
+
+    A `*` that the shell left is for us to expand: Windows' leaves all of them.
+
+    Raises
+    ------
+    BadInput
+        A pattern fits no file, or the standard input is asked for.
+
+    """
+    files: dict[Path, Path] = {}
+    for argument in arguments:
+        found = [argument]
+        if "*" in argument and not _is(argument, folder=False):
+            found = [path for path in sorted(glob.glob(argument)) if _is(path, folder=False)]  # noqa: PTH207
+        if not found or argument == "-":
+            raise _nothing(argument)
+        for path in map(Path, found):
+            files.setdefault(_place(path), path)
+    return list(files.values())
+
+
+def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:
+    """Do something with each file, the others still where one fails.
+
+    What went wrong is said in the end, the same sentence once only, and the gravest error raised:
+    a failure, what was cancelled, bad input.
+
+    Raises
+    ------
+    TweezeError
+        What happened to a file; after EngineUnreachable no other one was tried.
+
+    """
+    errors: list[TweezeError] = []
+    for file in files:
+        try:
+            do(file)
+        except TweezeError as error:  # noqa: PERF203 - the other files go on
+            if str(error) not in map(str, errors):
+                errors.append(error)
+            if isinstance(error, EngineUnreachable):  # for every other file, too
+                break
+    if not errors:
+        return
+    gravest = min(errors, key=lambda e: 2 * isinstance(e, BadInput) + isinstance(e, Cancelled))
+    for other in errors:
+        if other is not gravest:
+            print(shown(str(other)), file=sys.stderr)
+    raise gravest
+
+
+def _nothing(argument: str) -> BadInput:
+    if argument == "-":
+        return BadInput("Tweeze reads no standard input: name a file instead of '-'.")
+    return BadInput(f"{argument} fits no file: check the path.")
+
+
+def _names_files(argument: str) -> bool:
+    """Whether an argument names a file, or what is plainly meant for a folder or for files."""
+    if "*" in argument:
+        return any(_is(path, folder=False) for path in glob.glob(argument))  # noqa: PTH207
+    # A bare word is a sound even where a folder is called so: 'birds', full of clips of birds.
+    written_as_path = "/" in argument or "\\" in argument or argument in (".", "..")
+    return _is(argument, folder=False) or (written_as_path and _is(argument, folder=True))
+
+
+def _is(argument: str, *, folder: bool) -> bool:
+    try:
+        path = Path(argument)
+        return path.is_dir() if folder else path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # too long for a name, say: then it is none
+        return False
+
+
+def _place(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()

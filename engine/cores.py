@@ -1,0 +1,110 @@
+"""How many threads are worth starting: what the system lets this process use, not what it has.
+
+A container's limit is a quota of time (a cgroup's), which no library counts: with a thread for
+each core of the host, the threads use the quota up at once and then all wait together.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+__all__ = ["limit_threads", "quota"]
+
+_ROOT = Path("/")
+# What OpenMP, MKL and OpenBLAS read when they are loaded; who sets one of them knows better.
+_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def quota(root: Path = _ROOT) -> int | None:
+    """Return how many threads the control groups of this process let run at once.
+
+    That is the smallest quota of its groups (version 1 and 2) and of all groups above them; None
+    if there is none. One and a half cores are rounded up: the half would else lie idle. `root`
+    is where `/proc` and `/sys` lie.
+    """
+    limits = list(_quotas(root))
+    return max(1, math.ceil(min(limits))) if limits else None
+
+
+def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path = _ROOT) -> None:
+    """Have libraries that are loaded from now on, or in child processes, keep to the quota.
+
+    Where there is none that counts, or the user has set a number for one of them, all is left as
+    it is: by themselves they take the cores that the process may run on (its affinity).
+    """
+    limit = quota(root)
+    if limit is None or any(environment.get(name) for name in _VARIABLES):
+        return
+    # Without a number a library takes no more threads than there are true cores.
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    if limit < cores:
+        environment.update(dict.fromkeys(_VARIABLES, str(limit)))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the limits, in cores, of all groups that this process is in."""
+    groups = _groups(root)
+    for mount, top, kind, controllers in _mounts(root):
+        for names, group in groups:
+            if kind == "cgroup2" and not names:
+                read = _quota_2
+            elif kind == "cgroup" and "cpu" in names and "cpu" in controllers:
+                read = _quota_1
+            else:
+                continue
+            # In a container the group's path may begin above what is mounted, or be hidden.
+            inside = PurePosixPath(group)
+            if inside.is_relative_to(top):
+                inside = inside.relative_to(top)
+            folder = root / mount.lstrip("/")
+            parts = [part for part in inside.parts if part not in ("/", "..")]
+            for depth in range(len(parts) + 1):
+                limit = read(folder.joinpath(*parts[:depth]))
+                if limit:
+                    yield limit
+
+
+def _groups(root: Path) -> list[tuple[list[str], str]]:
+    """Return the controllers and the path of each group, as in cgroups(7)."""
+    rows = [row.split(":", 2) for row in _text(root / "proc/self/cgroup").splitlines()]
+    return [([n for n in row[1].split(",") if n], row[2]) for row in rows if len(row) == 3]
+
+
+def _mounts(root: Path) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Yield where groups are mounted, which one is on top there, its kind and controllers."""
+    for row in _text(root / "proc/self/mountinfo").splitlines():
+        before, _, after = row.partition(" - ")
+        place, kind = before.split(" "), after.split(" ")
+        if len(place) > 4 and len(kind) > 2 and kind[0] in ("cgroup", "cgroup2"):
+            yield place[4], place[3], kind[0], kind[2].split(",")
+
+
+def _quota_2(group: Path) -> float:
+    limit, _, period = _text(group / "cpu.max").strip().partition(" ")
+    return _share(limit, period or "100000")
+
+
+def _quota_1(group: Path) -> float:
+    return _share(_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us"))
+
+
+def _share(limit: str, period: str) -> float:
+    """Return a quota in cores; 0 if there is none ('max', -1, no file)."""
+    limit, period = limit.strip(), period.strip()
+    if not (limit.isdecimal() and period.isdecimal() and int(period)):
+        return 0.0
+    return int(limit) / int(period)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:
+        return ""
