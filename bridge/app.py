@@ -8,7 +8,9 @@ import logging.handlers
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from bridge import hosts
 from bridge.doors.osc import Osc
@@ -34,9 +36,9 @@ def main() -> None:
     """Run until SIGTERM; what a detached `python -m bridge.app` does."""
     os.umask(0o077)  # what the engine writes is for its user alone
     folders = Folders.of_user()
+    lock = ProcessLock(folders.lock)
     try:
         check_private(folders)
-        lock = ProcessLock(folders.lock)
         if not lock.take():
             sys.exit(ALREADY_RUNNING)
         settle(folders)
@@ -44,13 +46,28 @@ def main() -> None:
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
         asyncio.run(serve(folders, hosts.REGISTERED))
         _LOG.info("The engine ended.")
+        code = 0
     except TweezeError as error:
         _LOG.error("%s", error)
         print(error, file=sys.stderr)
-        sys.exit(1)
+        code = 1
     except Exception:
         _LOG.exception("The engine ended in a way it does not know.")
-        raise
+        traceback.print_exc()
+        code = 1
+    _leave(lock, code)
+
+
+def _leave(lock: ProcessLock, code: int) -> NoReturn:
+    """End the process, whatever still hangs in a thread, or as a child that cannot be killed.
+
+    Python's own way would wait for both, without a limit.
+    """
+    lock.drop()  # a thread that a disk holds up would keep it, and the next engine out
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def serve(folders: Folders, makers: Sequence[HostMaker]) -> None:

@@ -28,7 +28,7 @@ from engine.folders import Folders
 from engine.job import Job, JobState, Status, check_id, one_line
 from engine.request import Request
 from engine.service import Service
-from engine.waiting import within
+from engine.waiting import aside, within
 
 __all__ = ["Spool", "check_private"]
 
@@ -39,6 +39,7 @@ STATUSES = 1000  # statuses of ended jobs that are kept at most
 _READ = 600.0  # seconds within which whoever waits for a status has read it
 REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
 _TOLD_AGAIN = 200  # statuses of ended jobs that are written anew where the folder was removed
+_JOIN = 1.0  # seconds that the watch on the folders gets to end
 _BEAT = 1.0  # seconds between signs of life
 _TELL = 0.1  # seconds between two progress values of one job on disk
 _LOG = logging.getLogger("tweeze.spool")
@@ -146,7 +147,8 @@ class Spool:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._observer is not None:
             self._observer.stop()
-            await asyncio.to_thread(self._observer.join)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(_JOIN, aside(self._observer.join, name="spool-observer"))
         with contextlib.suppress(OSError):
             self._folders.heartbeat.unlink()
 
