@@ -220,6 +220,7 @@ class Spool:
     async def _take_all(self) -> None:
         for path in _entries(self._folders.jobs):
             await self._take_job(path)
+            await asyncio.sleep(0)  # whatever else is to be done has its turn in between
         for path in _entries(self._folders.cancel):
             self._take_cancel(path)
         for path in _entries(self._folders.requests):

@@ -60,6 +60,7 @@ class AudacityHost:
         self._thread = PipeThread()
         self._startup = Startup()
         self._said: deque[str] = deque(maxlen=_REMEMBERED)
+        self._shown = ""
         self._hindered: set[str] = set()  # jobs of which it was said that the journal refuses
         self._owed: deque[Callable[[], None]] = deque()  # what the journal could not take yet
         self._paying = threading.Lock()  # here and in the thread that inserts
@@ -399,8 +400,12 @@ class AudacityHost:
         except TweezeError as error:
             lines.append(one_line(str(error)))
         text = "".join(f"{line}\n" for line in [*lines, *self._said])
+        path = self._folders.spool / "audacity.txt"
+        if text == self._shown and path.exists():
+            return
         try:
-            replace_text(self._folders.spool / "audacity.txt", text)
+            replace_text(path, text)
+            self._shown = text
         except OSError as error:
             _LOG.warning("The status text cannot be written: %s", error)
 
