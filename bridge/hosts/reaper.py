@@ -56,7 +56,10 @@ class ReaperHost:
         offered = ""
         while True:
             self._make_folders()
-            offer = _offer(self._folders)
+            try:
+                offer = await _aside(lambda: _offer(self._folders))
+            except HostError:
+                offer = offered  # models may lie on a share that does not answer
             if offer != offered:
                 replace_text(self._spool / "offer", offer)
                 offered = offer
