@@ -27,7 +27,7 @@ from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured, OtherProject, Place
 from bridge.files import replace_text
 from bridge.notify import notify
-from engine.errors import BadInput, BadQuery, Cancelled, HostError, TweezeError
+from engine.errors import BadInput, BadQuery, Cancelled, Failure, HostError, TweezeError
 from engine.job import Job, JobState, Keep, Options, Placement, Status, clean_query, one_line
 from engine.journal import Entry, Insertion
 from engine.request import Request
@@ -268,7 +268,8 @@ class AudacityHost:
 
     def _owe(self, record: Callable[[], None]) -> None:
         self._owed.append(record)
-        self._pay()
+        if not self._pay():
+            _LOG.warning("The journal refuses: what became of a clip is written down later.")
 
     def _pay(self) -> bool:
         """Have the journal take what it could not take before; False while it refuses."""
@@ -312,6 +313,11 @@ class AudacityHost:
     def _insert_kept(
         self, entry: Entry, abandoned: Abandoned, *, release: bool, again: bool
     ) -> int:
+        if not self._pay():
+            raise Failure(
+                "What became of earlier clips cannot be written down, so that one could go in "
+                f"twice: check that the disk of {self._folders.journal} has room, and try again."
+            )
         if release:
             self._release(entry)
         return self._insert(entry.job, entry.status, abandoned, again=again)

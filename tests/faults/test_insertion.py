@@ -22,8 +22,6 @@ from tests.faults.test_disk import Disk, disk, scribble
 
 __all__ = ["disk"]  # a fixture
 
-NEW = "new track"
-
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
@@ -180,9 +178,9 @@ def test_a_job_ends_while_the_host_is_down(
             (folders.root / "hold").unlink()
             await engine.service.finished(job)
             await until(lambda: timeline.told)
-            assert NEW in timeline.told[0]
+            assert "new track" in timeline.told[0]
             await until(lambda: engine.settled() and text.exists())
-            await until(lambda: "done" not in text.read_text() and NEW in text.read_text())
+            await until(lambda: "done" not in text.read_text() and "new track" in text.read_text())
             assert timeline.names == ["Track - hold"]
             assert len(timeline.told) == 1
 
@@ -211,7 +209,7 @@ def test_the_engine_starts_anew_in_the_gap(folders: Folders, timeline: Timeline)
     for _ in range(2):
         run(again())
     assert timeline.names == ["Track - dog"]
-    assert NEW in timeline.told[0]
+    assert "new track" in timeline.told[0]
     assert "in a way it does not know" in timeline.told[1]
 
 
@@ -236,7 +234,7 @@ def test_lost_news(folders: Folders, timeline: Timeline, monkeypatch: pytest.Mon
 
 
 class Refusing(Journal):
-    """Refuses one method some times, before or after it has done what it should."""
+    """Refuses one method some times."""
 
     method = ""
     times = 0
@@ -275,14 +273,37 @@ def test_a_journal_that_refuses(folders: Folders, timeline: Timeline, step: str)
             await until(engine.settled)
             assert timeline.names == ["Track - dog"]
             assert engine.journal.insertion(job, 0) is Insertion.INSERTED
-            await until(lambda: any(NEW in said for said in timeline.told))
+            await until(lambda: any("new track" in said for said in timeline.told))
             hindered = step in ("claim", "insertion")
-            assert [NEW in said for said in timeline.told] == [False] * hindered + [True]
+            assert ["new track" in said for said in timeline.told] == [False] * hindered + [True]
             Refusing.times = 0
             engine.ask("r-2", "insert")
             assert "No clip is waiting" in (await engine.answer("r-2")).message
 
     Refusing.times = 0
+    run(scenario())
+
+
+@pytest.mark.fault(
+    "the journal refuses when a clip has gone in, and the user asks for what waits of its job",
+    promise="a sentence, nothing goes in a second time; with the journal back it is settled",
+)
+def test_asked_for_again_while_the_journal_refuses(folders: Folders, timeline: Timeline) -> None:
+    async def scenario() -> None:
+        async with studio(folders, Refusing) as engine:
+            job = await engine.done("r-1")
+            Refusing.method, Refusing.times = "settle", 1 << 30
+            engine.begin()
+            await until(lambda: timeline.names)
+            engine.ask("r-2", "insert", job=job)
+            status = await engine.answer("r-2")
+            assert status.state is JobState.FAILED
+            assert "one could go in twice" in status.message
+            Refusing.times = 0
+            await until(engine.settled)
+            assert engine.journal.insertion(job, 0) is Insertion.INSERTED
+            assert timeline.names == ["Track - dog"]
+
     run(scenario())
 
 
@@ -314,7 +335,7 @@ def test_a_full_disk(disk: Disk, timeline: Timeline) -> None:
             await until(engine.settled)
             assert timeline.names == ["Track - dog"]
             await until(lambda: len(timeline.told) == 2)
-            assert NEW in timeline.told[-1]
+            assert "new track" in timeline.told[-1]
 
     run(scenario())
 
