@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -16,9 +17,11 @@ from bridge import launch
 from bridge.doors.spool import Spool, check_private
 from bridge.files import replace_text
 from bridge.heartbeat import Heartbeat
+from bridge.hosts import reaper
 from engine.folders import Folders
 from engine.job import Job, JobState, Status
 from engine.journal import Journal
+from engine.request import Request
 from engine.service import Limits, Service
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import run, service_in, until
@@ -195,6 +198,31 @@ def test_clips_that_cannot_be_removed(
                 assert (await service.finished("job-1")).state is JobState.DONE
                 await service.submit(Job("job-3", near, ("dog",)))
                 assert (await service.finished("job-3")).state is JobState.DONE
+
+    run(scenario())
+
+
+@pytest.mark.fault(
+    "a model lies on a share that does not answer when REAPER's part looks what there is to offer",
+    promise="the engine goes on: requests are answered",
+)
+def test_models_on_a_share_that_hangs(
+    folders: Folders, share: hanging.Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "_WAKING", 0.3)
+    (folders.models / "far").symlink_to(share.path, target_is_directory=True)
+    share.hang()
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            host = reaper.ReaperHost(service)
+            part = asyncio.create_task(host.run())
+            await until(share.holds)
+            told: list[Status] = []
+            await host.handle(Request("r-1", "reaper", (("action", "cancel"),)), told.append)
+            assert [status.state for status in told] == [JobState.DONE]
+            part.cancel()
+            await asyncio.gather(part, return_exceptions=True)
 
     run(scenario())
 
