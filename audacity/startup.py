@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -32,11 +33,6 @@ class Startup:
     def __init__(self) -> None:
         self._known = _sign()
         self._attended: set[tuple[int, float]] = set()
-        self._ended = False
-
-    def end(self) -> None:
-        """Have `attend` return soon, whichever thread it runs in."""
-        self._ended = True
 
     def noticed(self) -> bool:
         """Return whether FIFOs appeared since the last look; costs next to nothing."""
@@ -48,15 +44,18 @@ class Startup:
         self._known = sign
         return sign is not None
 
-    def attend(self) -> None:
-        """Connect to an Audacity that has just started, and stay until it is ready."""
+    def attend(self, abandoned: Callable[[], bool]) -> None:
+        """Connect to an Audacity that has just started, and stay until it is ready.
+
+        `abandoned` is asked while it is not; true ends the wait.
+        """
         young = _young_editors() - self._attended
         if not young:
             return
         self._attended |= young
         with (
             contextlib.suppress(HostError),
-            Pipe(patience=_PATIENCE, abandon=lambda: self._ended),
+            Pipe(patience=_PATIENCE, abandon=abandoned),
         ):
             pass
         self._known = _sign()
@@ -72,11 +71,12 @@ def _sign() -> tuple[int, int] | None:
 
 def _young_editors() -> set[tuple[int, float]]:
     found = set()
-    for process in psutil.process_iter(["name", "create_time", "cmdline"]):
-        about = process.info
-        name = (about["name"] or "").lower()
-        started = about["create_time"] or 0.0
-        is_editor = name == "audacity" and "--host" not in (about["cmdline"] or [])
-        if is_editor and time.time() - started < _YOUNG:
-            found.add((process.pid, started))
+    for process in psutil.process_iter(["name", "create_time"]):
+        started = process.info["create_time"] or 0.0
+        if (process.info["name"] or "").lower() != "audacity" or time.time() - started > _YOUNG:
+            continue
+        # Asked of those alone: the words of a process that hangs can hang who reads them.
+        with contextlib.suppress(psutil.Error):
+            if "--host" not in process.cmdline():
+                found.add((process.pid, started))
     return found

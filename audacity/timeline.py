@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import soundfile
 
 from audacity.pipe import Blocked, NoProject, Pipe, Refused, command, plain
-from engine.errors import BadInput, HostError
+from engine.errors import BadInput, Cancelled, HostError
 from engine.job import Clip, Placement, file_name, new_id
 
 __all__ = ["Captured", "Fingerprint", "NothingSelected", "OtherProject", "Place", "capture"]
@@ -153,7 +153,9 @@ class Captured:
     project: str
 
 
-def capture(pipe: Pipe, folder: Path, *, keepsake: Path) -> list[Captured]:
+def capture(
+    pipe: Pipe, folder: Path, *, keepsake: Path, abandoned: Callable[[], bool] = lambda: False
+) -> list[Captured]:
     """Export the selected part of each selected audio track to a float32 WAV file in `folder`.
 
     Files are named by fresh job ids. Tracks are taken from top to bottom; one that holds no audio
@@ -168,11 +170,15 @@ def capture(pipe: Pipe, folder: Path, *, keepsake: Path) -> list[Captured]:
     keepsake
         A file that holds the user's export setting while ours is in force, so that a later call
         can put it back if this one is cut short.
+    abandoned
+        Asked before each export; true ends the capture.
 
     Raises
     ------
     NothingSelected
         There is nothing to export; the message says what to do.
+    Cancelled
+        It was abandoned; selection and settings are as they were.
     HostError
         Audacity cannot be reached, or refuses.
 
@@ -181,7 +187,7 @@ def capture(pipe: Pipe, folder: Path, *, keepsake: Path) -> list[Captured]:
     chosen = _choose(tracks)
     parts = {index: folder / f"{new_id()}.part.wav" for index in chosen}
     try:
-        sound = _export(pipe, tracks, parts, keepsake)
+        sound = _export(pipe, tracks, parts, keepsake, abandoned)
         for captured in sound.values():
             captured.path.with_name(f"{captured.path.stem}.part.wav").replace(captured.path)
         return list(sound.values())
@@ -196,7 +202,11 @@ def capture(pipe: Pipe, folder: Path, *, keepsake: Path) -> list[Captured]:
 
 
 def _export(
-    pipe: Pipe, tracks: Sequence[_Track], parts: Mapping[int, Path], keepsake: Path
+    pipe: Pipe,
+    tracks: Sequence[_Track],
+    parts: Mapping[int, Path],
+    keepsake: Path,
+    abandoned: Callable[[], bool],
 ) -> dict[int, Captured]:
     """Export tracks to the files of `parts`; what holds audio is returned under its final name."""
     with contextlib.ExitStack() as stack:
@@ -205,6 +215,8 @@ def _export(
 
         def export() -> None:
             for index, part in parts.items():
+                if abandoned():
+                    raise Cancelled("The capture was cancelled.")
                 if sum(track.selected and track.is_audio for track in tracks) > 1:
                     kept.select([index])
                 channels = min(tracks[index].channels, 2)

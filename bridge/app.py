@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import psutil
 
@@ -43,6 +45,7 @@ def main() -> None:
     os.umask(0o077)  # what the engine writes is for its user alone
     limit_threads()  # the worker inherits it
     logging.getLogger("tweeze").addHandler(logging.NullHandler())  # stderr hears it once, below
+    lock: ProcessLock | None = None
     try:
         Settings.of_environment()  # what is wrong there is said before anything is made
         folders = Folders.of_user()
@@ -57,18 +60,34 @@ def main() -> None:
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
         asyncio.run(serve(folders, hosts.REGISTERED, lock))
         _LOG.info("The engine ended.")
+        code = 0
     except TweezeError as error:
         _LOG.error("%s", error)
         print(error, file=sys.stderr)
-        sys.exit(1)
+        code = 1
     except OSError as error:
         _LOG.exception("The engine cannot use a file.")
         named = f"{error.filename} cannot be used" if error.filename else "A file cannot be used"
         print(f"{named} ({error.strerror or error}): check its permissions.", file=sys.stderr)
-        sys.exit(1)
+        code = 1
     except Exception:
         _LOG.exception("The engine ended in a way it does not know.")
-        raise
+        traceback.print_exc()
+        code = 1
+    _leave(lock, code)
+
+
+def _leave(lock: ProcessLock | None, code: int) -> NoReturn:
+    """End the process, whatever still hangs in a thread, or as a child that cannot be killed.
+
+    Python's own way would wait for both, without a limit.
+    """
+    if lock is not None:
+        lock.drop()  # a thread that a disk holds up would keep it, and the next engine out
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _await_predecessor(folders: Folders) -> None:

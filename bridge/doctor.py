@@ -28,6 +28,7 @@ __all__ = ["EXAMINATIONS", "Check", "examine"]
 
 _ROOM = 1 << 30  # bytes; an hour of stereo at 48 kHz needs 1.4 GB a clip
 _LOADING = 300.0  # seconds that a model may take to load
+_KILLED = 5.0  # seconds that a killed process gets to end
 
 
 @dataclass(frozen=True)
@@ -127,20 +128,23 @@ def _models(folders: Folders) -> Iterator[Check]:
         stderr=subprocess.PIPE,
         env=processes.environment({**os.environ, "TWEEZE_HOME": str(folders.root)}),
     )
-    with process:
+    try:
+        out, words = process.communicate(timeout=_LOADING)
+    except subprocess.TimeoutExpired:
+        process.kill()
         try:
-            out, words = process.communicate(timeout=_LOADING)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, words = process.communicate()
+            out, words = process.communicate(timeout=_KILLED)
+        except subprocess.TimeoutExpired as error:
+            out, words = error.output or b"", b"a disk that it reads does not answer, perhaps"
     said = [json.loads(line) for line in out.decode().splitlines()]
     yield from (Check(**facts) for facts in said)
-    if process.returncode:
+    if process.returncode != 0:
         last = words.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        ended = "does not end" if process.returncode is None else f"ended with {process.returncode}"
         yield Check(
             "torch" if not said else "models",
             False,
-            f"the process that loads them ended with {process.returncode}: {last}",
+            f"the process that loads them {ended}: {last}",
             "Install torch again; the README says which build.",
         )
 

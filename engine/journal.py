@@ -45,12 +45,26 @@ CREATE TABLE insertions (
 );
 """,
     "CREATE INDEX jobs_by_change ON jobs (changed);  -- for those that ended long ago\n",
+    """
+-- The editor whose part has yet to attend to the job's end; empty where none has.
+ALTER TABLE jobs ADD COLUMN attendant TEXT NOT NULL DEFAULT '';
+UPDATE jobs SET attendant = 'audacity'
+    WHERE state IN ('queued', 'running')
+    AND instr(job, char(10) || 'host=audacity' || char(10)) > 0;
+CREATE INDEX jobs_by_attendant ON jobs (attendant, number);
+""",
 )
 SCHEMA = len(_STEPS)
-_ROW = "number, id, job, state, status, deaths, accepted, changed"
-_Row = tuple[int, str, str, str, str, int, float, float]
+_ROW = "number, id, job, state, status, deaths, accepted, changed, attendant"
+_Row = tuple[int, str, str, str, str, int, float, float, str]
 _T = TypeVar("_T")
 _FINAL = tuple(state.value for state in JobState if state.final)
+# The jobs that must outlive the file: those that go on, and those whose editor has yet to hear of
+# their end. Not where a clip was claimed: whether it is in a project, the file alone can tell.
+_AT_STAKE = (
+    f"(state NOT IN ({', '.join('?' * len(_FINAL))}) "
+    "OR attendant != '' AND id NOT IN (SELECT id FROM insertions))"
+)
 _LOG = logging.getLogger("tweeze.journal")
 
 
@@ -105,9 +119,8 @@ class Journal:
         self._sizes = (0, 0)
         with self._sentences():
             self._database = self._open_or_begin()
-            marks = ", ".join("?" * len(_FINAL))
             rows = self._database.execute(
-                f"SELECT {_ROW} FROM jobs WHERE state NOT IN ({marks})", _FINAL
+                f"SELECT {_ROW} FROM jobs WHERE {_AT_STAKE}", _FINAL
             ).fetchall()
             self._going: dict[str, _Row] = {row[1]: row for row in rows}
 
@@ -116,8 +129,10 @@ class Journal:
         with self._lock:
             self._database.close()
 
-    def accept(self, job: Job) -> Entry:
+    def accept(self, job: Job, *, attendant: str = "") -> Entry:
         """Write down a new job as queued; the entry of a job that is there already is returned.
+
+        `attendant` is the editor whose part will attend to the job's end, and say so (`attend`).
 
         Raises
         ------
@@ -127,10 +142,10 @@ class Journal:
         """
         now = time.time()
         status = Status(job.id, JobState.QUEUED)
-        row = (job.id, job.to_text(), status.state.value, status.to_text(), now, now)
+        row = (job.id, job.to_text(), status.state.value, status.to_text(), now, now, attendant)
         sql = (
-            "INSERT OR IGNORE INTO jobs (id, job, state, status, accepted, changed) "
-            "VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT OR IGNORE INTO jobs (id, job, state, status, accepted, changed, attendant) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
         if self._change((sql, row)):
             self._remember(job.id)
@@ -149,6 +164,18 @@ class Journal:
         """Return all jobs that have not come to an end, in the order of their acceptance."""
         marks = ", ".join("?" * len(_FINAL))
         return self._select(f"WHERE state NOT IN ({marks}) ORDER BY number", _FINAL)
+
+    def attended_by(self, attendant: str) -> list[Entry]:
+        """Return the jobs whose end that editor's part has yet to attend to, ended or not.
+
+        They come in the order of their acceptance.
+        """
+        return self._select("WHERE attendant = ? ORDER BY number", (attendant,))
+
+    def attend(self, id: str) -> None:  # noqa: A002
+        """Write down that a job's end was attended to: its clips inserted, or its user told."""
+        self._change(("UPDATE jobs SET attendant = '' WHERE id = ?", (id,)))
+        self._remember(id)
 
     def recent(self, limit: int = 20) -> list[Entry]:
         """Return the jobs accepted last, the latest first."""
@@ -195,7 +222,10 @@ class Journal:
         )
         if not again:
             sql += "WHERE insertions.state = 'free'"
-        return self._change((sql, (id, clip, time.time()))) == 1
+        claimed = self._change((sql, (id, clip, time.time()))) == 1
+        if id in self._going and self._going[id][3] in _FINAL:
+            del self._going[id]
+        return claimed
 
     def settle(self, id: str, clip: int, outcome: Insertion) -> None:  # noqa: A002
         """Say how a claimed insertion ended: `INSERTED`, or `FREE` if surely nothing went in."""
@@ -203,9 +233,10 @@ class Journal:
         self._change((sql, (outcome.value, time.time(), id, clip)))
 
     def _remember(self, id: str) -> None:  # noqa: A002
-        """Know a job without the file, for as long as it goes on."""
-        rows: list[_Row] = self._rows(f"SELECT {_ROW} FROM jobs WHERE id = ?", (id,))
-        if rows and rows[0][3] not in _FINAL:
+        """Know a job without the file, for as long as it is at stake."""
+        sql = f"SELECT {_ROW} FROM jobs WHERE id = ? AND {_AT_STAKE}"
+        rows: list[_Row] = self._rows(sql, (id, *_FINAL))
+        if rows:
             self._going[id] = rows[0]
         else:
             self._going.pop(id, None)
@@ -274,7 +305,7 @@ class Journal:
         marks = ", ".join("?" * len(_ROW.split(", ")))
         with self._database:
             self._database.executemany(
-                f"INSERT OR IGNORE INTO jobs ({_ROW}) VALUES ({marks})", self._going.values()
+                f"INSERT OR IGNORE INTO jobs ({_ROW}) VALUES ({marks})", list(self._going.values())
             )
         _LOG.error(
             "The journal %s could no longer be used (%s): it was built anew, with %s.",
@@ -385,7 +416,9 @@ def _same(one: sqlite3.Connection, other: sqlite3.Connection) -> bool:
 
 def _check_tables(database: sqlite3.Connection) -> None:
     try:
-        database.execute("SELECT number, id, job, state, status, deaths FROM jobs LIMIT 1")
+        database.execute(
+            "SELECT number, id, job, state, status, deaths, attendant FROM jobs LIMIT 1"
+        )
         database.execute("SELECT id, clip, state, changed FROM insertions LIMIT 1")
     except sqlite3.OperationalError as error:
         if "no such" in str(error):  # whatever this file is, it will not become a journal

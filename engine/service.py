@@ -19,7 +19,7 @@ from pathlib import Path
 from engine import worker
 from engine.admission import admit
 from engine.cleaning import Keeping, clean
-from engine.errors import BadInput, BadJob, Failure, TweezeError
+from engine.errors import BadAudio, BadInput, BadJob, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, one_line
 from engine.journal import Journal
@@ -36,7 +36,7 @@ from engine.messages import (
     Work,
 )
 from engine.settings import Settings
-from engine.waiting import within
+from engine.waiting import aside, briefly, within
 from engine.worker_handle import WorkerHandle, WorkerMain
 
 __all__ = ["Activity", "Limits", "Listener", "Service"]
@@ -62,12 +62,19 @@ class Limits:
     deaths
         Workers that may end while they do one job, before the job is given up. An end of the
         engine itself is none of the job's doing, and does not count.
+    admission
+        Seconds that looking at a job's mixture may take, before the job is given up: the file may
+        lie on a network share that does not answer.
+    obedience
+        Seconds that a worker gets to leave a cancelled job, before it is ended.
 
     """
 
     idle: float = 900.0
     silence: float = 15.0
     deaths: int = 3
+    admission: float = 30.0
+    obedience: float = 20.0
 
     @classmethod
     def of_environment(cls) -> Limits:
@@ -83,7 +90,7 @@ class Activity(str, Enum):
     RUNNING = "running"
 
 
-@dataclass
+@dataclass(eq=False)
 class _Ticket:
     """A job that has not come to its end."""
 
@@ -91,8 +98,9 @@ class _Ticket:
     job: Job
     status: Status
     deaths: int
-    admitted: bool = False
-    cancelled: bool = False
+    looked: asyncio.Event  # set when the job was looked at: it may run, or has ended
+    looking: asyncio.Future[None] | None = None
+    cancelled: float | None = None  # when the user asked for it (monotonic)
     spent: float = 0.0  # seconds that workers put in which did not come to the end
     begun: float | None = None  # when the present worker began to separate (monotonic)
 
@@ -128,25 +136,28 @@ class Service:
         self._listeners: list[Listener] = []
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._admissions: dict[str, asyncio.Task[None]] = {}  # by client
         self._unrecorded: dict[str, tuple[Status, int]] = {}  # what the journal does not know yet
         self._complained: dict[str, JobState] = {}
 
     async def start(self) -> None:
         """Take up the jobs that an earlier process left, and begin."""
         for entry in self.journal.unfinished():
-            # Not looked at again: should a file bring down who looks at it, let it be the worker.
             ticket = _Ticket(
                 entry.number,
                 entry.job,
                 entry.status,
                 entry.deaths,
-                admitted=True,
+                looked=asyncio.Event(),
                 spent=entry.status.seconds,
             )
             self._tickets[entry.job.id] = ticket
+            if entry.status.state is JobState.RUNNING or entry.status.seconds:
+                ticket.looked.set()  # it was begun, and has room for its clips
             if entry.status.state is JobState.RUNNING:
                 _LOG.info("Job %s was running when the engine ended.", entry.job.id)
                 self._tell(ticket, replace(entry.status, state=JobState.QUEUED))
+            self._begin_admission(entry.job.client)
         self._tasks = [
             asyncio.create_task(self._work(), name="tweeze-service"),
             asyncio.create_task(self._keep_house(), name="tweeze-house"),
@@ -154,9 +165,10 @@ class Service:
 
     async def stop(self) -> None:
         """End the worker; the running job goes back to the queue, for the next start."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._admissions.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._running is not None and not self._running.status.state.final:
             self._wait_again(self._running)
         await self._dismiss()
@@ -181,11 +193,12 @@ class Service:
         """Process id of the worker, 0 where there is none."""
         return self._worker.pid if self._worker else 0
 
-    async def submit(self, job: Job) -> Status:
-        """Take a job into the queue and return where it stands.
+    async def submit(self, job: Job, *, attendant: str = "") -> Status:
+        """Take a job into the queue and return where it stands; does not look at its mixture.
 
-        A job that was submitted before, with the same id and content, is not done twice. A job
-        that cannot be done comes back as failed, with the reason.
+        A job that was submitted before, with the same id and content, is not done twice. Whether
+        the job can be done is told by its status, or by `admitted`. `attendant` is the editor
+        whose part attends to the job's end (`Journal.attended_by`).
 
         Raises
         ------
@@ -196,37 +209,35 @@ class Service:
 
         """
         known = self.journal.get(job.id)
-        entry = self.journal.accept(job)
+        entry = self.journal.accept(job, attendant=attendant)
         if known is not None:
             return self.status(job.id)
-        ticket = self._tickets[job.id] = _Ticket(entry.number, job, entry.status, entry.deaths)
+        ticket = self._tickets[job.id] = _Ticket(
+            entry.number, job, entry.status, entry.deaths, looked=asyncio.Event()
+        )
         self._tell(ticket, ticket.status, record=False)
-        try:
-            with contextlib.suppress(OSError):
-                self.folders.make()  # somebody may have removed one
-            await asyncio.to_thread(admit, job, self.folders)
-        except TweezeError as error:
-            return (
-                ticket.status
-                if ticket.cancelled
-                else self._end(
-                    ticket, JobState.FAILED, str(error), bad_input=isinstance(error, BadInput)
-                )
-            )
-        except Exception as error:
-            _LOG.exception("Job %s could not be looked at.", job.id)
-            reason = f"'{job.mixture.name}' could not be looked at ({error})."
-            return self._end(ticket, JobState.FAILED, reason)
-        if not ticket.status.state.final:  # else it was cancelled meanwhile
-            _LOG.info("Job %s: %s, %s.", job.id, job.options.model, ascii(job.queries))
-            ticket.admitted = True
-            self._news.set()
+        self._begin_admission(job.client)
         return ticket.status
+
+    async def admitted(self, id: str) -> Status:  # noqa: A002
+        """Wait until a job was looked at, and return its status: failed if it cannot be done.
+
+        Raises
+        ------
+        BadJob
+            There is no such job.
+
+        """
+        ticket = self._tickets.get(id)
+        if ticket is not None:
+            await ticket.looked.wait()
+        return self.status(id)
 
     def cancel(self, id: str) -> Status:  # noqa: A002
         """Cancel a job: at once where it waits, at the next segment where it runs.
 
-        A worker that is only loading a model cannot hear of it for long, so it is ended.
+        A worker that is only loading a model cannot hear of it for long, so it is ended; one that
+        hears of it and goes on nevertheless is ended after a while.
 
         Raises
         ------
@@ -237,9 +248,11 @@ class Service:
         ticket = self._tickets.get(id)
         if ticket is None:
             return self.status(id)
-        ticket.cancelled = True
         if ticket is not self._running:
             return self._end(ticket, JobState.CANCELLED, "Cancelled.")
+        if ticket.cancelled is not None:
+            return ticket.status  # told once: a worker that stands still reads nothing
+        ticket.cancelled = time.monotonic()
         if self._worker is not None:
             if self.activity is Activity.LOADING or not self._worker.greeted:
                 self._worker.kill()
@@ -268,7 +281,7 @@ class Service:
 
         """
         ticket = self._tickets.get(id)
-        return self.status(id).state.final if ticket is None else ticket.admitted
+        return self.status(id).state.final if ticket is None else ticket.looked.is_set()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` called with each new status of each job; returns how to end that."""
@@ -286,6 +299,62 @@ class Service:
             return status
         finally:
             remove()
+
+    # Looking at jobs: one after the other of each client's, so that one whose file lies on a share
+    # that hangs keeps nobody else waiting.
+
+    def _begin_admission(self, client: str) -> None:
+        if client not in self._admissions:
+            task = asyncio.create_task(self._admit_all(client), name=f"tweeze-admission-{client}")
+            self._admissions[client] = task
+
+    async def _admit_all(self, client: str) -> None:
+        try:
+            while (ticket := self._first_to_admit(client)) is not None:
+                await self._admit(ticket)
+        finally:
+            del self._admissions[client]
+
+    def _first_to_admit(self, client: str) -> _Ticket | None:
+        tickets = (
+            ticket
+            for ticket in self._tickets.values()
+            if ticket.job.client == client and not ticket.looked.is_set()
+        )
+        return min(tickets, key=lambda ticket: ticket.number, default=None)
+
+    async def _admit(self, ticket: _Ticket) -> None:
+        """Look whether a job can be done; in a thread that may hang, and is then left to itself."""
+        job = ticket.job
+        try:
+            looking = ticket.looking = aside(
+                lambda: _look_at(job, self.folders), name=f"admission-{job.id}"
+            )
+            await asyncio.wait({looking}, timeout=self._limits.admission)
+            if ticket.status.state.final:  # it was cancelled meanwhile
+                return
+            if not looking.done():
+                raise BadAudio(
+                    f"'{job.mixture.name}' could not be looked at within "
+                    f"{self._limits.admission:.0f} s: the disk or network share that holds it does "
+                    "not answer. Copy the file to a disk of this machine."
+                )
+            looking.result()
+        except TweezeError as error:
+            bad = isinstance(error, BadInput)
+            self._end(ticket, JobState.FAILED, str(error), bad_input=bad)
+        except Exception as error:
+            _LOG.exception("Job %s could not be looked at.", job.id)
+            reason = f"'{job.mixture.name}' could not be looked at ({error})."
+            self._end(ticket, JobState.FAILED, reason)
+        else:
+            _LOG.info("Job %s: %s, %s.", job.id, job.options.model, ascii(job.queries))
+            ticket.looked.set()
+            self._news.set()
+        finally:
+            if ticket.looking is not None:
+                ticket.looking.cancel()
+                ticket.looking = None
 
     # The work itself: one task, one job at a time.
 
@@ -337,18 +406,18 @@ class Service:
 
     def _next(self) -> _Ticket | None:
         """Return the job to do: clients take turns, and each client's jobs go in order."""
-        admitted = (ticket for ticket in self._tickets.values() if ticket.admitted)
-        waiting = sorted(admitted, key=lambda ticket: ticket.number)
-        if not waiting:
-            return None
-        return min(waiting, key=lambda ticket: self._served.get(ticket.job.client, 0))
+        first: dict[str, _Ticket] = {}
+        for ticket in sorted(self._tickets.values(), key=lambda ticket: ticket.number):
+            first.setdefault(ticket.job.client, ticket)
+        ready = (ticket for ticket in first.values() if ticket.looked.is_set())
+        return min(ready, key=lambda ticket: self._served.get(ticket.job.client, 0), default=None)
 
     async def _attend(self, ticket: _Ticket) -> None:
         """Do one job, with as many workers as it takes."""
         self._turn += 1
         self._served[ticket.job.client] = self._turn
         while not ticket.status.state.final:
-            if ticket.cancelled:
+            if ticket.cancelled is not None:
                 self._end(ticket, JobState.CANCELLED, "Cancelled.")
                 return
             await self._clear_dead_worker()
@@ -364,24 +433,27 @@ class Service:
                 self._end(ticket, JobState.FAILED, str(error))
                 return
             handle.send(Work(ticket.job, self.folders.clips / ticket.job.id, ticket.deaths))
-            if ticket.cancelled:
+            if ticket.cancelled is not None:
                 handle.send(Cancel(ticket.job.id))
             while True:
-                message = await self._hear(handle)
+                message = await self._hear(handle, ticket)
                 if isinstance(message, Gone):
                     await self._dismiss()
-                    if not ticket.cancelled:
+                    if ticket.cancelled is None:
                         self._count_death(ticket)
                     break
                 self._heed(ticket, message)
                 if ticket.status.state.final:
                     break
 
-    async def _hear(self, handle: WorkerHandle) -> FromWorker:
-        """Return the worker's next message; a worker that says nothing is ended."""
+    async def _hear(self, handle: WorkerHandle, ticket: _Ticket) -> FromWorker:
+        """Return the worker's next message; one that says nothing or does not obey is ended."""
         tick = max(0.05, min(1.0, self._limits.silence / 4))
         while True:
             asked = time.monotonic()
+            if ticket.cancelled is not None and asked - ticket.cancelled > self._limits.obedience:
+                _LOG.warning("Worker %d does not leave a cancelled job: it is ended.", handle.pid)
+                return Gone()
             try:
                 return await within(tick, handle.inbox.get())
             except asyncio.TimeoutError:
@@ -414,7 +486,7 @@ class Service:
             share = max(status.progress, min(1.0, message.share))
             self._tell(ticket, replace(status, progress=share), record=False)
         elif isinstance(message, Finished) and message.id == status.id:
-            if ticket.cancelled:
+            if ticket.cancelled is not None:
                 self._end(ticket, JobState.CANCELLED, "Cancelled.")
                 return
             seconds = ticket.spent + message.seconds
@@ -470,11 +542,16 @@ class Service:
         if ticket is self._running:
             self._running = None
             self.activity = Activity.IDLE
+        if ticket.looking is not None:
+            ticket.looking.cancel()
         if state is not JobState.DONE:
-            shutil.rmtree(self.folders.clips / ticket.job.id, ignore_errors=True)
+            folder = self.folders.clips / ticket.job.id
+            briefly(lambda: shutil.rmtree(folder, ignore_errors=True), name="removal")
         _LOG.info("Job %s: %s. %s", status.id, state.value, status.message)
         self._tell(ticket, status)
         self._remove_mixture(ticket.job.mixture)
+        ticket.looked.set()
+        self._news.set()  # the client's next job may be ready
         return status
 
     def _remove_mixture(self, mixture: Path) -> None:
@@ -482,8 +559,7 @@ class Service:
         if mixture.parent == self.folders.mixtures and not any(
             ticket.job.mixture == mixture for ticket in self._tickets.values()
         ):
-            with contextlib.suppress(OSError):
-                mixture.unlink()
+            briefly(lambda: _unlink(mixture), name="removal")
 
     def _tell(self, ticket: _Ticket, status: Status, *, record: bool = True) -> None:
         ticket.status = status
@@ -511,15 +587,41 @@ class Service:
     async def _keep_house(self) -> None:
         """Tell the journal what it could not take before, and clean up once an hour."""
         cleaned: float | None = None
-        while True:
-            try:
-                self._record()
-                if cleaned is None or time.monotonic() - cleaned > _CLEANING:
-                    cleaned = time.monotonic()
-                    await asyncio.to_thread(clean, self.folders, self.journal, self._keeping)
-            except Exception:
-                _LOG.exception("Housekeeping failed; it is tried again.")
-            await asyncio.sleep(_HOUSE)
+        cleaning: asyncio.Future[object] | None = None
+        try:
+            while True:
+                try:
+                    self._record()
+                    if cleaning is not None and cleaning.done():
+                        done, cleaning = cleaning, None
+                        done.result()
+                    # One that a disk holds up is not followed by others.
+                    if cleaning is None and (
+                        cleaned is None or time.monotonic() - cleaned > _CLEANING
+                    ):
+                        cleaned = time.monotonic()
+                        cleaning = aside(
+                            lambda: clean(self.folders, self.journal, self._keeping),
+                            name="cleaning",
+                        )
+                except Exception:
+                    _LOG.exception("Housekeeping failed; it is tried again.")
+                await asyncio.sleep(_HOUSE)
+        finally:
+            if cleaning is not None:
+                cleaning.cancel()
+
+
+def _look_at(job: Job, folders: Folders) -> None:
+    """Look whether a job can be done (`admit`); may block for as long as a file system does."""
+    with contextlib.suppress(OSError):
+        folders.make()  # somebody may have removed one
+    admit(job, folders)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _call(listener: Listener, status: Status) -> None:

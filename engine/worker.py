@@ -47,7 +47,7 @@ __all__ = ["Listen", "Load", "Separate", "main", "serve"]
 PULSE = 1.0  # seconds between signs of life
 _MODELS = 2  # loaded at once: one is the norm, a second serves who compares the two
 _NICENESS = 5  # the editor comes first
-_PREDECESSOR = 5.0  # seconds that a worker of an earlier engine gets to end by itself
+_PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
 
 Load = Callable[[str, Folders], Separator]
 
@@ -332,13 +332,41 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG, see prctl(2)
 
 
+_HELD = (
+    "An earlier process for the model ({}) does not end and holds {}: end it by hand, or start "
+    "the computer anew."
+)
+
+
 def _take_over(lock: ProcessLock) -> None:
-    """Wait until no other worker is left that could write into the same folders."""
+    """Wait until no other worker is left that could write into the same folders.
+
+    One that was killed and still does not end waits for a disk that does not answer. It will not
+    write any more, but it keeps its lock: that file is set aside for a new one.
+
+    Raises
+    ------
+    Failure
+        Another worker holds the lock and cannot be killed, or its file cannot be set aside.
+
+    """
     deadline = time.monotonic() + _PREDECESSOR
+    killed = 0
     while not lock.take():
         if time.monotonic() > deadline:
+            deadline = time.monotonic() + _PREDECESSOR
             old = holder(lock.path)
-            if old:
-                with contextlib.suppress(OSError):
-                    os.kill(old, getattr(signal, "SIGKILL", signal.SIGTERM))
+            try:
+                if old and old == killed:
+                    lock.path.unlink()
+                elif old:
+                    killed = old
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(old, getattr(signal, "SIGKILL", signal.SIGTERM))
+                elif old is not None:
+                    raise Failure(_HELD.format("whose number nobody wrote down", lock.path))
+            except OSError as error:
+                raise Failure(
+                    _HELD.format(f"process {old}, {error.strerror}", lock.path)
+                ) from error
         time.sleep(0.02)

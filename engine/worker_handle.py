@@ -18,6 +18,7 @@ from engine.messages import FromWorker, Gone, Pulse, ToWorker
 __all__ = ["WorkerHandle", "WorkerMain"]
 
 WorkerMain = Callable[[Connection, Folders], None]
+_END = 3.0  # seconds that a killed process gets to end; what it holds may be much
 _LOG = logging.getLogger("tweeze.worker")
 
 
@@ -85,9 +86,22 @@ class WorkerHandle:
             self._process.kill()
 
     async def close(self) -> int | None:
-        """End the process, wait for that, free what it used, and return its exit code."""
+        """End the process, wait for that, free what it used, and return its exit code.
+
+        A process that waits for a disk or a network share cannot be ended until that answers. It
+        is left behind, and None returned: it was killed, so it will not do anything more, and
+        what it holds is freed when it ends.
+        """
         self.kill()
+        deadline = time.monotonic() + _END
         while self._listener.is_alive() or self._process.is_alive():
+            if time.monotonic() > deadline:
+                _LOG.warning(
+                    "Worker %d was killed and does not end: a disk or network share that it reads "
+                    "does not answer, perhaps. It is left behind.",
+                    self.pid,
+                )
+                return None
             await asyncio.sleep(0.005)
         code = self._process.exitcode
         self._process.close()

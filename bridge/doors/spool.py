@@ -28,7 +28,7 @@ from engine.job import Job, JobState, Status, check_id, one_line
 from engine.journal import Entry
 from engine.request import Request
 from engine.service import Service
-from engine.waiting import within
+from engine.waiting import aside, within
 
 __all__ = ["Spool", "check_private"]
 
@@ -40,6 +40,7 @@ _READ = 600.0  # seconds within which whoever waits for a status has read it
 REMEMBERED = 90 * 24 * 3600.0  # seconds that the journal knows a job after its end
 _TOLD_AGAIN = 200  # statuses of ended jobs that are written anew where the folder was removed
 _FOREIGN = 0.2  # seconds between looks whether the folder is this engine's again
+_JOIN = 1.0  # seconds that the watch on the folders gets to end
 _BEAT = 1.0  # seconds between signs of life
 _TELL = 0.1  # seconds between two progress values of one job on disk
 _LOG = logging.getLogger("tweeze.spool")
@@ -170,7 +171,8 @@ class Spool:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._events is not None:
             self._events.stop()
-            await asyncio.to_thread(self._events.join)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(_JOIN, aside(self._events.join, name="spool-events"))
         beat = Heartbeat.read(self._folders.heartbeat)
         if beat is not None and beat.pid == os.getpid():
             with contextlib.suppress(OSError):
@@ -263,6 +265,7 @@ class Spool:
     async def _take_all(self) -> None:
         for path in _entries(self._folders.jobs):
             await self._take_job(path)
+            await asyncio.sleep(0)  # whatever else is to be done has its turn in between
         for path in _entries(self._folders.cancel):
             self._take_cancel(path)
         for path in _entries(self._folders.requests):

@@ -1,7 +1,8 @@
 """Audacity's part of the resident process: requests in, jobs, clips back onto the timeline.
 
-All talk with Audacity happens in threads, one connection at a time. A clip is claimed in the
-journal before it goes in, so that it goes in once.
+All talk with Audacity happens in one thread. Which jobs are on their way, and which clips wait, the
+journal alone knows: nothing is lost where a part of this, or the engine, breaks and starts anew. A
+clip is claimed in the journal before it goes in, so that it goes in once.
 """
 
 from __future__ import annotations
@@ -11,29 +12,38 @@ import contextlib
 import json
 import logging
 import shutil
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from audacity import timeline
 from audacity.install import installed
 from audacity.pipe import Pipe
+from audacity.pipe_thread import Abandoned, PipeThread
 from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured, OtherProject, Place
 from bridge.files import replace_text
 from bridge.notify import notify
 from bridge.requests import raise_refused
-from engine.errors import BadInput, BadQuery, HostError, TweezeError
+from engine.errors import BadInput, BadQuery, Cancelled, Failure, HostError, TweezeError
 from engine.job import Job, JobState, Keep, Options, Placement, Status, clean_query, one_line
 from engine.journal import Entry, Insertion
 from engine.request import Request
 from engine.service import Service
+from engine.waiting import aside, within
 
 __all__ = ["AudacityHost"]
 
 _NAME = "audacity"
 _REMEMBERED = 3  # sentences that stay in the status text
 _CLIPS_KEPT = 24 * 3600.0  # seconds that the files of inserted clips are kept
+_LOOK = 5.0  # seconds between looks into the journal that no news asked for
+_CLEANING = 600.0  # seconds that removing old clips may take
+_CALM = 0.25  # seconds between two status texts
+_REST = 4.0  # seconds that the thread gets to leave Audacity in order when the engine ends
 _LOG = logging.getLogger("tweeze.audacity")
 
 
@@ -48,12 +58,15 @@ class AudacityHost:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._folders = service.folders
-        self._turn = asyncio.Lock()  # held by who talks to Audacity
+        self._thread = PipeThread()
         self._startup = Startup()
-        self._jobs: dict[str, Job] = {}
-        self._states: dict[str, Status] = {}
-        self._ended: asyncio.Queue[Status] = asyncio.Queue()
         self._said: deque[str] = deque(maxlen=_REMEMBERED)
+        self._shown = ""
+        self._hindered: set[str] = set()  # jobs of which it was said that the journal refuses
+        self._owed: deque[Callable[[], None]] = deque()  # what the journal could not take yet
+        self._paying = threading.Lock()  # here and in the thread that inserts
+        self._ended = asyncio.Event()
+        self._news = asyncio.Event()
         self._notices: set[asyncio.Task[None]] = set()
 
     @property
@@ -63,21 +76,19 @@ class AudacityHost:
 
     async def run(self) -> None:
         """Insert the clips of jobs as they are done, and attend Audacity's starts."""
-        for entry in self._service.journal.unfinished():
-            if _is_ours(entry.job):
-                self._jobs[entry.job.id] = entry.job
-                self._states[entry.job.id] = entry.status
         unlisten = self._service.listen(self._hear)
         tasks = [
             asyncio.create_task(self._insert_all(), name="audacity-insert"),
+            asyncio.create_task(self._keep_telling(), name="audacity-tell"),
             asyncio.create_task(self._attend(), name="audacity-start"),
             asyncio.create_task(self._clean(), name="audacity-clean"),
         ]
-        self._tell()
         try:
             await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            await self._thread.rest(_REST)
+            raise
         finally:
-            self._startup.end()
             unlisten()
             for task in tasks:
                 task.cancel()
@@ -95,20 +106,21 @@ class AudacityHost:
 
         """
         try:
-            said = await self._carry_out(request)
+            outcome = await self._carry_out(request)
         except TweezeError as error:
             self._say(str(error))
             raise
-        report(Status(request.id, JobState.DONE, progress=1.0, message=one_line(said)))
+        report(replace(outcome, id=request.id))
 
-    async def _carry_out(self, request: Request) -> str:
+    async def _carry_out(self, request: Request) -> Status:
         action = request.one("action", "separate")
         if action == "cancel":
-            return await self._cancel()
+            return _done(self._cancel())
         if action == "insert":
-            return await self._insert_waiting(
+            said = await self._insert_waiting(
                 request.one("job"), again=request.one("again") == "yes"
             )
+            return _done(said)
         if action == "again":
             return await self._separate(self._last(request.id))
         if action == "separate":
@@ -117,15 +129,14 @@ class AudacityHost:
 
     # Out of the timeline.
 
-    async def _separate(self, request: Request) -> str:
+    async def _separate(self, request: Request) -> Status:
+        """Capture the selection, submit the jobs, and return the request's own outcome."""
         queries, options, mute = _wishes(request)
         self._remember(request)
-        async with self._turn:
-            captured = await asyncio.to_thread(self._capture)
-        told: list[str] = []
+        captured = await self._thread.do(self._capture, discard=_remove_captured)
+        sent: dict[str, str] = {}  # by the job's id, what is told of it
         refused: list[Status] = []
-        while captured:
-            one = captured[0]
+        for one in captured:
             place = Placement(_NAME, one.project, one.track, one.start, one.rate, mute)
             job = Job(
                 id=one.path.stem,
@@ -137,79 +148,100 @@ class AudacityHost:
                 client=_NAME,
             )
             try:
-                status = await self._submit(job)
-            except asyncio.CancelledError:
-                for left in captured:
-                    left.path.unlink(missing_ok=True)
-                raise
-            captured.pop(0)
-            if status.state is JobState.FAILED:
-                refused.append(status)
+                await self._service.submit(job, attendant=_NAME)
+            except TweezeError as error:
+                _remove_captured([one])
+                refused.append(_failed(job.id, error))
             else:
-                told.append(f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}")
-        raise_refused(refused, told)
-        return "; ".join(told)
-
-    async def _submit(self, job: Job) -> Status:
-        """Send a job. Of one that fails at once the request tells, and nobody else."""
-        self._jobs[job.id] = job
+                sent[job.id] = f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}"
+        raise_refused(refused, list(sent.values()))
         try:
-            status = await self._service.submit(job)
+            looked = [await self._service.admitted(id_) for id_ in sent]
         except asyncio.CancelledError:
-            self._forget(job)
-            with contextlib.suppress(TweezeError):
-                self._service.cancel(job.id)  # nobody else would go on with it
+            for id_ in sent:  # nobody else would go on with them
+                with contextlib.suppress(TweezeError):
+                    self._service.cancel(id_)
             raise
+        refused = [status for status in looked if status.state is JobState.FAILED]
+        going = [sent[status.id] for status in looked if status.state is not JobState.FAILED]
+        try:
+            raise_refused(refused, going)
         except TweezeError as error:
-            job.mixture.unlink(missing_ok=True)
-            bad = isinstance(error, BadInput)
-            status = Status(job.id, JobState.FAILED, message=str(error), bad_input=bad)
-        if status.state is JobState.FAILED:
-            self._forget(job)
-        return status
+            return _failed(request.id, error)  # each job's own end is said on the desktop
+        return _done("; ".join(going))
 
-    def _forget(self, job: Job) -> None:
-        self._jobs.pop(job.id, None)
-        self._states.pop(job.id, None)
-        self._tell()
-
-    def _capture(self) -> list[Captured]:
-        with Pipe() as pipe:
-            keepsake = self._folders.root / "audacity-export-setting"
-            return timeline.capture(pipe, self._folders.mixtures, keepsake=keepsake)
+    def _capture(self, abandoned: Abandoned) -> list[Captured]:
+        with Pipe(abandon=abandoned) as pipe:
+            return timeline.capture(
+                pipe,
+                self._folders.mixtures,
+                keepsake=self._folders.root / "audacity-export-setting",
+                abandoned=abandoned,
+            )
 
     # Into the timeline.
 
     async def _insert_all(self) -> None:
+        """Attend to the end of each job that was asked for here, as the journal tells it."""
         while True:
-            status = await self._ended.get()
-            job = self._jobs.pop(status.id, None)
-            if job is None:
-                continue
+            self._ended.clear()
             try:
-                await self._finish(job, status)
-            except Exception:
-                _LOG.exception("The clips of job %s were not inserted.", job.id)
-            self._states.pop(job.id, None)
-            self._tell()
+                if self._pay():
+                    for entry in self._service.journal.attended_by(_NAME):
+                        if entry.status.state.final:
+                            await self._finish(entry.job, entry.status)
+            except TweezeError as error:
+                _LOG.warning("Clips may wait; it is looked for them again: %s", error)
+            await _news_of(self._ended)
 
     async def _finish(self, job: Job, status: Status) -> None:
+        """Insert a job's clips or say why there are none; then it needs no more attention."""
         asked = ", ".join(repr(query) for query in job.queries)
+        sentence = ""
         if status.state is JobState.FAILED:
-            self._say(status.message)
+            sentence = status.message
         elif status.state is JobState.CANCELLED:
-            self._say(f"Cancelled: {asked}.")
+            sentence = f"Cancelled: {asked}."
         else:
             try:
-                async with self._turn:
-                    count = await asyncio.to_thread(self._insert, job, status)
+                count = await self._thread.do(partial(self._insert, job, status))
+            except Cancelled:
+                return  # the engine ends: what is left goes in at the next start
             except TweezeError as error:
-                self._say(f"{asked} is ready, but not in the project: {_kept(error)}")
-                return
-            notes = " ".join(status.notes)
-            self._say(f"{_clips(count)} of {job.title!r}: {asked}. {notes}".strip())
+                sentence = f"{asked} is ready, but not in the project: {_kept(error)}"
+                if not isinstance(error, HostError):  # the journal refuses: nothing is settled
+                    if job.id not in self._hindered:
+                        self._hindered.add(job.id)
+                        self._say(sentence)
+                    return
+            except Exception:
+                _LOG.exception("The clips of job %s were not inserted.", job.id)
+                sentence = (
+                    f"{asked} is ready, but Tweeze failed to insert it in a way it does not know; "
+                    f"the log at {self._folders.log} holds the details. The clip is kept."
+                )
+            else:
+                notes = " ".join(status.notes)
+                if count:
+                    sentence = f"{_clips(count)} of {job.title!r}: {asked}. {notes}".strip()
+                elif self._in_doubt(job, status):
+                    sentence = (
+                        f"Whether {asked} is in the project is not known, for its insertion was "
+                        f"cut short: look, and run 'tweeze insert {job.id}' if it is not."
+                    )
+        self._hindered.discard(job.id)
+        self._owe(lambda: self._service.journal.attend(job.id))
+        if sentence:
+            self._say(sentence)
 
-    def _insert(self, job: Job, status: Status, *, again: bool = False) -> int:
+    def _insert(
+        self,
+        job: Job,
+        status: Status,
+        abandoned: Abandoned = lambda: False,
+        *,
+        again: bool = False,
+    ) -> int:
         """Insert the clips that wait, and return how many; blocking."""
         journal = self._service.journal
         place_at = job.placement
@@ -220,20 +252,48 @@ class AudacityHost:
         done = 0
         with Pipe() as pipe, Place(pipe, place_at) as place:
             for number in waiting:
+                if abandoned():
+                    raise Cancelled("The insertion was cancelled.")
                 if not journal.claim(job.id, number, again=again):
                     continue
                 try:
                     place.insert(status.clips[number], mute=place_at.mute and number == 0)
                 except BaseException:
                     if not place.in_doubt:
-                        journal.settle(job.id, number, Insertion.FREE)
+                        self._settle(job.id, number, Insertion.FREE)
                     raise
-                journal.settle(job.id, number, Insertion.INSERTED)
+                self._settle(job.id, number, Insertion.INSERTED)
                 done += 1
         return done
 
     def _waits(self, job: Job, clip: int) -> bool:
         return self._service.journal.insertion(job.id, clip) is Insertion.FREE
+
+    def _in_doubt(self, job: Job, status: Status) -> bool:
+        journal = self._service.journal
+        states = [journal.insertion(job.id, n) for n in range(len(status.clips))]
+        return Insertion.CLAIMED in states
+
+    # What the journal is told: at once, or as soon as it takes it again.
+
+    def _settle(self, id_: str, clip: int, outcome: Insertion) -> None:
+        self._owe(lambda: self._service.journal.settle(id_, clip, outcome))
+
+    def _owe(self, record: Callable[[], None]) -> None:
+        self._owed.append(record)
+        if not self._pay():
+            _LOG.warning("The journal refuses: what became of a clip is written down later.")
+
+    def _pay(self) -> bool:
+        """Have the journal take what it could not take before; False while it refuses."""
+        with self._paying:
+            while self._owed:
+                try:
+                    self._owed[0]()
+                except TweezeError:
+                    return False
+                self._owed.popleft()
+        return True
 
     async def _insert_waiting(self, id_: str, *, again: bool) -> str:
         """Insert what is kept: all that waits, or the clips of one job.
@@ -243,18 +303,14 @@ class AudacityHost:
         entries = self._kept_entries(id_)
         done = 0
         error: TweezeError | None = None
-        async with self._turn:
-            for entry in entries:
-                if id_ and not again:
-                    self._release(entry)
-                try:
-                    done += await asyncio.to_thread(
-                        self._insert, entry.job, entry.status, again=again
-                    )
-                except TweezeError as caught:
-                    error = caught
-                    if not isinstance(caught, OtherProject):
-                        break
+        for entry in entries:
+            work = partial(self._insert_kept, entry, release=bool(id_) and not again, again=again)
+            try:
+                done += await self._thread.do(work)
+            except TweezeError as caught:
+                error = caught
+                if not isinstance(caught, OtherProject):
+                    break
         if error is not None and not done:
             raise error
         if error is not None and not isinstance(error, OtherProject):
@@ -268,6 +324,18 @@ class AudacityHost:
         said = f"{_clips(done)}."
         self._say(said)
         return said
+
+    def _insert_kept(
+        self, entry: Entry, abandoned: Abandoned, *, release: bool, again: bool
+    ) -> int:
+        if not self._pay():
+            raise Failure(
+                "What became of earlier clips cannot be written down, so that one could go in "
+                f"twice: check that the disk of {self._folders.journal} has room, and try again."
+            )
+        if release:
+            self._release(entry)
+        return self._insert(entry.job, entry.status, abandoned, again=again)
 
     def _kept_entries(self, id_: str) -> list[Entry]:
         journal = self._service.journal
@@ -283,7 +351,6 @@ class AudacityHost:
             for entry in reversed(journal.recent(200))
             if _is_ours(entry.job)
             and entry.status.state is JobState.DONE
-            and entry.job.id not in self._jobs
             and any(self._waits(entry.job, n) for n in range(len(entry.status.clips)))
         ]
 
@@ -294,8 +361,10 @@ class AudacityHost:
             if journal.insertion(entry.job.id, number) is Insertion.CLAIMED:
                 journal.settle(entry.job.id, number, Insertion.FREE)
 
-    async def _cancel(self) -> str:
-        running = [id_ for id_ in self._jobs if not self._service.status(id_).state.final]
+    def _cancel(self) -> str:
+        running = [
+            entry.job.id for entry in self._service.journal.unfinished() if _is_ours(entry.job)
+        ]
         for id_ in running:
             self._service.cancel(id_)
         if not running:
@@ -321,36 +390,43 @@ class AudacityHost:
     # News.
 
     def _hear(self, status: Status) -> None:
-        if status.id not in self._jobs:
-            return
-        known = self._states.get(status.id)
-        self._states[status.id] = status
+        self._news.set()
         if status.state.final:
-            self._ended.put_nowait(status)
-        elif known is not None and int(known.progress * 20) == int(status.progress * 20):
-            return
-        self._tell()
+            self._ended.set()
 
     def _say(self, sentence: str) -> None:
         stamp = time.strftime("%H:%M")
         self._said.append(f"{stamp}  {one_line(sentence)}")
-        self._tell()
+        self._news.set()
         task = asyncio.create_task(notify(one_line(sentence)))  # a slow desktop holds up nothing
         self._notices.add(task)
         task.add_done_callback(self._notices.discard)
 
+    async def _keep_telling(self) -> None:
+        while True:
+            self._news.clear()
+            self._tell()
+            await asyncio.sleep(_CALM)
+            await _news_of(self._news)
+
     def _tell(self) -> None:
         """Write what Tweeze Status shows."""
         lines = []
-        for id_, status in self._states.items():
-            job = self._jobs.get(id_)
-            if job is not None:
-                what = ", ".join(job.queries)
-                lines.append(f"{job.title}: {what}: {status.state.value} {status.progress:.0%}")
-        lines += self._said
-        text = "".join(f"{line}\n" for line in lines)
         try:
-            replace_text(self._folders.spool / "audacity.txt", text)
+            for entry in self._service.journal.attended_by(_NAME):
+                status = self._service.status(entry.job.id)
+                what = ", ".join(entry.job.queries)
+                share = f"{status.state.value} {status.progress:.0%}"
+                lines.append(f"{entry.job.title}: {what}: {share}")
+        except TweezeError as error:
+            lines.append(one_line(str(error)))
+        text = "".join(f"{line}\n" for line in [*lines, *self._said])
+        path = self._folders.spool / "audacity.txt"
+        if text == self._shown and path.exists():
+            return
+        try:
+            replace_text(path, text)
+            self._shown = text
         except OSError as error:
             _LOG.warning("The status text cannot be written: %s", error)
 
@@ -360,25 +436,51 @@ class AudacityHost:
         while True:
             await asyncio.sleep(PAUSE)
             if self._startup.noticed() and installed(self._folders):
-                async with self._turn:
-                    await asyncio.to_thread(self._startup.attend)
+                with contextlib.suppress(HostError):
+                    await self._thread.do(self._startup.attend)
 
     async def _clean(self) -> None:
         """Remove the files of clips that have been in a project for a day."""
         while True:
-            for entry in self._service.journal.recent(1000):
-                clips = range(len(entry.status.clips))
-                if (
-                    _is_ours(entry.job)
-                    and clips
-                    and time.time() - entry.changed > _CLIPS_KEPT
-                    and all(
-                        self._service.journal.insertion(entry.job.id, n) is Insertion.INSERTED
-                        for n in clips
-                    )
-                ):
-                    shutil.rmtree(self._folders.clips / entry.job.id, ignore_errors=True)
+            try:
+                await within(_CLEANING, aside(self._remove_inserted, name="audacity-clean"))
+            except (TweezeError, asyncio.TimeoutError) as error:
+                _LOG.warning("Clips that are in a project could not be removed: %s", error)
             await asyncio.sleep(3600)
+
+    def _remove_inserted(self) -> None:
+        journal = self._service.journal
+        for entry in journal.recent(1000):
+            clips = range(len(entry.status.clips))
+            if (
+                _is_ours(entry.job)
+                and clips
+                and time.time() - entry.changed > _CLIPS_KEPT
+                and all(journal.insertion(entry.job.id, n) is Insertion.INSERTED for n in clips)
+            ):
+                shutil.rmtree(self._folders.clips / entry.job.id, ignore_errors=True)
+
+
+async def _news_of(event: asyncio.Event) -> None:
+    """Wait for an event, which may get lost, or for the clock."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await within(_LOOK, event.wait())
+
+
+def _done(said: str) -> Status:
+    return Status("", JobState.DONE, progress=1.0, message=one_line(said))
+
+
+def _failed(id_: str, error: TweezeError) -> Status:
+    bad = isinstance(error, BadInput)
+    return Status(id_, JobState.FAILED, message=one_line(str(error)), bad_input=bad)
+
+
+def _remove_captured(captured: list[Captured]) -> None:
+    """Remove the files of a capture of which no job comes."""
+    for one in captured:
+        with contextlib.suppress(OSError):
+            one.path.unlink()
 
 
 def _wishes(request: Request) -> tuple[tuple[str, ...], Options, bool]:

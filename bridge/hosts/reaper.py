@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from bridge.files import read_small, replace_text
 from bridge.heartbeat import is_fresh
@@ -20,6 +21,7 @@ from engine.folders import Folders
 from engine.job import JobState, Status, clean_query, lines, one_line, parse_lines
 from engine.request import Request
 from engine.service import Service
+from engine.waiting import aside, within
 from reaper.wake import Waker
 
 __all__ = ["ReaperHost"]
@@ -30,6 +32,7 @@ _TAKING = 15.0  # seconds that the engine gets to look at the jobs that the scri
 _LOOK = 0.1  # seconds between looks at the script's answer
 _OFFER = 60.0  # seconds between looks whether there are other models
 _KEPT = 24 * 3600.0  # seconds that answers are kept
+_T = TypeVar("_T")
 
 
 class ReaperHost:
@@ -55,7 +58,10 @@ class ReaperHost:
         offered = ""
         while True:
             self._make_folders()
-            offer = _offer(self._folders)
+            try:
+                offer = await _aside(lambda: _offer(self._folders))
+            except HostError:
+                offer = offered  # models may lie on a share that does not answer
             if offer != offered:
                 replace_text(self._spool / "offer", offer)
                 offered = offer
@@ -78,7 +84,7 @@ class ReaperHost:
             report(Status(request.id, JobState.DONE, message=self._cancel_all()))
             return
         if action == "suggest":
-            said = await asyncio.to_thread(_suggested, request.one("query"))
+            said = await _aside(lambda: _suggested(request.one("query")))
             report(Status(request.id, JobState.DONE, progress=1.0, message=said))
             return
         if action not in ("separate", "again", "insert"):
@@ -86,7 +92,7 @@ class ReaperHost:
         self._make_folders()
         wish = self._spool / "wishes" / request.id
         if not self._is_alive():
-            await asyncio.to_thread(Waker.of(self._folders).wake)
+            await _aside(Waker.of(self._folders).wake)
         replace_text(wish, request.to_text())
         try:
             said, jobs = await self._answer(request.id)
@@ -178,6 +184,17 @@ class ReaperHost:
                 for path in list(folder.iterdir()):
                     if now - path.lstat().st_mtime > _KEPT:
                         path.unlink(missing_ok=True)
+
+
+async def _aside(work: Callable[[], _T]) -> _T:
+    """Have `work` done in a thread; HostError where that takes longer than it can."""
+    try:
+        return await within(_WAKING, aside(work, name="reaper"))
+    except asyncio.TimeoutError:
+        raise HostError(
+            f"REAPER's part of Tweeze got no answer within {_WAKING:.0f} s: a disk or network "
+            "share does not answer, perhaps. Try again."
+        ) from None
 
 
 def _offer(folders: Folders) -> str:

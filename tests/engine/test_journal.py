@@ -65,6 +65,23 @@ def test_a_clip_is_claimed_once(tmp_path: Path) -> None:
     assert journal.claim("job-1", 0, again=True)
 
 
+def test_a_job_is_its_editors_until_its_end_was_attended_to(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    for number in (2, 1):
+        journal.accept(job(number), attendant="audacity")
+    journal.accept(job(3))
+    journal.record(Status("job-2", JobState.DONE, 1.0))
+    journal.close()
+    journal = Journal(path)
+    assert [entry.job.id for entry in journal.attended_by("audacity")] == ["job-2", "job-1"]
+    journal.attend("job-2")
+    journal.attend("job-2")
+    assert [entry.job.id for entry in journal.attended_by("audacity")] == ["job-1"]
+    assert journal.attended_by("reaper") == []
+    journal.close()
+
+
 def test_a_damaged_journal_is_set_aside_and_begun_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

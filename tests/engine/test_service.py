@@ -375,7 +375,8 @@ def test_a_job_that_cannot_be_done_fails_at_once(folders: Folders, wav: Path) ->
     async def scenario() -> None:
         async with service_in(folders) as service:
             for said, wrong_job in wrong.items():
-                status = await service.submit(wrong_job)
+                await service.submit(wrong_job)
+                status = await service.admitted(wrong_job.id)
                 assert status.state is JobState.FAILED
                 assert said in status.message
                 assert status.bad_input
@@ -392,7 +393,8 @@ def test_a_full_disk_is_said_before_the_work(
 
     async def scenario() -> None:
         async with service_in(folders) as service:
-            status = await service.submit(job(1, wav))
+            await service.submit(job(1, wav))
+            status = await service.admitted("job-1")
             assert status.state is JobState.FAILED
             assert "has 1 MB left: free some space" in status.message
             assert not status.bad_input

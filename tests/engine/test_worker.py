@@ -130,6 +130,25 @@ def test_a_second_worker_waits_for_the_first(folders: Folders, wav: Callable[...
             assert holder(lock) == second.pid
 
 
+@pytest.mark.fault(
+    "another process holds the worker's lock, and nobody knows which",
+    promise="the job fails with a sentence that names the lock; with it free the next is done",
+)
+def test_a_lock_whose_holder_is_unknown(folders: Folders, wav: Callable[..., Path]) -> None:
+    lock = ProcessLock(folders.root / "worker.lock")
+    assert lock.take()
+    lock.path.write_text("")
+    with worker(folders) as (process, pipe):
+        pipe.send(work(folders, wav))
+        (failed,) = (m for m in hear(pipe, Failed) if isinstance(m, Failed))
+        assert f"does not end and holds {lock.path}" in failed.message
+        process.join(DEADLINE)
+    lock.drop()
+    with worker(folders) as (_, pipe):
+        pipe.send(work(folders, wav))
+        hear(pipe, Finished)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems end an orphan by its pipe only")
 def test_a_stopped_worker_goes_with_its_parent(folders: Folders, tmp_path: Path) -> None:
     import subprocess

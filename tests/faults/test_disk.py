@@ -105,7 +105,8 @@ def test_full_at_the_mixture(disk: Disk, mixture: Path, tmp_path: Path) -> None:
             (folders.root / "hold").touch()
             await service.submit(Job("job-1", mixture, ("hold",)))
             await until((folders.root / "held").exists)
-            assert (await service.submit(Job("job-2", mixture, ("rain",)))).state is JobState.QUEUED
+            await service.submit(Job("job-2", mixture, ("rain",)))
+            assert (await service.admitted("job-2")).state is JobState.QUEUED
             service.cancel("job-1")
             disk.fill()
             (folders.root / "hold").unlink()
@@ -179,10 +180,11 @@ def test_full_at_the_journal(disk: Disk, mixture: Path) -> None:
             refused: Failure | None = None
             for number in range(2000):  # the journal's file may have room inside for some
                 try:
-                    status = await service.submit(Job(f"full-{number}", mixture, ("dog" * 90,)))
+                    await service.submit(Job(f"full-{number}", mixture, ("dog" * 90,)))
                 except Failure as error:
                     refused = error
                     break
+                status = await service.admitted(f"full-{number}")
                 assert status.state is JobState.FAILED
                 assert "free some space" in status.message
             assert refused is not None, "the journal was never full"

@@ -142,6 +142,7 @@ def test_a_waiting_worker(tmp_path: Path, folders: Folders, number: int) -> None
             await service.submit(Job("job-1", mixture, ("dog",)))
             await service.finished("job-1")
             pid = service.worker_pid
+            assert pid  # 0 would be the tests themselves
             os.kill(pid, number)
             await until(lambda: service.worker_pid == 0)
             await service.submit(Job("job-2", mixture, ("dog",)))

@@ -139,6 +139,24 @@ def test_an_older_journal_is_taken_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(
+    "the journal is an older Tweeze's, and jobs of Audacity are in it",
+    promise="those on their way go in when they end; what had ended waits for the user, as before",
+)
+def test_jobs_of_audacity_are_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    write_old_journal(path, Path("/music/street.wav"))
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        place = "\nhost=audacity\nproject=a1\ntrack=T\nstart=0\nrate=44100\nmute=no\nend"
+        database.execute("UPDATE jobs SET job = replace(job, char(10) || 'end', ?)", (place,))
+        database.execute(
+            "UPDATE jobs SET job = replace(job, 'audacity', 'reaper') WHERE id = 'old-queued'"
+        )
+    journal = Journal(path)
+    assert [entry.job.id for entry in journal.attended_by("audacity")] == ["old-running"]
+    journal.close()
+
+
+@pytest.mark.fault(
     "taking over a journal breaks off in the middle", promise="it is as it was, and can be used"
 )
 def test_half_a_migration_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """A worker with a stand-in model whose query says how it misbehaves. Spawned processes import it.
 
 A query with `hold` makes the model wait, at its third segment, for as long as the file `hold` is in
-the home folder; with `crash` its process ends there; with `freeze` it stops itself, once.
+the home folder; with `crash` its process ends there; with `freeze` it stops itself, once; with
+`read far` it reads the file `far` in the home folder.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class StandIn:
             (self._root / ".held").replace(self._root / "held")
             while (self._root / "hold").exists():
                 time.sleep(0.005)
+        if "read far" in self._query:
+            (self._root / "far").read_bytes()
         if "crash" in self._query:
             os._exit(3)
         if "freeze" in self._query and not (self._root / "frozen").exists():

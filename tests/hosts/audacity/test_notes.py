@@ -28,13 +28,14 @@ def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.Monk
         told.append(sentence)
 
     monkeypatch.setattr(audacity, "notify", notify)
-    monkeypatch.setattr(AudacityHost, "_insert", lambda self, job, status: 1)
+    monkeypatch.setattr(AudacityHost, "_insert", lambda self, job, status, abandoned: 1)
 
     async def scenario() -> None:
         journal = Journal(folders.journal)
         host = AudacityHost(Service(folders, journal))
         await host._finish(job, status)
         await asyncio.sleep(0)  # the desktop is told in a task of its own
+        host._tell()
         journal.close()
 
     asyncio.run(scenario())
