@@ -505,7 +505,7 @@ def file_name(name: str, label: str = "") -> str:
     """
     label = _cut(_safe(label), _NAME_LIMIT)
     name = _cut(_safe(name), _NAME_LIMIT - len(f" - {label}".encode()) if label else _NAME_LIMIT)
-    safe = " - ".join(part for part in (name, label) if part)
+    safe = " - ".join(part for part in (name, label) if part).strip(" .")
     if not safe or PurePath(safe).stem.upper() in _WINDOWS_DEVICES:
         return f"_{safe}"
     return safe
@@ -513,7 +513,7 @@ def file_name(name: str, label: str = "") -> str:
 
 def _safe(name: str) -> str:
     safe = "".join("_" if c in '<>:"/\\|?*' or misleads(c) else c for c in name)
-    return safe.strip(" .")
+    return safe if safe.strip(" .") else ""
 
 
 def _cut(text: str, limit: int) -> str:
