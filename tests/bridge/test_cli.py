@@ -193,7 +193,7 @@ def test_one_engine_a_user(fresh_home: Any) -> None:
     assert "was running" in fresh_home.tweeze("start").stdout
     engine = psutil.Process(int(pids.pop()))
     assert os.getsid(engine.pid) == engine.pid
-    assert engine.cwd() == "/"
+    assert engine.cwd() == str(fresh_home.root), "it holds a folder of the caller's"
     assert fresh_home.tweeze("stop").stdout == "The engine has ended.\n"
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
     assert fresh_home.tweeze("stop").stdout == "The engine was not running.\n"
