@@ -40,9 +40,8 @@ class Events:
             for folder in folders:
                 self._observer.schedule(_Waker(wake), str(folder))
             self._observer.start()
-        except (
-            Exception
-        ) as error:  # OSError on Linux, whatever FSEvents and threads raise elsewhere
+        # OSError on Linux, whatever FSEvents and threads raise elsewhere.
+        except Exception as error:
             self.stop()
             raise Failure(_reason(error)) from error
 

@@ -63,6 +63,7 @@ class AudacityHost:
         self._said: deque[str] = deque(maxlen=_REMEMBERED)
         self._shown = ""
         self._hindered: set[str] = set()  # jobs of which it was said that the journal refuses
+        self._awaited: set[str] = set()  # jobs whose request tells, if they are refused
         self._owed: deque[Callable[[], None]] = deque()  # what the journal could not take yet
         self._paying = threading.Lock()  # here and in the thread that inserts
         self._ended = asyncio.Event()
@@ -154,7 +155,7 @@ class AudacityHost:
                 refused.append(_failed(job.id, error))
             else:
                 sent[job.id] = f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}"
-        raise_refused(refused, list(sent.values()))
+        self._awaited |= sent.keys()
         try:
             looked = [await self._service.admitted(id_) for id_ in sent]
         except asyncio.CancelledError:
@@ -162,12 +163,15 @@ class AudacityHost:
                 with contextlib.suppress(TweezeError):
                     self._service.cancel(id_)
             raise
-        refused = [status for status in looked if status.state is JobState.FAILED]
+        else:
+            for status in looked:
+                if status.state is JobState.FAILED:
+                    refused.append(status)
+                    self._owe(partial(self._service.journal.attend, status.id))
+        finally:
+            self._awaited -= sent.keys()
         going = [sent[status.id] for status in looked if status.state is not JobState.FAILED]
-        try:
-            raise_refused(refused, going)
-        except TweezeError as error:
-            return _failed(request.id, error)  # each job's own end is said on the desktop
+        raise_refused(refused, going)
         return _done("; ".join(going))
 
     def _capture(self, abandoned: Abandoned) -> list[Captured]:
@@ -188,7 +192,7 @@ class AudacityHost:
             try:
                 if self._pay():
                     for entry in self._service.journal.attended_by(_NAME):
-                        if entry.status.state.final:
+                        if entry.status.state.final and entry.job.id not in self._awaited:
                             await self._finish(entry.job, entry.status)
             except TweezeError as error:
                 _LOG.warning("Clips may wait; it is looked for them again: %s", error)

@@ -41,7 +41,7 @@ class Desk:
             self.told.append(sentence)
 
         monkeypatch.setattr(audacity, "notify", notify)
-        monkeypatch.setattr(AudacityHost, "_capture", lambda _: list(self.tracks))
+        monkeypatch.setattr(AudacityHost, "_capture", lambda *_: list(self.tracks))
         monkeypatch.setattr(AudacityHost, "_insert", lambda *_: 1)
 
     def track(self, path: Path) -> None:

@@ -159,7 +159,7 @@ class Studio:
 
     def said(self, id_: str) -> Status | None:
         with contextlib.suppress(FileNotFoundError):
-            return Status.from_text((self.folders.status / id_).read_text("utf-8"))
+            return Status.from_text((self.folders.request_status / id_).read_text("utf-8"))
         return None
 
     async def answer(self, id_: str) -> Status:
