@@ -28,7 +28,7 @@ from typer.core import TyperGroup
 from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
 from bridge.files import read_small
-from bridge.heartbeat import VERSION, Heartbeat
+from bridge.heartbeat import STALLED, VERSION, Heartbeat
 from bridge.inputs import files_and_queries, for_each
 from bridge.interruption import Interrupted
 from engine.cores import limit_threads
@@ -312,6 +312,12 @@ def status(
             f"The engine {shown(beat.version)} is {beat.state} (process {beat.pid}, {models} in "
             f"memory, {beat.queue} waiting)."
         )
+        if beat.stalled >= STALLED:
+            doing = f"Job {beat.running}" if beat.running else "Looking at a waiting job's file"
+            print(
+                f"{doing} has not come on for {beat.stalled} s; 'tweeze cancel JOB' ends a job "
+                "within half a minute."
+            )
     for found in jobs:
         share = f" {found.progress:.0%}" if found.state is JobState.RUNNING else ""
         reason = f": {shown(found.message)}" if found.state is JobState.FAILED else ""

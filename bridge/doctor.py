@@ -16,7 +16,7 @@ from importlib import metadata
 
 from bridge.doors.osc import Access
 from bridge.doors.spool import check_private
-from bridge.heartbeat import Heartbeat
+from bridge.heartbeat import STALLED, Heartbeat
 from engine import models, processes
 from engine.display import shown
 from engine.errors import BadInput, TweezeError
@@ -88,12 +88,26 @@ def _engine(folders: Folders) -> Iterator[Check]:
         if beat.blind:
             said = "the engine finds jobs and requests up to half a second late"
             yield Check("file events", False, said, shown(beat.blind))
+        yield from _queue(beat)
         yield from _osc(folders)
     elif holder(folders.lock) is not None:
         remedy = "Run 'tweeze stop' and try again; 'tweeze log' may say why."
         yield Check("engine", False, "it runs, but does not answer", remedy)
     else:
         yield Check("engine", True, "not running; the next command that needs it starts it")
+
+
+def _queue(beat: Heartbeat) -> Iterator[Check]:
+    """Say whether what is under way comes on."""
+    if beat.running or beat.queue:
+        ok = beat.stalled < STALLED
+        came = f"no job has come on for {beat.stalled} s" if beat.stalled >= 2 else "jobs come on"
+        doing = f"job {beat.running}" if beat.running else "a file is being looked at"
+        remedy = (
+            "A long piece of work on a slow machine can take that long. 'tweeze cancel JOB' ends a "
+            "job within half a minute, and the others go on; 'tweeze log' may say more."
+        )
+        yield Check("queue", ok, f"{came}: {doing}, {beat.queue} waiting", remedy)
 
 
 def _osc(folders: Folders) -> Iterator[Check]:

@@ -23,10 +23,11 @@ from engine.folders import Folders
 from engine.job import lines, parse_lines
 from engine.lock import holder
 
-__all__ = ["FRESH", "VERSION", "Heartbeat", "is_fresh"]
+__all__ = ["FRESH", "STALLED", "VERSION", "Heartbeat", "is_fresh"]
 
 FRESH = 5.0  # seconds; after that a sign of life says nothing any more (see home.lua, common.lsp)
 VERSION = version("tweeze")
+STALLED = 60  # seconds without progress after which a queue may be stuck
 _SIZE = 1024  # bytes of the file, always: one that lies there can be written over by any other
 
 
@@ -42,11 +43,12 @@ def is_fresh(told: float) -> bool:
 class Heartbeat:
     """What the engine says of itself.
 
-    `state` is `idle`, `loading` or `running`; `models` are those in memory, `queue` is the number
-    of waiting jobs, `requests` that of requests which an editor is busy with, `running` the
-    running job's id or ''; `worker` is a process id or 0. `blind` says, in a sentence, why the
-    file system does not tell the engine of new files, or is ''. `time` is when the file was
-    written (seconds since 1970).
+    `state` is `idle`, `looking` (at the files of waiting jobs), `loading` or `running`; `models`
+    are those in memory, `queue` is the number of waiting jobs, `requests` that of requests which an
+    editor is busy with, `running` the running job's id or ''; `worker` is a process id or 0.
+    `blind` says, in a sentence, why the file system does not tell the engine of new files, or is
+    ''. `stalled` counts the seconds since any job last came on, 0 where there is none. `time` is
+    when the file was written (seconds since 1970).
     """
 
     pid: int
@@ -58,6 +60,7 @@ class Heartbeat:
     worker: int = 0
     requests: int = 0
     blind: str = ""
+    stalled: int = 0
     time: int = field(default=0, compare=False)
 
     @property
@@ -85,6 +88,7 @@ class Heartbeat:
             ("worker", str(self.worker)),
             ("requests", str(self.requests)),
             ("blind", self.blind),
+            ("stalled", str(self.stalled)),
             ("time", str(int(time.time()))),
         ]
         missing = _SIZE - len(lines([*pairs, ("room", "")]).encode())
@@ -109,6 +113,7 @@ class Heartbeat:
                 worker=int(said["worker"]),
                 requests=int(said.get("requests", "0")),  # engines of 0.1 do not say it
                 blind=said.get("blind", ""),
+                stalled=int(said.get("stalled", "0")),
                 time=int(said["time"]),
             )
         return None

@@ -86,6 +86,7 @@ class Activity(str, Enum):
     """What the service is doing."""
 
     IDLE = "idle"
+    LOOKING = "looking"  # at the mixtures of jobs, before they may run
     LOADING = "loading"
     RUNNING = "running"
 
@@ -123,7 +124,8 @@ class Service:
     ) -> None:
         self.folders = folders
         self.journal = journal
-        self.activity = Activity.IDLE
+        self._activity = Activity.IDLE  # of the one task that has jobs done
+        self._moved = time.monotonic()  # when a job last came on
         self._limits = limits or Limits()
         self._keeping = keeping or Keeping()
         self._worker_main = worker_main
@@ -174,6 +176,18 @@ class Service:
         await self._dismiss()
 
     @property
+    def activity(self) -> Activity:
+        """What it is doing: idle only where there is nothing to do."""
+        if self._activity is Activity.IDLE and self._tickets:
+            return Activity.LOOKING
+        return self._activity
+
+    @property
+    def stalled(self) -> float:
+        """Seconds since any job last came on; 0 where there is nothing to do."""
+        return time.monotonic() - self._moved if self._tickets else 0.0
+
+    @property
     def queue_length(self) -> int:
         """How many jobs wait, the running one not counted."""
         return sum(ticket is not self._running for ticket in self._tickets.values())
@@ -212,6 +226,8 @@ class Service:
         entry = self.journal.accept(job, attendant=attendant)
         if known is not None:
             return self.status(job.id)
+        if not self._tickets:
+            self._moved = time.monotonic()
         ticket = self._tickets[job.id] = _Ticket(
             entry.number, job, entry.status, entry.deaths, looked=asyncio.Event()
         )
@@ -254,7 +270,7 @@ class Service:
             return ticket.status  # told once: a worker that stands still reads nothing
         ticket.cancelled = time.monotonic()
         if self._worker is not None:
-            if self.activity is Activity.LOADING or not self._worker.greeted:
+            if self._activity is Activity.LOADING or not self._worker.greeted:
                 self._worker.kill()
             else:
                 self._worker.send(Cancel(id))
@@ -377,7 +393,7 @@ class Service:
                     f"{self.folders.log} holds the details.",
                 )
             self._running = None
-            self.activity = Activity.IDLE
+            self._activity = Activity.IDLE
 
     async def _wait_for_news(self) -> None:
         """Wait for a job; with nothing to do for long, let the worker go."""
@@ -423,7 +439,7 @@ class Service:
             await self._clear_dead_worker()
             while not self.journal.owned():
                 await asyncio.sleep(_FOREIGN)  # a worker would make the folders again
-            self.activity = Activity.RUNNING
+            self._activity = Activity.RUNNING
             self._tell(ticket, replace(ticket.status, state=JobState.RUNNING))
             try:
                 handle = self._worker = self._worker or WorkerHandle(
@@ -467,15 +483,17 @@ class Service:
     def _patience(self, handle: WorkerHandle) -> float:
         # Starting a process and loading large libraries from a cold disk, on a machine that has
         # other things to do, can hold up every thread of the worker.
-        slow = self.activity is Activity.LOADING or not handle.greeted
+        slow = self._activity is Activity.LOADING or not handle.greeted
         return self._limits.silence * (4 if slow else 1)
 
     def _heed(self, ticket: _Ticket, message: FromWorker) -> None:
         status = ticket.status
+        if isinstance(message, Loading | Loaded):
+            self._moved = time.monotonic()
         if isinstance(message, Loading):
-            self.activity = Activity.LOADING
+            self._activity = Activity.LOADING
         elif isinstance(message, Loaded):
-            self.activity = Activity.RUNNING
+            self._activity = Activity.RUNNING
             self._models = [name for name in self._models if name != message.model][-1:]
             self._models.append(message.model)
             self._tell(
@@ -541,7 +559,7 @@ class Service:
         self._tickets.pop(ticket.job.id, None)
         if ticket is self._running:
             self._running = None
-            self.activity = Activity.IDLE
+            self._activity = Activity.IDLE
         if ticket.looking is not None:
             ticket.looking.cancel()
         if state is not JobState.DONE:
@@ -562,6 +580,8 @@ class Service:
             briefly(lambda: _unlink(mixture), name="removal")
 
     def _tell(self, ticket: _Ticket, status: Status, *, record: bool = True) -> None:
+        if status != ticket.status:
+            self._moved = time.monotonic()
         ticket.status = status
         if record:
             self._unrecorded[status.id] = (status, ticket.deaths)

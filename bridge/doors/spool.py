@@ -515,6 +515,7 @@ class Spool:
                 worker=service.worker_pid,
                 requests=len(self._requests),
                 blind=self._blind,
+                stalled=int(service.stalled),
             )
             try:
                 if self._owned():
