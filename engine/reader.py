@@ -35,6 +35,7 @@ from engine.errors import BadAudio, Failure
 __all__ = ["Limits", "Recording"]
 
 _TICK = 0.25  # seconds between two looks while an answer is waited for
+_LONGER = 12  # times the limit that an answer may take in all, if there are signs of life meanwhile
 _LOSSES = 2  # readers that may hang or end over one file
 _LOG = logging.getLogger("tweeze.reader")
 
@@ -124,6 +125,7 @@ class _Reader:
         self, limit: float, tick: Callable[[], None] | None
     ) -> tuple[dict[str, Any], bytes]:
         deadline = time.monotonic() + limit
+        last = time.monotonic() + _LONGER * limit
         while (left := deadline - time.monotonic()) > 0:
             try:
                 reply = self._replies.get(timeout=min(_TICK, left))
@@ -133,6 +135,9 @@ class _Reader:
                 continue
             if reply is None:
                 raise _Lost("ended")
+            if reply[0].get("alive"):  # it takes long, and comes on
+                deadline = min(time.monotonic() + limit, last)
+                continue
             self.busy = False
             return reply
         raise _Lost(f"gave no answer within {limit:.0f} s")

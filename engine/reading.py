@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from engine.audio import CHANNELS, LOUDEST, RATES
-from engine.decoders.base import Samples, Undecodable
+from engine.decoders.base import Alive, Samples, Undecodable
 from engine.decoders.opening import OpenFile
 
 __all__ = ["main"]
@@ -39,7 +39,11 @@ def main() -> None:
             os._exit(0)
         try:
             if request["do"] == "open":
-                opened = _Opened(Path(request["path"]), follow=request["follow"])
+                opened = _Opened(
+                    Path(request["path"]),
+                    follow=request["follow"],
+                    alive=lambda: _send(replies, {"alive": True}),
+                )
                 _send(replies, opened.about)
             elif request["do"] == "read" and opened is not None:
                 block = opened.read(request["frames"])
@@ -79,8 +83,8 @@ def _sentence(error: Exception) -> str:
 class _Opened:
     """A file of which the first frames are decoded already."""
 
-    def __init__(self, path: Path, *, follow: bool) -> None:
-        self.file = OpenFile(path, follow=follow)
+    def __init__(self, path: Path, *, follow: bool, alive: Alive) -> None:
+        self.file = OpenFile(path, follow=follow, alive=alive)
         self._done = 0  # frames that were handed out
         self._ended = False
         try:

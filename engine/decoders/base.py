@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FAR", "Bytes", "Decoder", "Layout", "Part", "Samples", "Undecodable", "Window"]
+__all__ = ["FAR", "Alive", "Bytes", "Decoder", "Layout", "Part", "Samples", "Undecodable", "Window"]
 
 Samples: TypeAlias = npt.NDArray[np.float32]  # interleaved: (frames, channels)
 Bytes: TypeAlias = bytes | mmap.mmap
+Alive: TypeAlias = Callable[[], None]  # called from time to time by what takes long, but comes on
 
 FAR = 1 << 50  # bytes; beyond the end of any file
 _TAIL = 1 << 16  # bytes before it

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 from engine.decoders import mpeg
-from engine.decoders.base import Bytes, Layout, Part, Undecodable
+from engine.decoders.base import Alive, Bytes, Layout, Part, Undecodable
 
 __all__ = ["layout"]
 
@@ -25,7 +26,7 @@ _UNKNOWN = (0x7F00_0000, 1 << 31, 1 << 32)
 _AROUND = 1 << 16
 
 
-def layout(data: Bytes) -> Layout | None:
+def layout(data: Bytes, alive: Alive = lambda: None) -> Layout | None:
     """Return where the sound in a container lies; None if this is none of them, or a sound one.
 
     Raises
@@ -37,17 +38,27 @@ def layout(data: Bytes) -> Layout | None:
     for magics, look in _LOOKS:
         if any(data[: len(magic)] == magic for magic in magics):
             try:
-                return look(data)
+                found = look(data)
+                if isinstance(found, _Stream):
+                    return mpeg.layout(data, found.start, found.stop, alive)
+                return found
             except struct.error:
                 return None  # cut off within the header: libsndfile has its own words for that
     return None
+
+
+class _Stream(NamedTuple):
+    """Bytes of a container that are an MPEG stream."""
+
+    start: int
+    stop: int
 
 
 def _unknown(length: int) -> bool:
     return length <= 0 or any(abs(length - value) <= _AROUND for value in _UNKNOWN)
 
 
-def _wave(data: Bytes) -> Layout | None:
+def _wave(data: Bytes) -> Layout | _Stream | None:
     if data[8:12] != b"WAVE":
         return None
     order = ">" if data[:4] == b"RIFX" else "<"
@@ -74,7 +85,9 @@ def _wave(data: Bytes) -> Layout | None:
     )
 
 
-def _sound_of_wave(data: Bytes, order: str, form: bytes, start: int, length: int) -> Layout | None:
+def _sound_of_wave(
+    data: Bytes, order: str, form: bytes, start: int, length: int
+) -> Layout | _Stream | None:
     tag, _, _, bytes_per_second, align = struct.unpack_from(f"{order}HHIIH", form)
     there = len(data) - start
     ended = start + length + (length & 1)
@@ -91,7 +104,7 @@ def _sound_of_wave(data: Bytes, order: str, form: bytes, start: int, length: int
         return None
     length = min(length, there)
     if tag in _MPEG:
-        return mpeg.layout(data, start, start + length)
+        return _Stream(start, start + length)
     length -= length % max(1, align)
     return Layout((Part(start, start + length, _wave_header(order, form, length)),), promised)
 
@@ -213,7 +226,7 @@ def _core_audio(data: Bytes) -> Layout | None:
     return Layout((Part(at, at + there, head),), 1.0 if _unknown(length) else length / there)
 
 
-_LOOKS: tuple[tuple[tuple[bytes, ...], Callable[[Bytes], Layout | None]], ...] = (
+_LOOKS: tuple[tuple[tuple[bytes, ...], Callable[[Bytes], Layout | _Stream | None]], ...] = (
     ((b"RIFF", b"RIFX", b"RF64", b"BW64"), _wave),
     ((b"FORM",), _aiff),
     ((b"riff",), _wave64),

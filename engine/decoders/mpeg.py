@@ -8,14 +8,17 @@ header tells where the next one is. Formats: ISO/IEC 11172-3 and 13818-3; the ta
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from engine.decoders.base import Bytes, Layout, Part
+from engine.decoders.base import Alive, Bytes, Layout, Part
 
 __all__ = ["layout", "looks_like"]
 
+_WORD = struct.Struct(">I")
 _RATES = (44_100, 48_000, 32_000)
 _SHIFTS = {3: 0, 2: 1, 0: 2}  # by MPEG version: 1, 2, 2.5
 _LOST = 1024  # bytes that are no frames, after which libsndfile's decoder looks no further
@@ -29,21 +32,16 @@ _KBITS = {  # (MPEG 1?, layer): bit rates in kbit/s, the first for "free"
 }
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """One frame's header: sample rate in Hz, its length in bytes and in samples per channel."""
+class _Frame(NamedTuple):
+    """What one frame's header says: its length in bytes and in samples per channel.
 
-    at: int
-    version: int  # as in the header: 3 for MPEG 1, 2 for MPEG 2, 0 for MPEG 2.5
-    layer: int
-    rate: int
-    mono: bool
+    `stream` is what stays the same in a recording: version, layer, sample rate, whether it is mono.
+    The version is that of the header: 3 for MPEG 1, 2 for MPEG 2, 0 for MPEG 2.5.
+    """
+
+    stream: tuple[int, int, int, bool]
     size: int
     samples: int
-
-    @property
-    def kind(self) -> tuple[int, int, int, bool]:
-        return self.version, self.layer, self.rate, self.mono
 
 
 def looks_like(data: Bytes) -> bool:
@@ -53,54 +51,62 @@ def looks_like(data: Bytes) -> bool:
     return first is not None and _frame(data, at + first.size, len(data)) is not None
 
 
-def layout(data: Bytes, start: int, stop: int) -> Layout:
+def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> Layout:
     """Return the recordings in bytes `[start, stop)`: a new one begins at each encoder's tag."""
     parts: list[Part] = []
     promised = here = 0  # samples
-    begun: _Frame | None = None
+    begun: tuple[int, _Frame] | None = None
     tag: _Tag | None = None
     count, ended = 0, start
 
-    def end(at: int) -> None:
+    def end(stop: int) -> None:
         nonlocal promised, here
         if begun is None or not count:
             return
+        at, first = begun
         head, said = b"", count
         if tag is not None and tag.place:
             said = tag.frames
             if said < count:  # joined without care, or cut in an editor that leaves the tag alone
-                head = data[begun.at : tag.place] + struct.pack(">I", count)
-        frames = count * begun.samples
+                head = data[at : tag.place] + struct.pack(">I", count)
+        frames = count * first.samples
         # An encoder may have counted its tag's frame, too.
-        promised += max(said - 1, count) * begun.samples
+        promised += max(said - 1, count) * first.samples
         here += frames
         endless = tag is None or not tag.place
-        parts.append(Part(begun.at + len(head), at, head, endless=endless, frames=frames))
+        parts.append(Part(at + len(head), stop, head, endless=endless, frames=frames))
 
-    for frame in _frames(data, start, stop):
-        told = _tag(data, frame)
-        apart = frame.at - ended > _LOST
-        if begun is None or told is not None or apart or frame.kind != begun.kind:
+    for at, frame in _frames(data, start, stop, alive):
+        told = _tag(data, at, frame)
+        if begun is None or told or at - ended > _LOST or frame.stream != begun[1].stream:
             end(ended)
-            begun, tag, count = frame, told, 0
-        count += told is None
-        ended = frame.at + frame.size
+            begun, tag, count = (at, frame), told, 0
+        if told is None:
+            count += 1
+        ended = at + frame.size
     end(stop)
     if not parts:
         return Layout((Part(start, stop, endless=True),))
     return Layout(tuple(parts), promised / here)
 
 
-def _frames(data: Bytes, start: int, stop: int) -> Iterator[_Frame]:
+def _frames(data: Bytes, start: int, stop: int, alive: Alive) -> Iterator[tuple[int, _Frame]]:
+    """Yield each frame that is whole, and where it begins."""
     at, sure = start, False
+    turns = 0
     while at + 4 <= stop:
-        at = _after_tags(data, at, stop)
+        turns += 1
+        if not turns & 0xFFFF:
+            alive()
         frame = _frame(data, at, stop)
+        if frame is None and (after_tags := _after_tags(data, at, stop)) > at:
+            at = after_tags
+            continue
         # In doubt, one header alone is no frame: the next must be where it says, and of its kind.
         if frame is not None and not sure:
             after = _frame(data, at + frame.size, stop)
             last = at + frame.size + 4 > stop
-            if not last and (after is None or after.kind[:3] != frame.kind[:3]):
+            if not last and (after is None or after.stream[:3] != frame.stream[:3]):
                 frame = None
         sure = frame is not None
         if frame is None:
@@ -110,7 +116,7 @@ def _frames(data: Bytes, start: int, stop: int) -> Iterator[_Frame]:
         elif at + frame.size > stop:
             return  # cut off in the middle
         else:
-            yield frame
+            yield at, frame
             at += frame.size
 
 
@@ -136,16 +142,16 @@ class _Tag:
     frames: int
 
 
-def _tag(data: Bytes, frame: _Frame) -> _Tag | None:
-    if frame.layer != 3:
+def _tag(data: Bytes, at: int, frame: _Frame) -> _Tag | None:
+    version, layer, _, mono = frame.stream
+    if layer != 3:
         return None
-    side = {(3, False): 32, (3, True): 17, (2, False): 17, (0, False): 17}
-    at = frame.at + 4 + side.get((frame.version, frame.mono), 9)
-    for place in (at, at + 2):  # two bytes of check sum may stand before it
+    side = {(3, False): 32, (3, True): 17, (2, False): 17, (0, False): 17}.get((version, mono), 9)
+    for place in (at + 4 + side, at + 6 + side):  # two bytes of check sum may stand before it
         if data[place : place + 4] in (b"Xing", b"Info"):
             (flags,) = struct.unpack_from(">I", data, place + 4)
             return _counted(data, place + 8) if flags & 1 else _Tag(0, 0)
-    place = frame.at + 36
+    place = at + 36
     return _counted(data, place + 14) if data[place : place + 4] == b"VBRI" else None
 
 
@@ -154,22 +160,23 @@ def _counted(data: Bytes, place: int) -> _Tag:
 
 
 def _frame(data: Bytes, at: int, stop: int) -> _Frame | None:
-    if at + 4 > stop:
-        return None
-    (word,) = struct.unpack_from(">I", data, at)
+    return _said(_WORD.unpack_from(data, at)[0]) if at + 4 <= stop else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _said(word: int) -> _Frame | None:
+    """Return what a frame's header says; None if it is none."""
     version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)
-    rate, kbits = word >> 10 & 3, word >> 12 & 15
-    if word >> 21 != 0x7FF or version == 1 or layer == 4 or rate == 3 or kbits in (0, 15):
+    if word >> 21 != 0x7FF or version == 1 or layer == 4 or word >> 10 & 3 == 3:
         return None
-    return _sized(at, word, version, layer, _RATES[rate] >> _SHIFTS[version], kbits)
-
-
-def _sized(at: int, word: int, version: int, layer: int, rate: int, kbits: int) -> _Frame:
+    rate = _RATES[word >> 10 & 3] >> _SHIFTS[version]
+    kbits, padding = word >> 12 & 15, word >> 9 & 1
+    if kbits in (0, 15):
+        return None
     bits = 1000 * _KBITS[version == 3, layer][kbits]
-    padding = word >> 9 & 1
     if layer == 1:
         samples, size = 384, (12 * bits // rate + padding) * 4
     else:
         samples = 576 if layer == 3 and version != 3 else 1152
         size = samples // 8 * bits // rate + padding
-    return _Frame(at, version, layer, rate, word >> 6 & 3 == 3, size, samples)
+    return _Frame((version, layer, rate, word >> 6 & 3 == 3), size, samples)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.decoders.base import Bytes, Layout, Part
+from engine.decoders.base import Alive, Bytes, Layout, Part
 
 __all__ = ["layout"]
 
 _FIRST, _LAST = 2, 4  # of a page's flags: it begins or ends a logical stream
 
 
-def layout(data: Bytes) -> Layout | None:
+def layout(data: Bytes, alive: Alive = lambda: None) -> Layout | None:
     """Return the streams of a chain, without what is left of a last page; None if there is none."""
     parts: list[Part] = []
     start = stop = 0
     opening = True  # whether all pages so far were the first of their logical streams
     flags = 0
-    for at, size, flags in _pages(data):
+    for number, (at, size, flags) in enumerate(_pages(data)):
+        if not number & 0xFFF:
+            alive()
         if flags & _FIRST and not opening:
             parts.append(Part(start, stop))
             start = at

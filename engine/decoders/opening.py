@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from engine.decoders import containers, mpeg, ogg
-from engine.decoders.base import Bytes, Decoder, Layout, Part, Undecodable
+from engine.decoders.base import Alive, Bytes, Decoder, Layout, Part, Undecodable
 from engine.decoders.ffmpeg import kind, open_ffmpeg
 from engine.decoders.sndfile import SndfileDecoder
 
@@ -24,7 +24,8 @@ class OpenFile:
 
     Without `follow` a symbolic link is refused, also one that was put there a moment ago: a path
     that somebody else named could lead anywhere else by the time it is opened. Devices and FIFOs
-    are refused without being opened.
+    are refused without being opened. `alive` is called from time to time while a long file is
+    looked through for what lies in it.
 
     Raises
     ------
@@ -33,7 +34,7 @@ class OpenFile:
 
     """
 
-    def __init__(self, path: Path, *, follow: bool) -> None:
+    def __init__(self, path: Path, *, follow: bool, alive: Alive = lambda: None) -> None:
         with contextlib.ExitStack() as stack:
             handle = _opened(path, follow=follow)
             stack.callback(os.close, handle)
@@ -44,7 +45,7 @@ class OpenFile:
             data = _mapped(handle, about.st_size)
             if isinstance(data, mmap.mmap):
                 stack.callback(data.close)
-            self.decoder = _decoder(data, handle)
+            self.decoder = _decoder(data, handle, alive)
             stack.callback(self.decoder.close)
             self._stack = stack.pop_all()
 
@@ -96,9 +97,9 @@ def _mapped(handle: int, size: int) -> Bytes:
             ) from error
 
 
-def _decoder(data: Bytes, handle: int) -> Decoder:
+def _decoder(data: Bytes, handle: int, alive: Alive) -> Decoder:
     try:
-        return SndfileDecoder(data, _layout(data))
+        return SndfileDecoder(data, _layout(data, alive))
     except Undecodable:
         known = kind(data)
         if known is None:
@@ -114,10 +115,10 @@ def _decoder(data: Bytes, handle: int) -> Decoder:
         return decoder
 
 
-def _layout(data: Bytes) -> Layout:
-    found = containers.layout(data)
+def _layout(data: Bytes, alive: Alive) -> Layout:
+    found = containers.layout(data, alive)
     if found is None and data[:4] == b"OggS":
-        found = ogg.layout(data)
+        found = ogg.layout(data, alive)
     if found is None and mpeg.looks_like(data):
-        found = mpeg.layout(data, 0, len(data))
+        found = mpeg.layout(data, 0, len(data), alive)
     return found or Layout((Part(0, len(data)),))
