@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def collect(
             try:
                 audio = decode(item.file)
             except ValueError as problem:
-                reason = str(problem).removeprefix(f"{item.file}: ").rstrip(".")
+                reason = re.sub(f"^{re.escape(str(item.file))}:? ", "", str(problem)).rstrip(".")
                 left_out(
                     f"{item.file} is left out ({reason}): replace it or take it out of the data."
                 )

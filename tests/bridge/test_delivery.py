@@ -26,7 +26,7 @@ def clips_in(folder: Path, *names: str, size: int = 100_000) -> list[Clip]:
     folder.mkdir(parents=True)
     made = []
     for number, name in enumerate(names):
-        path = folder / f"{number}.wav"
+        path = folder / f"{name}.wav"
         path.write_bytes(bytes([number + 1]) * size)
         path.chmod(0o600)
         made.append(Clip(path, ClipKind.TARGET, name, name))

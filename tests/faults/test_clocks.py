@@ -126,7 +126,12 @@ def test_cleaning_by_the_servers_clock(folders: Folders, skew: int) -> None:
 )
 def test_reapers_sign_of_life(folders: Folders) -> None:
     folders.make()
-    host = ReaperHost(SimpleNamespace(folders=folders))  # type: ignore[arg-type]
+    queue = SimpleNamespace(
+        folders=folders,
+        is_admitted=lambda id_: True,
+        status=lambda id_: Status(id_, JobState.QUEUED),
+    )
+    host = ReaperHost(queue)  # type: ignore[arg-type]
     alive, told = folders.spool / "reaper" / "alive", []
     alive.parent.mkdir()
     alive.write_text(lines([("tweeze", "1"), ("time", str(int(time.time())))]))

@@ -137,16 +137,24 @@ def test_options_reach_the_model(golden_query):
     assert golden_query.tuned(Options()).geometry == golden_query.geometry
 
 
-def test_channels_and_queries_do_not_mix(golden_query, formula, tmp_path, entry):
+def test_channels_do_not_mix(golden_query, formula, tmp_path):
+    left, right = formula.signal(0.7, "left"), formula.signal(0.7, "right")
+    both = run(golden_query, np.stack([left, right]), tmp_path)
+    assert both.shape == (2, 22400)
+    for channel, samples in enumerate((left, right)):
+        assert np.array_equal(both[channel], run(golden_query, samples[None], tmp_path)[0])
+
+
+def test_queries_do_not_mix(golden_query, formula, rng, entry):
+    """Each has the mask that it has alone; how they share is the same for all models."""
     other = np.roll(formula.condition(), 7)
     FastForm(entry.fast).embeddings.put("other", other)
-    left, right = formula.signal(0.7, "left"), formula.signal(0.7, "right")
-    both = run(golden_query, np.stack([left, right]), tmp_path, queries=(QUERY, "other"))
-    assert both.shape == (2, 2, 22400)
-    for channel, samples in enumerate((left, right)):
-        for index, query in enumerate((QUERY, "other")):
-            alone = run(golden_query, samples[None], tmp_path, queries=(query,))
-            assert np.array_equal(both[index, channel], alone[0])
+    vectors = np.stack([golden_query.embed(QUERY), golden_query.embed("other")])
+    heard = np.abs(rng.standard_normal((1, 70, 1025))).astype(np.float32)
+    both = golden_query.mask(heard, vectors, 0.1, slice(0, 70))
+    for index in range(2):
+        alone = golden_query.mask(heard, vectors[index : index + 1], 0.1, slice(0, 70))
+        assert np.array_equal(both[index], alone[0])
 
 
 def test_44100_hz_stereo(golden_query, rng, tmp_path):

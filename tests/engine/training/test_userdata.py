@@ -113,7 +113,13 @@ class TestCollecting:
         assert len(found.clips) == 10
         assert len(said) == 3
         for sentence, (name, reason) in zip(
-            said, [("broken", "Format"), ("short", "too short"), ("silent", "silent")], strict=True
+            said,
+            [
+                ("broken", "(is no audio file that Tweeze can read"),
+                ("short", "too short"),
+                ("silent", "silent"),
+            ],
+            strict=True,
         ):
             assert sentence.startswith(str(own / "kettle" / f"{name}.wav"))
             assert reason in sentence
