@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
+NO_PROXIES = dict.fromkeys(
+    ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy",
+     "http_proxy", "no_proxy", "HF_ENDPOINT")
+)  # fmt: skip
 SHORT = "import sys; from bridge.cli import run; sys.exit(run(sys.argv[1:]))"
 
 
@@ -85,14 +90,34 @@ def test_a_working_folder_that_is_gone(tmp_path: Path, short_wav: Path) -> None:
     ],
 )
 def test_an_odd_proxy(tmp_path: Path, variable: str, value: str, code: int) -> None:
-    clean = dict.fromkeys(
-        ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy",
-         "http_proxy", "no_proxy", "HF_ENDPOINT")
-    )  # fmt: skip
-    settings = {**clean, variable: value, "TWEEZE_HOME": str(tmp_path / "h")}
+    settings = {**NO_PROXIES, variable: value, "TWEEZE_HOME": str(tmp_path / "h")}
     done = tweeze("models", "pull", "audiosep", "--yes", **settings)
     last = done.stderr.strip().rpartition("\n")[2]
     assert "does not know" not in done.stderr
     assert "Traceback" not in done.stderr
     assert "failed" in last or variable in last
     assert done.returncode == code
+
+
+@pytest.mark.fault(
+    "the proxy for downloads is away, or takes connections and never answers",
+    promise="one sentence within a limit, a line before it, and nothing is left",
+)
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_proxy_that_cannot_be_reached(tmp_path: Path, answers: bool) -> None:
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        if answers:
+            proxy.listen()
+        settings = {
+            **NO_PROXIES,
+            "HTTPS_PROXY": f"http://127.0.0.1:{proxy.getsockname()[1]}",
+            "TWEEZE_HOME": str(tmp_path / "h"),
+        }
+        done = tweeze("models", "pull", "audiosep", "--yes", **settings)
+    waiting, said = done.stderr.splitlines()
+    assert waiting == "Waiting for huggingface.co, 20 seconds at most."
+    assert "the hub cannot be reached: " in said
+    assert " Check HTTPS_PROXY" in said
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
