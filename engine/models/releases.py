@@ -202,11 +202,11 @@ def pull(
     tokenizer = folder / "tokenizer"
     places = [*((file, tokenizer) for file in wanted.tokenizer), (wanted.checkpoint, folder)]
     missing = [file for file, place in places if not _is_there(file, place)]
+    _check_room(wanted, folder)
     if missing:
         _knock(missing[0], endpoint, say)
     folders.make()
     folder.mkdir(mode=0o700, exist_ok=True)
-    _check_room(wanted, folder)
     for file in wanted.tokenizer:
         _download(file, tokenizer, endpoint)
     made = catalogue.add(
@@ -225,7 +225,8 @@ def pull(
 def _check_room(wanted: Release, folder: Path) -> None:
     present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     needed = max(0, wanted.size - present) + _CONVERTING
-    free = shutil.disk_usage(folder).free
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise Failure(
             f"'{wanted.name}' needs {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB "
