@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,37 @@ def test_a_proxy_that_cannot_be_reached(tmp_path: Path, answers: bool) -> None:
     assert " Check HTTPS_PROXY" in said
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault("the engine's log belongs to another user", promise="one sentence names it")
+@pytest.mark.parametrize("command", [("log",), ("start",)])
+def test_a_log_of_another_user(tmp_path: Path, command: tuple[str, ...]) -> None:
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("NOT TESTED: only root can make a file of another user.")
+    user = 54321
+    with tempfile.TemporaryDirectory(prefix="tweeze-log-", dir="/tmp") as name:
+        root = Path(name) / "home"
+        Path(name).chmod(0o755)
+        root.mkdir(mode=0o700)
+        os.chown(root, user, user)
+        (root / "engine.log").write_text("")
+        (root / "engine.log").chmod(0o600)
+        (root / "layout").write_text("tweeze=1\nlayout=1\nend\n")
+        (root / "layout").chmod(0o644)
+        if command == ("start",):
+            ran = "import bridge.app; sys.argv = ['app']; bridge.app.main()"
+        else:
+            ran = f"from bridge.cli import run; sys.exit(run({list(command)!r}))"
+        code = (
+            "import os, sys\nimport decimal, fractions, zoneinfo\n"
+            "import bridge.app\nfrom bridge import cli; cli.run(['--help'])\n"
+            f"os.setgroups([]); os.setgid({user}); os.setuid({user})\n{ran}"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "TWEEZE_HOME": str(root), "HOME": name},
+            capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+    assert f"{root / 'engine.log'} cannot be used (Permission denied): check its" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.returncode == (1 if command == ("start",) else 2)
