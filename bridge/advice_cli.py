@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.inputs import for_each, recordings
+from bridge.inputs import for_each, recordings, sounds
 from bridge.listening import listen as listen_to
 from engine.display import shown
-from engine.job import clean_query
 
 if TYPE_CHECKING:
     from engine.job import Heard
@@ -42,7 +41,7 @@ def suggest(
     """
     from engine import queries
 
-    wanted = clean_query(query)
+    (wanted,) = sounds([query], "'tweeze listen FILE' says what is heard in one")
     found = queries.suggest(wanted)
     note = queries.stem_sentence([wanted]) if queries.is_stem(wanted) else ""
     if as_json:

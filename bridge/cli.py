@@ -353,7 +353,8 @@ def log(
     with contextlib.suppress(FileNotFoundError):
         data = path.read_bytes()
         position = len(data)
-        for line in data.decode("utf-8", "replace").splitlines()[-lines or position :]:
+        text = data.decode("utf-8", "replace").removesuffix("\n")
+        for line in text.split("\n")[-lines or position :] if text else ():
             print(shown(line))
     while follow:
         time.sleep(0.2)

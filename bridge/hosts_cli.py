@@ -12,6 +12,7 @@ import typer
 from bridge import launch, login
 from bridge.client import Client
 from bridge.files import replace_text
+from bridge.inputs import sounds
 from engine.errors import BadInput, Failure, HostError
 from engine.folders import Folders
 from engine.job import JobState, Keep, Status, new_id
@@ -115,7 +116,8 @@ def trigger(
         raise BadInput("Name a sound, or say --again: 'tweeze trigger \"dog barking\"'.")
     fields: list[tuple[str, str]] = [("action", "again")]
     if queries:
-        fields = [("action", "separate"), *(("query", query) for query in queries)]
+        instead = "the editor's selection is separated, and a file by 'tweeze separate FILE QUERY'"
+        fields = [("action", "separate"), *(("query", query) for query in sounds(queries, instead))]
         fields += [("keep", keep.value), ("mute", "yes" if mute else "no"), ("model", model)]
     print(_ask(host, fields).message)
 

@@ -11,7 +11,7 @@ from engine.display import shown
 from engine.errors import BadInput, BadQuery, Cancelled, EngineUnreachable, TweezeError
 from engine.job import clean_query
 
-__all__ = ["files_and_queries", "for_each", "recordings"]
+__all__ = ["files_and_queries", "for_each", "recordings", "sounds"]
 
 _SEPARATE = "'tweeze separate FILE... QUERY...'"
 
@@ -77,6 +77,24 @@ def recordings(arguments: Sequence[str]) -> list[Path]:
     return list(files.values())
 
 
+def sounds(arguments: Sequence[str], instead: str) -> list[str]:
+    """Return the sounds that the arguments of a command without files name.
+
+    `instead` says what to do with a file. A word is a sound even where a file is called so: what
+    names an existing file counts as one if it has an ending ('dog.wav') or is written as a path.
+
+    Raises
+    ------
+    BadInput
+        One is unfit, or names a file.
+
+    """
+    for argument in arguments:
+        if (Path(argument).suffix or _is_path(argument)) and _names_files(argument):
+            raise BadInput(f"{argument} is a file here, and no sound: {instead}.")
+    return [clean_query(argument) for argument in arguments]
+
+
 def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:
     """Do something with each file, the others still where one fails.
 
@@ -118,8 +136,11 @@ def _names_files(argument: str) -> bool:
     if "*" in argument:
         return any(_is(path, folder=False) for path in glob.glob(argument))  # noqa: PTH207
     # A bare word is a sound even where a folder is called so: 'birds', full of clips of birds.
-    written_as_path = "/" in argument or "\\" in argument or argument in (".", "..")
-    return _is(argument, folder=False) or (written_as_path and _is(argument, folder=True))
+    return _is(argument, folder=False) or (_is_path(argument) and _is(argument, folder=True))
+
+
+def _is_path(argument: str) -> bool:
+    return "/" in argument or "\\" in argument or argument in (".", "..")
 
 
 def _is(argument: str, *, folder: bool) -> bool:

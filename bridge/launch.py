@@ -132,11 +132,11 @@ def _spawn(folders: Folders) -> subprocess.Popen[bytes]:
 
 def _last_words(folders: Folders) -> str:
     with contextlib.suppress(OSError):
-        lines = folders.crash_log.read_text("utf-8", "replace").strip().splitlines()
-        if lines:
-            return lines[-1]
+        text = folders.crash_log.read_text("utf-8", "replace").strip()
+        if text:
+            return text.rpartition("\n")[2]
     with contextlib.suppress(OSError):
-        lines = folders.log.read_text("utf-8", "replace").strip().splitlines()
-        if lines:
-            return lines[-1]
+        text = folders.log.read_text("utf-8", "replace").strip()
+        if text:
+            return text.rpartition("\n")[2]
     return "nothing was written."

@@ -40,7 +40,8 @@ def settle(folders: Folders) -> None:
         for path in folders.root.iterdir():
             about = path.lstat()
             if stat.S_ISREG(about.st_mode) and about.st_mode & 0o077:
-                path.chmod(0o600)
+                with contextlib.suppress(OSError):  # some disks keep no modes
+                    path.chmod(0o600)
         replace_text(folders.root / _NAME, lines([("tweeze", "1"), ("layout", str(LAYOUT))]))
     except OSError as error:
         raise Failure(

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bridge.heartbeat import VERSION
-from engine import processes
+from engine import editing, processes
 from engine.errors import Failure
 from engine.folders import Folders, xdg_folder
 
@@ -48,7 +48,7 @@ def enable(folders: Folders) -> str:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if not (place.exists() and place.read_bytes() == _content(folders)):
-            place.write_bytes(_content(folders))
+            editing.write(place, _content(folders))
         if _is_linux():
             link = _wants()
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +69,7 @@ def disable() -> str:
         return "The engine did not start at login."
     with contextlib.suppress(FileNotFoundError):
         _wants().unlink()
-    with contextlib.suppress(FileNotFoundError):
-        place.unlink()
+    editing.remove(place)
     if _is_linux():
         _systemctl("daemon-reload")
     return "The engine no longer starts at login."

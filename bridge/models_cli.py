@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.display import shown
 from engine.errors import BadInput
 from engine.folders import Folders
 from engine.models import catalogue, releases
@@ -52,11 +53,17 @@ def pull(
     print(f"{wanted.size / 1e9:.2f} GB from {wanted.checkpoint.page}")
     print()
     print(textwrap.indent(wanted.terms, "  ", lambda line: bool(line.strip())))
-    print()
+    print(flush=True)
     if sys.stdin.isatty() and not yes:
         typer.confirm("Download it?", default=True, abort=True)
     with _progress("Checking", wanted.checkpoint.size) as step:
-        made = releases.pull(wanted, Folders.of_user(), name=name, progress=step)
+        made = releases.pull(
+            wanted,
+            Folders.of_user(),
+            name=name,
+            progress=step,
+            say=lambda sentence: print(shown(sentence), file=sys.stderr, flush=True),
+        )
     _say_ready(made)
 
 

@@ -93,9 +93,15 @@ def separate(
 def resolved(file: Path) -> Path:
     """Return where a file really lies: the engine follows no symbolic links."""
     try:
-        return file.resolve(strict=True)
+        place = file.resolve(strict=True)
+        str(place).encode()
+        return place
     except FileNotFoundError:
         raise BadAudio(f"{file} does not exist: check the path.") from None
+    except UnicodeEncodeError:
+        raise BadAudio(
+            f"{file} has bytes in its name, or in a folder's, that are no UTF-8: rename it."
+        ) from None
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadAudio(f"{file} cannot be opened ({reason}): check its permissions.") from error

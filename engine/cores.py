@@ -73,13 +73,13 @@ def _quotas(root: Path) -> Iterator[float]:
 
 def _groups(root: Path) -> list[tuple[list[str], str]]:
     """Return the controllers and the path of each group, as in cgroups(7)."""
-    rows = [row.split(":", 2) for row in _text(root / "proc/self/cgroup").splitlines()]
+    rows = [row.split(":", 2) for row in _text(root / "proc/self/cgroup").split("\n")]
     return [([n for n in row[1].split(",") if n], row[2]) for row in rows if len(row) == 3]
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, str, str, list[str]]]:
     """Yield where groups are mounted, which one is on top there, its kind and controllers."""
-    for row in _text(root / "proc/self/mountinfo").splitlines():
+    for row in _text(root / "proc/self/mountinfo").split("\n"):
         before, _, after = row.partition(" - ")
         place, kind = before.split(" "), after.split(" ")
         if len(place) > 4 and len(kind) > 2 and kind[0] in ("cgroup", "cgroup2"):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.errors import HostError
 
-__all__ = ["BOM", "read", "remove", "rewrite", "rows"]
+__all__ = ["BOM", "read", "remove", "rewrite", "rows", "write"]
 
 BOM = "\ufeff"
 """The byte order mark, as `read` leaves it at the head of a text."""
@@ -57,7 +57,12 @@ def rows(text: str) -> list[tuple[str, str]]:
 
 
 def rewrite(path: Path, text: str) -> None:
-    """Write a text where `path` leads to: whole or not at all, with the mode and owner it has.
+    """Write a text that `read` returned, changed or not, as `write` does."""
+    write(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file where `path` leads to: whole or not at all, with the mode and owner it has.
 
     It is put in place under another name and renamed. Where that would give the file another mode,
     owner or identity (it has several hard links), or its folder is closed, it is overwritten.
@@ -68,7 +73,6 @@ def rewrite(path: Path, text: str) -> None:
         It cannot be written; it is as it was then.
 
     """
-    data = text.encode("utf-8", "surrogateescape")
     target = _lies(path)
     try:
         before = target.stat()

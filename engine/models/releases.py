@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPO
 NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
 DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
+_ANSWER = 20.0  # seconds that the hub has for its first answer
 _CONVERTING = 700_000_000  # bytes on disk that the fast form takes beside the checkpoint
 
 
@@ -157,6 +159,7 @@ def pull(
     name: str = "",
     endpoint: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> catalogue.Entry:
     """Download a release, check it, and add it to the catalogue.
 
@@ -174,13 +177,16 @@ def pull(
         Another hub than the usual one (`HF_ENDPOINT` names one as well).
     progress
         Is told how many bytes of the checkpoint were checked since it was last told.
+    say
+        Is told in a sentence what takes a while and has no other sign.
 
     Raises
     ------
     BadInput
         There is a model of that name.
     Failure
-        The disk has no room, the download failed, or a file is not the published one.
+        The hub does not answer, the disk has no room, the download failed, or a file is not the
+        published one.
 
     """
     name = catalogue.check_name(name or wanted.name)
@@ -193,10 +199,14 @@ def pull(
     hub = endpoint or os.environ.get("HF_ENDPOINT", "")
     if hub and not hub.startswith(("http://", "https://")):
         raise BadInput(f"HF_ENDPOINT is no web address ({hub}): begin it with 'https://'.")
+    tokenizer = folder / "tokenizer"
+    places = [*((file, tokenizer) for file in wanted.tokenizer), (wanted.checkpoint, folder)]
+    missing = [file for file, place in places if not _is_there(file, place)]
+    _check_room(wanted, folder)
+    if missing:
+        _knock(missing[0], endpoint, say)
     folders.make()
     folder.mkdir(mode=0o700, exist_ok=True)
-    _check_room(wanted, folder)
-    tokenizer = folder / "tokenizer"
     for file in wanted.tokenizer:
         _download(file, tokenizer, endpoint)
     made = catalogue.add(
@@ -215,7 +225,8 @@ def pull(
 def _check_room(wanted: Release, folder: Path) -> None:
     present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     needed = max(0, wanted.size - present) + _CONVERTING
-    free = shutil.disk_usage(folder).free
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise Failure(
             f"'{wanted.name}' needs {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB "
@@ -223,15 +234,57 @@ def _check_room(wanted: Release, folder: Path) -> None:
         )
 
 
+def _is_there(file: RemoteFile, folder: Path) -> bool:
+    path = folder / file.path
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _knock(file: RemoteFile, endpoint: str | None, say: Callable[[str], None]) -> None:
+    """See whether the hub answers at all: a download tries again for minutes, and says nothing."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # what goes wrong is said here, in one sentence
+    url = hf_hub_url(
+        file.repository,
+        file.path,
+        repo_type=file.kind,
+        revision=file.revision,
+        endpoint=endpoint,
+    )
+    host = url.split("/")[2]
+    say(f"Waiting for {host}, {_ANSWER:.0f} seconds at most.")
+    # Each step of the connection has a limit of its own, and there can be several of them.
+    asking = threading.Thread(
+        target=lambda: outcome.append(
+            _error_of(lambda: get_hf_file_metadata(url, token=False, timeout=_ANSWER / 2))
+        ),
+        daemon=True,
+    )
+    outcome: list[Exception | None] = []
+    asking.start()
+    asking.join(_ANSWER)
+    error = outcome[0] if outcome else TimeoutError(f"{host} does not answer")
+    if error is not None:
+        raise _failed(file, error) from error
+
+
+def _error_of(work: Callable[[], object]) -> Exception | None:
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
 def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> Path:
     """Return the local path of a file, downloaded unless it is there, with the right digest."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     from engine.models import audiosep
 
     path = folder / file.path
-    if not path.is_file() or path.stat().st_size != file.size:
+    if not _is_there(file, folder):
         try:
             hf_hub_download(
                 file.repository,
@@ -242,21 +295,8 @@ def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> Path:
                 endpoint=endpoint,
                 token=False,  # all of these are public
             )
-        except LocalEntryNotFoundError as error:
-            raise Failure(
-                f"Downloading {file.path} failed: the hub cannot be reached. Check the connection "
-                "and pull again; what has come stays."
-            ) from error
-        except (HfHubHTTPError, OSError) as error:
-            raise Failure(
-                f"Downloading {file.path} from {file.page} failed: {_first(error)} "
-                "Pull again later; what has come stays."
-            ) from error
         except Exception as error:  # of a network library, and of what a proxy's name makes of it
-            raise Failure(
-                f"Downloading {file.path} failed: {_first(error)}{_proxies()} Then pull again; "
-                "what has come stays."
-            ) from error
+            raise _failed(file, error) from error
     found = audiosep.digest(path)
     if found != file.sha256:
         path.unlink()
@@ -265,6 +305,22 @@ def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> Path:
             f"{file.sha256}), and was removed: pull again."
         )
     return path
+
+
+def _failed(file: RemoteFile, error: Exception) -> Failure:
+    """Return what to say of a download that failed."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    away = isinstance(error, (TimeoutError, LocalEntryNotFoundError))
+    if isinstance(error, (HfHubHTTPError, OSError)) and not away:
+        return Failure(
+            f"Downloading {file.path} from {file.page} failed: {_first(error)} "
+            "Pull again later; what has come stays."
+        )
+    return Failure(
+        f"Downloading {file.path} failed, the hub cannot be reached: {_first(error)}{_proxies()} "
+        "Then pull again; what has come stays."
+    )
 
 
 def _proxies() -> str:
@@ -277,5 +333,5 @@ def _proxies() -> str:
 
 
 def _first(error: BaseException) -> str:
-    line = next((row.strip() for row in str(error).splitlines() if row.strip()), "")
+    line = next((row.strip() for row in str(error).split("\n") if row.strip()), "")
     return f"{line.rstrip('.')[:200] or type(error).__name__}."

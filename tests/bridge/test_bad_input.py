@@ -181,9 +181,11 @@ def test_an_odd_name_of_a_file_is_said_or_works(home: Any, tmp_path: Path) -> No
     assert failed.stderr.count("\n") == 1
     raw = os.fsencode(tmp_path) + b"/\xff\xfe.wav"
     Path(os.fsdecode(raw)).write_bytes(quoted.read_bytes())
-    failed = home.tweeze("separate", os.fsdecode(raw), "dog", "--out", tmp_path / "out")
-    assert failed.returncode == 2
-    assert "control character" in failed.stderr
+    for command in (("separate", os.fsdecode(raw), "dog"), ("listen", os.fsdecode(raw))):
+        failed = home.tweeze(*command, cwd=tmp_path)
+        assert failed.returncode == 2
+        assert "that are no UTF-8: rename it." in failed.stderr
+        assert failed.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="permissions work otherwise here")

@@ -14,8 +14,12 @@ import psutil
 import pytest
 import soundfile
 
+from bridge import launch
+from bridge.cli import run
 from bridge.doors.spool import check_private
 from bridge.heartbeat import Heartbeat
+from engine.display import shown
+from engine.folders import Folders
 from engine.job import JobState, Status
 from engine.queries import advice
 
@@ -283,3 +287,16 @@ def test_a_checkpoint_with_too_long_a_name_is_one_sentence(home: Any) -> None:
     said = home.tweeze("models", "add", "z" * 300).stderr
     assert said.startswith("No file can have so long a name: zzzz")
     assert said.endswith("…: check the path.\n")
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_a_newline_ends_a_line_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], odd: str
+) -> None:
+    monkeypatch.setenv("TWEEZE_HOME", str(tmp_path))
+    folders = Folders.of_user()
+    folders.log.write_text(f"first\nfolder a{odd}b\n", encoding="utf-8")
+    assert run(["log", "-n", "1"]) == 0
+    assert capsys.readouterr().out == f"folder a{shown(odd)}b\n"
+    folders.crash_log.write_text(f"first\nno file a{odd}b\n", encoding="utf-8")
+    assert launch._last_words(folders) == f"no file a{odd}b"

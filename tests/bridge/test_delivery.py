@@ -209,3 +209,43 @@ def test_a_name_that_is_taken_by_whatever_stays(tmp_path: Path) -> None:
     assert (out / "a (2).wav").is_symlink()
     assert not (out / "nowhere").exists()
     assert (out / "a (3).wav").read_text() == "mine"
+
+
+@pytest.mark.fault(
+    "files that an older Tweeze left lie on a disk on which modes cannot be changed",
+    promise="the engine starts, and a model can be recorded and used",
+    group="disk",
+)
+def test_a_home_without_modes_and_links(
+    fresh_home: Any, short_wav: Path, tmp_path: Path, share: Path
+) -> None:
+    fresh_home.folders.make()
+    fresh_home.folders.log.write_text("")
+    fresh_home.folders.log.chmod(0o644)
+    environment = {
+        **fresh_home.environment, "LD_PRELOAD": str(share), "TWEEZE_SHARE": str(fresh_home.root),
+    }  # fmt: skip
+
+    def tweeze(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bridge.cli", *words],
+            env=environment, capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+
+    done = tweeze("separate", str(short_wav), "dog", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    weights = SUPPORT.parents[1] / "engine" / "models" / "compact" / "weights.safetensors"
+    added = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import sys; from pathlib import Path; from engine.folders import Folders; "
+            "from engine.models.catalogue import add_compact; "
+            "add_compact(Folders.of_user(), 'mine', Path(sys.argv[1]))",
+            str(weights),
+        ],
+        env=environment, capture_output=True, text=True, timeout=90, check=False,
+        cwd=SUPPORT.parents[1],
+    )  # fmt: skip
+    assert added.returncode == 0, added.stderr
+    done = tweeze("separate", str(short_wav), "rain", "--model", "mine", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr

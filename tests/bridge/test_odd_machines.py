@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
+NO_PROXIES = dict.fromkeys(
+    ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy",
+     "http_proxy", "no_proxy", "HF_ENDPOINT")
+)  # fmt: skip
 SHORT = "import sys; from bridge.cli import run; sys.exit(run(sys.argv[1:]))"
 
 
@@ -85,14 +91,68 @@ def test_a_working_folder_that_is_gone(tmp_path: Path, short_wav: Path) -> None:
     ],
 )
 def test_an_odd_proxy(tmp_path: Path, variable: str, value: str, code: int) -> None:
-    clean = dict.fromkeys(
-        ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy",
-         "http_proxy", "no_proxy", "HF_ENDPOINT")
-    )  # fmt: skip
-    settings = {**clean, variable: value, "TWEEZE_HOME": str(tmp_path / "h")}
+    settings = {**NO_PROXIES, variable: value, "TWEEZE_HOME": str(tmp_path / "h")}
     done = tweeze("models", "pull", "audiosep", "--yes", **settings)
     last = done.stderr.strip().rpartition("\n")[2]
     assert "does not know" not in done.stderr
     assert "Traceback" not in done.stderr
     assert "failed" in last or variable in last
     assert done.returncode == code
+
+
+@pytest.mark.fault(
+    "the proxy for downloads is away, or takes connections and never answers",
+    promise="one sentence within a limit, a line before it, and nothing is left",
+)
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_proxy_that_cannot_be_reached(tmp_path: Path, answers: bool) -> None:
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        if answers:
+            proxy.listen()
+        settings = {
+            **NO_PROXIES,
+            "HTTPS_PROXY": f"http://127.0.0.1:{proxy.getsockname()[1]}",
+            "TWEEZE_HOME": str(tmp_path / "h"),
+        }
+        done = tweeze("models", "pull", "audiosep", "--yes", **settings)
+    waiting, said = done.stderr.splitlines()
+    assert waiting == "Waiting for huggingface.co, 20 seconds at most."
+    assert "the hub cannot be reached: " in said
+    assert " Check HTTPS_PROXY" in said
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault("the engine's log belongs to another user", promise="one sentence names it")
+@pytest.mark.parametrize("command", [("log",), ("start",)])
+def test_a_log_of_another_user(tmp_path: Path, command: tuple[str, ...]) -> None:
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("NOT TESTED: only root can make a file of another user.")
+    user = 54321
+    with tempfile.TemporaryDirectory(prefix="tweeze-log-", dir="/tmp") as name:
+        root = Path(name) / "home"
+        Path(name).chmod(0o755)
+        root.mkdir(mode=0o700)
+        os.chown(root, user, user)
+        (root / "engine.log").write_text("")
+        (root / "engine.log").chmod(0o600)
+        (root / "layout").write_text("tweeze=1\nlayout=1\nend\n")
+        (root / "layout").chmod(0o644)
+        if command == ("start",):
+            ran = "import bridge.app; sys.argv = ['app']; bridge.app.main()"
+        else:
+            ran = f"from bridge.cli import run; sys.exit(run({list(command)!r}))"
+        code = (
+            "import os, sys\nimport decimal, fractions, zoneinfo\n"
+            "import bridge.app\nfrom bridge import cli; cli.run(['--help'])\n"
+            f"os.setgroups([]); os.setgid({user}); os.setuid({user})\n{ran}"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "TWEEZE_HOME": str(root), "HOME": name},
+            capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+    assert f"{root / 'engine.log'} cannot be used (Permission denied): check its" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.returncode == (1 if command == ("start",) else 2)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridge.inputs import files_and_queries, recordings
+from bridge.cli import run
+from bridge.inputs import files_and_queries, recordings, sounds
 from engine.errors import BadInput
 
 
@@ -117,3 +118,22 @@ def test_listening_to_several_names_each(home: Any, short_wav: Path, tmp_path: P
     assert "gone.wav does not exist" in done.stderr
     headings = [line for line in done.stdout.splitlines() if line.endswith(".wav:")]
     assert headings == [f"{short_wav}:", f"{other}:"]
+
+
+def test_a_command_without_files_takes_none_for_a_sound(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWEEZE_HOME", str(here / "home"))
+    for command, instead in (
+        ("suggest", "tweeze listen FILE"),
+        ("trigger", "tweeze separate FILE"),
+    ):
+        for file in ("b.wav", "./dog", "*.wav", "./birds"):
+            assert run([command, file]) == 2
+            said = capsys.readouterr().err
+            assert said.startswith(f"{file} is a file here, and no sound: ")
+            assert instead in said
+            assert said.count("\n") == 1
+    assert not (here / "home").exists()
+    taken = ["dog", "birds", "gone.wav", "AC/DC: bells?"]
+    assert sounds(taken, "") == taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,22 @@ def test_a_finetuned_model_is_listed_and_removed(home, tmp_path, capsys, monkeyp
     assert run(["models", "verify", "mine"]) == 0
     assert run(["models", "remove", "mine"]) == 0
     assert not (home / "models" / "mine").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names have a form of their own elsewhere")
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_names_that_are_no_utf8_can_be_learned_from(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    place = tmp_path / os.fsdecode(b"Zo\xeb" if where == "folder" else b"plain")
+    rng = np.random.default_rng(0)
+    for caption in ("dog", "rain"):
+        (place / caption).mkdir(parents=True)
+        for number in range(3):
+            name = os.fsdecode(b"\xeb%d.wav" % number) if where == "file" else f"{number}.wav"
+            with (place / caption / name).open("wb") as file:
+                audio = 0.1 * rng.standard_normal(16_000)
+                soundfile.write(file, audio, 16_000, format="WAV", subtype="FLOAT")
+    few = ["--steps", "1", "--every", "1", "--pairs", "2", "--mixtures", "1"]
+    assert run(["finetune", str(place), "--name", "mine", *few]) == 0
+    assert "mine is ready" in capsys.readouterr().out

@@ -101,3 +101,9 @@ def test_a_quota_wider_than_the_affinity_changes_nothing(
     environment: dict[str, str] = {}
     limit_threads(environment, one_core_of_four)
     assert environment == {}
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_a_group_whose_name_has_an_odd_separator(tmp_path: Path, odd: str) -> None:
+    limit = {f"sys/fs/cgroup/a{odd}b/cpu.max": "150000 100000\n"}
+    assert quota(tree(tmp_path, TWO, f"0::/a{odd}b\n", limit)) == 2

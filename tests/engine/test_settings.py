@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,31 @@ def test_an_absolute_xdg_folder_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("TWEEZE_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert Folders.of_user().root == tmp_path / "data/tweeze"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is no unit elsewhere")
+def test_a_unit_that_is_a_link_stays_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from bridge import login
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no systemd hears of it
+    folders = Folders(tmp_path / "home")
+    place = login._place()
+    place.parent.mkdir(parents=True)
+    dotfile = tmp_path / "dotfiles.service"
+    dotfile.write_text("old")
+    dotfile.chmod(0o640)
+    place.symlink_to(dotfile)
+    login.enable(folders)
+    assert place.is_symlink()
+    assert b"ExecStart" in dotfile.read_bytes()
+    assert dotfile.stat().st_mode & 0o777 == 0o640
+    assert login.is_current(folders)
+    assert login.enabled()
+    login.disable()
+    assert place.is_symlink()
+    assert not dotfile.exists()
+    assert not login.enabled()
+    login.enable(folders)
+    assert place.is_symlink()
+    assert b"ExecStart" in dotfile.read_bytes()
