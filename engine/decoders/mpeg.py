@@ -60,9 +60,10 @@ def layout(data: Bytes, start: int, stop: int) -> Layout:
     begun: _Frame | None = None
     tag: _Tag | None = None
     count, ended = 0, start
+    owed = 0  # frames that a tag names and that did not follow yet
 
     def end(at: int) -> None:
-        nonlocal promised, here
+        nonlocal promised, here, owed
         if begun is None or not count:
             return
         head, said = b"", count
@@ -72,7 +73,11 @@ def layout(data: Bytes, start: int, stop: int) -> Layout:
                 head = data[begun.at : tag.place] + struct.pack(">I", count)
         frames = count * begun.samples
         # An encoder may have counted its tag's frame, too.
-        promised += max(said - 1, count) * begun.samples
+        more = max(said - 1, count) - count
+        # What comes after a gap was named by the tag before it.
+        found = min(owed, count)
+        promised += (count - found + more) * begun.samples
+        owed += more - found
         here += frames
         endless = tag is None or not tag.place
         parts.append(Part(begun.at + len(head), at, head, endless=endless, frames=frames))
@@ -82,6 +87,8 @@ def layout(data: Bytes, start: int, stop: int) -> Layout:
         apart = frame.at - ended > _LOST
         if begun is None or told is not None or apart or frame.kind != begun.kind:
             end(ended)
+            if begun is None or told is not None or frame.kind != begun.kind:
+                owed = 0
             begun, tag, count = frame, told, 0
         count += told is None
         ended = frame.at + frame.size
