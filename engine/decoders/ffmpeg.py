@@ -75,6 +75,11 @@ def open_ffmpeg(data: Bytes, handle: int, demuxer: str) -> Decoder | None:
         FFmpeg cannot decode it, or finds no sound in it.
 
     """
+    if demuxer == "mov" and data.find(b"moov") < 0:
+        raise Undecodable(
+            "has no index, which most programs write last and without which its sound cannot be "
+            "found: it was cut off, copy it again."
+        )
     try:
         av = importlib.import_module("av")
     except ImportError:
@@ -157,7 +162,8 @@ class FfmpegDecoder:
 
 
 def _nothing(reason: object) -> Undecodable:
-    return Undecodable(f"cannot be decoded by FFmpeg ({reason}): export it as WAV, AIFF or FLAC.")
+    said = getattr(reason, "strerror", None) or reason  # PyAV's own words: a number and '<none>'
+    return Undecodable(f"cannot be decoded by FFmpeg ({said}): export it as WAV, AIFF or FLAC.")
 
 
 class _Library:

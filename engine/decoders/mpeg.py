@@ -58,9 +58,10 @@ def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> L
     begun: tuple[int, _Frame] | None = None
     tag: _Tag | None = None
     count, ended = 0, start
+    owed = 0  # frames that a tag names and that did not follow yet
 
     def end(stop: int) -> None:
-        nonlocal promised, here
+        nonlocal promised, here, owed
         if begun is None or not count:
             return
         at, first = begun
@@ -71,7 +72,11 @@ def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> L
                 head = data[at : tag.place] + struct.pack(">I", count)
         frames = count * first.samples
         # An encoder may have counted its tag's frame, too.
-        promised += max(said - 1, count) * first.samples
+        more = max(said - 1, count) - count
+        # What comes after a gap was named by the tag before it.
+        found = min(owed, count)
+        promised += (count - found + more) * first.samples
+        owed += more - found
         here += frames
         endless = tag is None or not tag.place
         parts.append(Part(at + len(head), stop, head, endless=endless, frames=frames))
@@ -80,9 +85,10 @@ def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> L
         told = _tag(data, at, frame)
         if begun is None or told or at - ended > _LOST or frame.stream != begun[1].stream:
             end(ended)
+            if begun is None or told is not None or frame.stream != begun[1].stream:
+                owed = 0
             begun, tag, count = (at, frame), told, 0
-        if told is None:
-            count += 1
+        count += told is None
         ended = at + frame.size
     end(stop)
     if not parts:

@@ -103,7 +103,9 @@ class SndfileDecoder:
     def _count(self) -> int | None:
         if self._part.endless or self._file.frames > _UNKNOWN:
             return self._part.frames
-        return int(self._file.frames)
+        frames = int(self._file.frames)
+        # libsndfile believes the tag of an MP3 also where fewer frames are left than it names.
+        return frames if self._part.frames is None else min(frames, self._part.frames)
 
     def _before_error(self) -> Samples:
         """Return what can be decoded before an error: `soundfile` drops all of such a block."""
@@ -141,11 +143,20 @@ class SndfileDecoder:
             self._part, self._file, self._here = part, file, 0
             self._counts.append(self._count())
             return True
+        self._compare_all()
         return False
 
     def _compare(self) -> None:
-        """Note where a part holds less or more than its file says."""
-        promised, factor = self._counts[-1], self._layout.promised
+        """Note where a part holds less than it says, if the whole file is as it says."""
+        promised, whole = self._counts[-1], self._layout.promised == 1 and not self._layout.cut
+        if not whole or promised is None or promised == self._part.frames:  # counted, not said
+            return
+        if self._here < promised:
+            self._notes.append(self._short(self._read - self._here + promised))
+
+    def _compare_all(self) -> None:
+        """Note where all parts together hold less or more than the file says."""
+        factor = self._layout.promised
         if self._layout.cut:
             self._notes.append(f"is cut off: its end is missing. {self._used}")
         elif factor < 1:
@@ -153,8 +164,6 @@ class SndfileDecoder:
             self._notes.append(f"goes on after the {said} that its header names. {self._used}")
         elif factor > 1:
             self._notes.append(self._short(self._read * factor))
-        elif promised is not None and self._here < promised and not self._part.endless:
-            self._notes.append(self._short(self._read - self._here + promised))
 
     def _short(self, promised: float) -> str:
         return f"is cut off: its header promises {self._seconds(promised)}. {self._used}"

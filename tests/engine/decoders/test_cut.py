@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine.decoders.opening import OpenFile
 from tests.engine.decoders.test_exact import decode, mp3, noise, written
 
 FRAMES = 30_000
@@ -137,6 +138,52 @@ def test_a_cut_mp3(tmp_path):
     assert np.array_equal(samples[: len(samples) - 1152], there[: len(samples) - 1152])
     assert len(notes) == 1
     assert "is cut off" in notes[0]
+
+
+def test_a_cut_mp3_promises_what_was_there_before(tmp_path):
+    data = mp3(300_000)
+    path = tmp_path / "x.mp3"
+    path.write_bytes(data[: len(data) // 2])
+    file = OpenFile(path, follow=True)
+    try:
+        assert abs(file.decoder.promised - 300_000) < 3_000
+    finally:
+        file.close()
+
+
+def test_an_mp3_with_damage_in_the_middle_is_not_called_cut(tmp_path):
+    data = mp3(300_000)
+    path = tmp_path / "x.mp3"
+    half = data.index(b"\xff\xfb", len(data) // 2)
+    path.write_bytes(data[:half] + bytes(5_000) + data[half:])
+    samples, _, notes = decode(path)
+    assert abs(len(samples) - 300_000) < 3_000
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS")]
+)
+def test_joined_recordings_of_which_the_last_is_cut_are_told_of_once(kind, subtype, tmp_path):
+    rate = 48_000 if subtype == "OPUS" else 44_100
+    data = written(kind, subtype, 200_000, rate=rate)
+    path = tmp_path / "x"
+    path.write_bytes(data + data[: len(data) // 2])
+    samples, _, notes = decode(path)
+    assert len(samples) > 250_000
+    assert len(notes) == 1
+    assert "is cut off" in notes[0]
+    assert f"The {len(samples) / rate:.3f} s that are there were used." in notes[0]
+
+
+def test_joined_mp3s_of_which_the_first_is_cut_are_told_of_once(tmp_path):
+    data = mp3(200_000)
+    path = tmp_path / "x.mp3"
+    path.write_bytes(data[: data.index(b"\xff\xfb", len(data) // 2)] + data)
+    samples, rate, notes = decode(path)
+    assert len(samples) > 250_000
+    assert len(notes) == 1
+    assert f"The {len(samples) / rate:.3f} s that are there were used." in notes[0]
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,31 @@ def test_a_cut_film_is_taken_short_and_that_is_said(encoded, way):
 def test_what_holds_no_sound_gets_a_sentence(content, encoded, way, tmp_path):
     path = tmp_path / "x.m4a"
     if content == "garbage":
-        path.write_bytes(b"\0\0\0\x20ftypM4A " + os.urandom(5_000))
+        path.write_bytes(
+            b"\0\0\0\x20ftypM4A " + bytes(20) + b"\0\0\x13\x88moov" + os.urandom(4_992)
+        )
     else:
         film = ["-f", "lavfi", "-i", "testsrc=d=1:r=25:s=64x64"]
         path = encoded("x.mp4", "-map", "0:v", "-c:v", "mpeg4", before=film)
     with pytest.raises(Undecodable, match=r"holds no sound|cannot be decoded by FFmpeg"):
         decode(path)
+
+
+def test_a_film_cut_off_before_its_index_gets_a_sentence(encoded, way):
+    path = encoded("x.m4a", "-c:a", "aac", seconds=5.0)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(Undecodable, match=r"^has no index.*it was cut off, copy it again"):
+        decode(path)
+
+
+def test_a_refusal_gives_the_reason_in_words(way, tmp_path):
+    path = tmp_path / "x.ogg"
+    path.write_bytes(b"OggS is what this text begins with\n" * 100)
+    with pytest.raises(Undecodable, match="cannot be decoded by FFmpeg") as caught:
+        decode(path)
+    assert "Errno" not in str(caught.value)
+    assert "<none>" not in str(caught.value)
 
 
 def test_a_playlist_leads_nowhere(tmp_path, way):
