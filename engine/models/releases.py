@@ -242,9 +242,10 @@ def _is_there(file: RemoteFile, folder: Path) -> bool:
 def _knock(file: RemoteFile, endpoint: str | None, say: Callable[[str], None]) -> None:
     """See whether the hub answers at all: a download tries again for minutes, and says nothing."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # what goes wrong is said here, in one sentence
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # what goes wrong is said here, in one sentence
     url = hf_hub_url(
         file.repository,
         file.path,
