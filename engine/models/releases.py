@@ -6,6 +6,7 @@ This is the only place that goes to the network, and only when the user says so
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
