@@ -74,12 +74,13 @@ class Layout:
 
     `promised` is how much more sound the header promises than there is, as a factor: 1.0 where it
     is right, 2.0 where half is missing, 0.5 where there is twice as much as it says. With `cut`
-    the end is missing, and nobody knows how much.
+    an end is missing, and nobody knows how much; with `damaged` something in between.
     """
 
     parts: tuple[Part, ...]
     promised: float = 1.0
     cut: bool = False
+    damaged: bool = False
 
 
 class Window(io.RawIOBase):

@@ -59,6 +59,7 @@ def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> L
     tag: _Tag | None = None
     count, ended = 0, start
     owed = 0  # frames that a tag names and that did not follow yet
+    damaged = False
 
     def end(stop: int) -> None:
         nonlocal promised, here, owed
@@ -83,6 +84,7 @@ def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> L
 
     for at, frame in _frames(data, start, stop, alive):
         told = _tag(data, at, frame)
+        damaged |= begun is not None and at - _after_all_tags(data, ended, at) >= frame.size
         if begun is None or told or at - ended > _LOST or frame.stream != begun[1].stream:
             end(ended)
             if begun is None or told is not None or frame.stream != begun[1].stream:
@@ -93,7 +95,7 @@ def layout(data: Bytes, start: int, stop: int, alive: Alive = lambda: None) -> L
     end(stop)
     if not parts:
         return Layout((Part(start, stop, endless=True),))
-    return Layout(tuple(parts), promised / here)
+    return Layout(tuple(parts), promised / here, damaged=damaged)
 
 
 def _frames(data: Bytes, start: int, stop: int, alive: Alive) -> Iterator[tuple[int, _Frame]]:
@@ -114,6 +116,9 @@ def _frames(data: Bytes, start: int, stop: int, alive: Alive) -> Iterator[tuple[
             last = at + frame.size + 4 > stop
             if not last and (after is None or after.stream[:3] != frame.stream[:3]):
                 frame = None
+        elif frame is not None and (inner := _inner(data, at, frame, stop)):
+            at, sure = inner, False
+            continue
         sure = frame is not None
         if frame is None:
             at = data.find(b"\xff", at + 1, stop)
@@ -124,6 +129,20 @@ def _frames(data: Bytes, start: int, stop: int, alive: Alive) -> Iterator[tuple[
         else:
             yield at, frame
             at += frame.size
+
+
+def _inner(data: Bytes, at: int, frame: _Frame, stop: int) -> int:
+    """Return where another file begins that was joined to a frame which was cut off, else 0."""
+    end = at + frame.size
+    if end + 4 > stop or data[end] == 0xFF or data[end : end + 3] in (b"ID3", b"TAG", b"APE"):
+        return 0
+    place = at
+    while (place := data.find(b"\xff", place + 1, end)) >= 0:
+        first = _frame(data, place, stop)
+        after = _frame(data, place + first.size, stop) if first else None
+        if first and after and first.stream[:3] == after.stream[:3]:
+            return place
+    return 0
 
 
 def _after_tags(data: Bytes, at: int, stop: int) -> int:
@@ -138,6 +157,13 @@ def _after_tags(data: Bytes, at: int, stop: int) -> int:
             at += 32 + size_
         else:
             return at
+
+
+def _after_all_tags(data: Bytes, at: int, stop: int) -> int:
+    """The same, with an ID3v1 tag in front: what may stand between two files that were joined."""
+    if data[at : at + 3] == b"TAG":
+        at += 128
+    return _after_tags(data, at, stop) if at < stop else stop
 
 
 @dataclass(frozen=True)

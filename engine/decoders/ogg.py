@@ -20,19 +20,20 @@ def layout(data: Bytes, alive: Alive = lambda: None) -> Layout | None:
     parts: list[Part] = []
     start = stop = 0
     opening = True  # whether all pages so far were the first of their logical streams
-    flags = 0
+    ended = True  # whether the page before said that its stream ends there
+    cut = False
     for number, (at, size, flags) in enumerate(_pages(data)):
         if not number & 0xFFF:
             alive()
         if flags & _FIRST and not opening:
             parts.append(Part(start, stop))
-            start = at
-        opening = bool(flags & _FIRST)
+            start, cut = at, cut or not ended
+        opening, ended = bool(flags & _FIRST), bool(flags & _LAST)
         stop = at + size
     if not stop:
         return None
     parts.append(Part(start, stop))
-    return Layout(tuple(parts), cut=not flags & _LAST)
+    return Layout(tuple(parts), cut=cut or not ended)
 
 
 def _pages(data: Bytes) -> Iterator[tuple[int, int, int]]:
@@ -41,8 +42,11 @@ def _pages(data: Bytes) -> Iterator[tuple[int, int, int]]:
     while (at := data.find(b"OggS", at)) >= 0 and at + 27 <= len(data):
         flags, segments = data[at + 5], data[at + 26]
         size = 27 + segments + sum(data[at + 27 : at + 27 + segments])
-        if data[at + 4] or at + size > len(data):
+        end = at + size
+        # A page that was cut off, with another file joined to it, seems to hold that one's first.
+        cut = data[end : end + 4] != b"OggS" and data.find(b"OggS", at + 4, end) >= 0
+        if data[at + 4] or end > len(data) or cut:
             at += 4
             continue
         yield at, size, flags
-        at += size
+        at = end

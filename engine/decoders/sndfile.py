@@ -157,8 +157,10 @@ class SndfileDecoder:
     def _compare_all(self) -> None:
         """Note where all parts together hold less or more than the file says."""
         factor = self._layout.promised
-        if self._layout.cut:
-            self._notes.append(f"is cut off: its end is missing. {self._used}")
+        if self._layout.damaged:
+            self._notes.append("holds damaged pieces, which were left out: copy it again.")
+        elif self._layout.cut:
+            self._notes.append(f"is cut off: an end is missing. {self._used}")
         elif factor < 1:
             said = self._seconds(self._read * factor)
             self._notes.append(f"goes on after the {said} that its header names. {self._used}")

@@ -158,7 +158,29 @@ def test_an_mp3_with_damage_in_the_middle_is_not_called_cut(tmp_path):
     path.write_bytes(data[:half] + bytes(5_000) + data[half:])
     samples, _, notes = decode(path)
     assert abs(len(samples) - 300_000) < 3_000
-    assert notes == ()
+    assert notes == ("holds damaged pieces, which were left out: copy it again.",)
+
+
+def test_a_chain_of_which_the_first_is_cut_is_told_of(tmp_path):
+    data = written("OGG", "VORBIS", 200_000)
+    path = tmp_path / "x.ogg"
+    path.write_bytes(data[: len(data) // 2] + data)
+    samples, _, notes = decode(path)
+    assert len(samples) > 250_000
+    assert len(notes) == 1
+    assert "is cut off: an end is missing" in notes[0]
+
+
+def test_an_mp3_joined_to_one_that_is_cut_within_a_frame_begins_where_it_does_alone(tmp_path):
+    data = mp3(100_000)
+    path = tmp_path / "x.mp3"
+    path.write_bytes(data)
+    alone = decode(path)[0]
+    for cut in (len(data) // 2, len(data) // 2 + 100, len(data) // 2 + 211):
+        path.write_bytes(data[:cut] + data)
+        samples, _, notes = decode(path)
+        assert np.array_equal(samples[-100_000:], alone)
+        assert len(notes) == 1
 
 
 @pytest.mark.parametrize(
