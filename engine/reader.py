@@ -37,6 +37,7 @@ __all__ = ["Limits", "Recording"]
 _TICK = 0.25  # seconds between two looks while an answer is waited for
 _LONGER = 12  # times the limit that an answer may take in all, if there are signs of life meanwhile
 _LOSSES = 2  # readers that may hang or end over one file
+_PIPE = 1 << 20  # bytes that may wait between the two, where the system lets one choose
 _LOG = logging.getLogger("tweeze.reader")
 
 
@@ -64,6 +65,7 @@ class _Reader:
                 processes.command("engine.reading"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                pipesize=_PIPE,
                 # Decoders may start commands of their own, which are to end with it.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),

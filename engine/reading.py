@@ -47,7 +47,7 @@ def main() -> None:
                 _send(replies, opened.about)
             elif request["do"] == "read" and opened is not None:
                 block = opened.read(request["frames"])
-                _send(replies, {"notes": list(opened.file.decoder.notes)}, block.tobytes())
+                _send(replies, {"notes": list(opened.file.decoder.notes)}, block)
             else:
                 if opened is not None:
                     opened.file.close()
@@ -64,9 +64,12 @@ def _receive(requests: BinaryIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> No
     os._exit(0)
 
 
-def _send(replies: BinaryIO, said: dict[str, Any], data: bytes = b"") -> None:
+def _send(replies: BinaryIO, said: dict[str, Any], block: Samples | None = None) -> None:
     try:
-        replies.write(json.dumps({**said, "bytes": len(data)}).encode() + b"\n" + data)
+        size = 0 if block is None else block.nbytes
+        replies.write(json.dumps({**said, "bytes": size}).encode() + b"\n")
+        if block is not None and size:
+            replies.write(block.data.cast("B"))
         replies.flush()
     except OSError:
         os._exit(0)
@@ -100,7 +103,8 @@ class _Opened:
         self._first = self._first[frames:]
         while (wanted := frames - sum(map(len, pieces))) and not self._ended:
             pieces.append(self._decoded(wanted))
-        block = np.concatenate(pieces)
+        pieces = [piece for piece in pieces if len(piece)] or pieces[:1]
+        block = np.ascontiguousarray(pieces[0]) if len(pieces) == 1 else np.concatenate(pieces)
         self._check_samples(block)
         self._done += len(block)
         return block

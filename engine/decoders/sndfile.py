@@ -16,7 +16,7 @@ from engine.decoders.base import Bytes, Layout, Part, Samples, Undecodable, Wind
 __all__ = ["SndfileDecoder"]
 
 _UNKNOWN = 1 << 62  # frames; libsndfile says a little less than 2**63 where it cannot know
-_BLOCK = 1 << 14  # frames
+_BLOCK = 1 << 16  # frames
 _LEFT = "this was left out: export it as one recording to have all."
 
 
