@@ -160,7 +160,8 @@ class SndfileDecoder:
         if self._layout.damaged:
             self._notes.append("holds damaged pieces, which were left out: copy it again.")
         elif self._layout.cut:
-            self._notes.append(f"is cut off: an end is missing. {self._used}")
+            whose = "its" if len(self._layout.parts) == 1 else "an"
+            self._notes.append(f"is cut off: {whose} end is missing. {self._used}")
         elif factor < 1:
             said = self._seconds(self._read * factor)
             self._notes.append(f"goes on after the {said} that its header names. {self._used}")

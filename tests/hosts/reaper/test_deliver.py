@@ -47,11 +47,11 @@ def test_a_clip_that_cannot_be_read_to_its_end(tmp_path: Path) -> None:
     """)
     deliver = lua.execute(DELIVER.read_text("utf-8"))
     clips = lua.table_from([lua.table_from({"path": str(clip)})])
-    state = deliver.begin(clips, str(out))
+    state = deliver.begin(clips, str(out), lambda: True)
     answer = False
     while answer is False:
         answer = deliver.step(state)
     assert answer[0] is None
-    assert f"lie in {clip.parent}:" in answer[1]
+    assert f"They lie in {clip.parent}." in answer[1]
     assert clip.stat().st_size == 3 << 20
     assert list(out.iterdir()) == []
