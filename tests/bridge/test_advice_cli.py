@@ -86,14 +86,14 @@ def test_times_and_qualities_are_said_as_a_musician_reads_them(
     heard = (Heard("dog", 0.93, ((0.0, 2.5), (61.0, 3601.5))), Heard("rain", 0.2, ()))
     status = Status("job-1", JobState.DONE, heard=heard)
     monkeypatch.setattr(advice_cli, "listen_to", lambda file, model: status)
-    advice_cli.listen([Path("a.wav")], model="compact")
+    advice_cli.listen(["a.wav"], model="compact")
     out, err = capsys.readouterr()
     assert out == "dog\t93%\t0:00.0-0:02.5, 1:01.0-60:01.5\nrain\t20%\t\n"
     assert err == ""
     monkeypatch.setattr(
         advice_cli, "listen_to", lambda file, model: Status("j", JobState.DONE, heard=heard[1:])
     )
-    advice_cli.listen([Path("a.wav")], model="compact")
+    advice_cli.listen(["a.wav"], model="compact")
     assert capsys.readouterr().err == "Nothing is clearly heard; the likeliest are:\n"
     gains = {None: "not measured", 4.04: "well (+4.0 dB)", 1.0: "a little (+1.0 dB)"}
     for gain, said in {**gains, -2.0: "badly (-2.0 dB)"}.items():
