@@ -7,9 +7,9 @@ import errno
 __all__ = ["Cramped", "is_exhausted", "reduced"]
 
 _FACTOR = 4  # a segment of the next attempt is this much shorter
-# What torch, oneDNN, OpenVINO and the C++ library say when they get no memory. oneDNN's sentence
-# about primitives is what it says where there is none left for its code.
-_WORDS = ("allocate", "out of memory", "bad_alloc", "bad alloc", "could not create a")
+# What torch, oneDNN, OpenVINO, the C++ library and Python say when they get no memory. oneDNN's
+# sentence about primitives is what it says where there is none left for its code.
+_WORDS = ("allocate", "out of memory", "bad_alloc", "bad alloc", "could not create a", "new thread")
 
 
 class Cramped(MemoryError):  # noqa: N818

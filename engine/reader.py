@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from engine import processes
 from engine.errors import BadAudio, Failure
+from engine.memory import is_exhausted
 
 __all__ = ["Limits", "Recording"]
 
@@ -71,13 +72,22 @@ class _Reader:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
+            if is_exhausted(error):
+                raise
             raise Failure(
                 f"The process that reads audio files could not be started ({error.strerror}): "
                 "close other programs."
             ) from error
         self.busy = True  # whether an answer is due
         self._replies: queue.SimpleQueue[tuple[dict[str, Any], bytes] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, name="reader-listener", daemon=True).start()
+        listener = threading.Thread(target=self._listen, name="reader-listener", daemon=True)
+        try:
+            listener.start()
+        except RuntimeError:  # no memory for it
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self.kill()
+            raise
         try:
             self._answer(LIMITS.start, None)
         except _Lost as error:
