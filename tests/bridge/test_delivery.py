@@ -110,7 +110,7 @@ def test_what_was_renamed_goes_back(tmp_path: Path, share: Path) -> None:
             print(error)
     """
     job, out = tmp_path / "clips" / "job-1", tmp_path / "out"
-    clips_in(job, "a")
+    clips_in(job, "0")
     before = contents(job)
     said = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), job, out],
