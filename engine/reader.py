@@ -120,10 +120,11 @@ class _Reader:
     def kill(self) -> None:
         """End the process; one that the system holds on to is left behind."""
         with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+            if self._process.poll() is None:
+                if hasattr(os, "killpg"):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:
+                    self._process.kill()
         try:
             self._process.wait(1.0)
         except subprocess.TimeoutExpired:
@@ -169,6 +170,7 @@ class _Reader:
             except (OSError, ValueError):
                 pass
         self._replies.put(None)
+        self._process.wait()  # else it stays, as a zombie, until somebody asks for it
 
 
 _left_behind: list[subprocess.Popen[bytes]] = []  # kept, or Python warns of each that still runs
