@@ -99,7 +99,7 @@ class _Opened:
 
     def read(self, frames: int) -> Samples:
         """Return so many frames, fewer only at the end."""
-        pieces, wanted = [self._first[:frames]], frames
+        pieces = [self._first[:frames]]
         self._first = self._first[frames:]
         while (wanted := frames - sum(map(len, pieces))) and not self._ended:
             pieces.append(self._decoded(wanted))
