@@ -97,10 +97,9 @@ def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ..
 def _remove_mixtures(folders: Folders, journal: Journal) -> None:
     """Remove captured mixtures of which no job came, or whose job has ended."""
     needed = {entry.job.mixture for entry in journal.unfinished()}
-    stamped = _stamp(folders.mixtures)
-    with contextlib.suppress(OSError):
-        for path in list(folders.mixtures.iterdir()):
-            if path not in needed and stamped - _changed(path, stamped) > _ORPHANED:
+    for age, path in disk_clock.ages(folders.mixtures):
+        if path not in needed and age > _ORPHANED:
+            with contextlib.suppress(OSError):
                 path.unlink()
 
 

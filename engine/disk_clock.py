@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-__all__ = ["now"]
+__all__ = ["ages", "now"]
 
 
 def now(folder: Path) -> float:
@@ -29,3 +29,20 @@ def now(folder: Path) -> float:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
+
+
+def ages(folder: Path) -> list[tuple[float, Path]]:
+    """Return what lies in a folder and how many seconds ago it was written, the youngest first.
+
+    What goes away meanwhile is left out. Where the folder takes no file, the time is unknown and
+    the list is empty.
+    """
+    try:
+        stamped, paths = now(folder), list(folder.iterdir())
+    except OSError:
+        return []
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found.append((stamped - path.lstat().st_mtime, path))
+    return sorted(found)

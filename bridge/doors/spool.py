@@ -540,12 +540,9 @@ class Spool:
             self._folders.requests,
             self._folders.spool / "refused",
         ):
-            with contextlib.suppress(OSError):
-                now = disk_clock.now(folder)
-                for path in list(folder.iterdir()):
-                    old = now - path.lstat().st_mtime > KEEP
-                    if old and not self._is_needed(path, unfinished):
-                        self._remove_old(path)
+            for age, path in disk_clock.ages(folder):
+                if age > KEEP and not self._is_needed(path, unfinished):
+                    self._remove_old(path)
 
         self._thin_out(self._folders.status, unfinished)
         self._thin_out(self._folders.request_status, unfinished)
@@ -557,13 +554,14 @@ class Spool:
 
     def _thin_out(self, folder: Path, unfinished: set[str]) -> None:
         """Keep the youngest statuses only, so that the folder stays small whatever comes."""
-        with contextlib.suppress(OSError):
-            now = disk_clock.now(folder)
-            paths = [p for p in folder.iterdir() if not self._is_needed(p, unfinished)]
-            ages = sorted((now - path.lstat().st_mtime, path) for path in paths)
-            for age, path in ages[STATUSES:]:
-                if age > _READ:
-                    self._remove_old(path)
+        ages = [
+            (age, path)
+            for age, path in disk_clock.ages(folder)
+            if not self._is_needed(path, unfinished)
+        ]
+        for age, path in ages[STATUSES:]:
+            if age > _READ:
+                self._remove_old(path)
 
     def _is_needed(self, path: Path, unfinished: set[str]) -> bool:
         """Whether a file is of something that goes on, or says where clips lie that are kept."""

@@ -178,12 +178,10 @@ class ReaperHost:
 
     def _clean(self) -> None:
         for name in ("wishes", "answers", "cancel"):
-            folder = self._spool / name
-            with contextlib.suppress(OSError):
-                now = disk_clock.now(folder)
-                for path in list(folder.iterdir()):
-                    if now - path.lstat().st_mtime > _KEPT:
-                        path.unlink(missing_ok=True)
+            for age, path in disk_clock.ages(self._spool / name):
+                if age > _KEPT:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
 
 async def _aside(work: Callable[[], _T]) -> _T:

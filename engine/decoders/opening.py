@@ -98,8 +98,9 @@ def _mapped(handle: int, size: int) -> Bytes:
 
 
 def _decoder(data: Bytes, handle: int, alive: Alive) -> Decoder:
+    found = _layout(data, alive)  # what it refuses, FFmpeg would look at for long
     try:
-        return SndfileDecoder(data, _layout(data, alive))
+        return SndfileDecoder(data, found)
     except Undecodable:
         known = kind(data)
         if known is None:

