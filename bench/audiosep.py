@@ -34,12 +34,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.audio import AudioInfo, FrameWriter
 from engine.folders import Folders
 from engine.job import Job, Memory, Options, Precision
 from engine.models import catalogue
 from engine.models.audiosep import AudioSep, FastForm, checkpoint, network, runtimes, text
-from engine.separate import separate
+from engine.sound.audio import AudioInfo, FrameWriter
+from engine.sound.separate import separate
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "data" / "golden"

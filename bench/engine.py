@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.audio import AudioInfo, FrameWriter
+from engine.sound.audio import AudioInfo, FrameWriter
 
 RATE = 44_100
 ROUNDS = 3
@@ -46,7 +46,7 @@ def measure(model: str, mixture: Path) -> None:
     from engine.folders import Folders
     from engine.job import Job, Keep, Options
     from engine.models import load
-    from engine.separate import separate
+    from engine.sound.separate import separate
 
     folders = Folders.of_user()
     start = time.perf_counter()

@@ -15,8 +15,8 @@ from bridge.listening import listen as listen_to
 from engine.display import shown
 
 if TYPE_CHECKING:
+    from engine.advice.suggestions import Suggestion
     from engine.job import Heard
-    from engine.queries import Suggestion
 
 __all__ = ["add_to"]
 
@@ -39,11 +39,11 @@ def suggest(
     recordings that it was not trained on; the figure says by how many decibels the clip was nearer
     to the true sound than the mixture. Prints one term a line where the output is no terminal.
     """
-    from engine import queries
+    from engine.advice import suggestions
 
     (wanted,) = sounds([query], "'tweeze listen FILE' says what is heard in one")
-    found = queries.suggest(wanted)
-    note = queries.stem_sentence([wanted]) if queries.is_stem(wanted) else ""
+    found = suggestions.suggest(wanted)
+    note = suggestions.stem_sentence([wanted]) if suggestions.is_stem(wanted) else ""
     if as_json:
         print(
             json.dumps({"query": wanted, "suggestions": [_facts(o) for o in found], "note": note})

@@ -19,18 +19,18 @@ import psutil
 from bridge import hosts
 from bridge.doors.osc import Osc
 from bridge.doors.spool import Spool, check_private
-from bridge.heartbeat import FRESH, VERSION, Heartbeat, is_fresh
 from bridge.hosts import Host, HostMaker
 from bridge.layout import settle
 from bridge.notify import notify
-from engine.cleaning import Keeping
 from engine.cores import limit_threads
 from engine.display import LogFormatter
 from engine.errors import Failure, TweezeError
 from engine.folders import Folders
-from engine.journal import Journal
-from engine.lock import ProcessLock
-from engine.service import Limits, Service
+from engine.queue.cleaning import Keeping
+from engine.queue.heartbeat import FRESH, VERSION, Heartbeat, is_fresh
+from engine.queue.journal import Journal
+from engine.queue.lock import ProcessLock
+from engine.queue.service import Limits, Service
 from engine.settings import Settings
 
 __all__ = ["ALREADY_RUNNING", "main", "serve"]

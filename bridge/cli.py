@@ -27,13 +27,12 @@ from typer.core import TyperGroup
 
 from bridge import advice_cli, hosts_cli, launch, models_cli, training_cli
 from bridge.client import Client
-from bridge.files import read_small
-from bridge.heartbeat import STALLED, VERSION, Heartbeat
 from bridge.inputs import files_and_queries, for_each
 from bridge.interruption import Interrupted
 from engine.cores import limit_threads
 from engine.display import shown
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
+from engine.files import read_small
 from engine.folders import Folders
 from engine.job import (
     Bandwidth,
@@ -47,6 +46,7 @@ from engine.job import (
     Stereo,
     check_id,
 )
+from engine.queue.heartbeat import STALLED, VERSION, Heartbeat
 
 __all__ = ["app", "main", "run"]
 

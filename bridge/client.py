@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge import launch
-from bridge.files import read_small, replace_text
-from bridge.heartbeat import Heartbeat
 from engine.errors import BadInput, EngineUnreachable
+from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.job import Job, Status
-from engine.lock import holder
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.lock import holder
 
 __all__ = ["Client"]
 

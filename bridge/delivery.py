@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridge.files import sync_folder
 from engine.errors import BadInput, Failure
+from engine.files import sync_folder
 from engine.job import Clip
 
 __all__ = ["Destination"]

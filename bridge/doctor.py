@@ -16,12 +16,12 @@ from importlib import metadata
 
 from bridge.doors.osc import Access
 from bridge.doors.spool import check_private
-from bridge.heartbeat import STALLED, Heartbeat
 from engine import models, processes
 from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
-from engine.lock import holder
+from engine.queue.heartbeat import STALLED, Heartbeat
+from engine.queue.lock import holder
 from engine.settings import Settings
 
 __all__ = ["EXAMINATIONS", "Check", "examine"]

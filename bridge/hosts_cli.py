@@ -11,9 +11,9 @@ import typer
 
 from bridge import launch, login
 from bridge.client import Client
-from bridge.files import replace_text
 from bridge.inputs import sounds
 from engine.errors import BadInput, Failure, HostError
+from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import JobState, Keep, Status, new_id
 from engine.request import Request

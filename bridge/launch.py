@@ -9,12 +9,12 @@ import signal
 import subprocess
 import time
 
-from bridge.heartbeat import VERSION, Heartbeat, is_fresh
 from engine import processes
 from engine.display import shown
 from engine.errors import EngineUnreachable
 from engine.folders import Folders
-from engine.lock import holder
+from engine.queue.heartbeat import VERSION, Heartbeat, is_fresh
+from engine.queue.lock import holder
 from engine.settings import Settings
 
 __all__ = ["ensure", "stop"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import stat
 
-from bridge.files import read_small, replace_text
 from engine.errors import BadJob, Failure
+from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.job import lines, parse_lines
 

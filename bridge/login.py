@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bridge.heartbeat import VERSION
 from engine import editing, processes
 from engine.errors import Failure
 from engine.folders import Folders, xdg_folder
+from engine.queue.heartbeat import VERSION
 
 __all__ = ["disable", "enable", "enabled", "is_current"]
 

@@ -64,9 +64,9 @@ def evaluate(
 
     A folder's 'triples.csv' has the columns mixture, target and caption.
     """
+    from engine.taxonomy.classes import load_taxonomy
     from engine.training import evaluate as evaluation
     from engine.training import figures, report, scenes
-    from engine.training.labels import load_taxonomy
 
     if store is None and not sets:
         raise BadInput(
@@ -214,7 +214,7 @@ def _load(model: str) -> Separator:
             raise BadInput(f"There is no file {path}: name a weight file of a training run.")
         from engine.models.compact import Compact, HearingCompact, load_network, trunk_channels
         from engine.models.compact.heads import heads_from
-        from engine.models.compact.text import load_text_table
+        from engine.taxonomy.text import load_text_table
 
         net, heads = load_network(path), path.with_name("heads.safetensors")
         if not heads.is_file():

@@ -23,14 +23,14 @@ from pathlib import Path
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from bridge.files import read_small, replace_text
 from bridge.hosts import Host
 from engine.display import shown
 from engine.errors import BadInput, BadJob, TweezeError
+from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.job import JobState, Keep, Status, check_id, lines, new_id, parse_lines
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 from engine.settings import Settings
 
 __all__ = ["Access", "Osc"]

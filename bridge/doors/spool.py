@@ -18,16 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from bridge.doors.events import Events
-from bridge.files import read_small, replace_text
-from bridge.heartbeat import Heartbeat
 from bridge.hosts import Host
 from engine import disk_clock
 from engine.errors import BadInput, BadJob, Failure, Foreign, TweezeError
+from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, check_id, one_line
-from engine.journal import Entry
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.journal import Entry
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 from engine.waiting import aside, within
 
 __all__ = ["Spool", "check_private"]

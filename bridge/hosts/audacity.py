@@ -25,14 +25,14 @@ from audacity.pipe import Pipe
 from audacity.pipe_thread import Abandoned, PipeThread
 from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured, OtherProject, Place
-from bridge.files import replace_text
 from bridge.notify import notify
 from bridge.requests import raise_refused
 from engine.errors import BadInput, BadQuery, Cancelled, Failure, HostError, TweezeError
+from engine.files import replace_text
 from engine.job import Job, JobState, Keep, Options, Placement, Status, clean_query, one_line
-from engine.journal import Entry, Insertion
+from engine.queue.journal import Entry, Insertion
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 from engine.waiting import aside, within
 
 __all__ = ["AudacityHost"]

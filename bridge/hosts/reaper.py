@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from bridge.files import read_small, replace_text
-from bridge.heartbeat import is_fresh
 from bridge.requests import raise_refused
-from engine import disk_clock, models, queries
+from engine import disk_clock, models
+from engine.advice import suggestions
 from engine.errors import BadInput, BadJob, HostError
+from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.job import JobState, Status, clean_query, lines, one_line, parse_lines
+from engine.queue.heartbeat import is_fresh
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 from engine.waiting import aside, within
 from reaper.wake import Waker
 
@@ -198,9 +199,9 @@ async def _aside(work: Callable[[], _T]) -> _T:
 def _offer(folders: Folders) -> str:
     """Return the models that are there and the sounds that `compact` was trained on, as a text."""
     pairs = [("tweeze", "1"), *(("model", name) for name in models.names(folders))]
-    return lines([*pairs, *(("sound", term) for term in queries.terms())])
+    return lines([*pairs, *(("sound", term) for term in suggestions.terms())])
 
 
 def _suggested(query: str) -> str:
     """Return terms to ask for instead, the best one first, as they are typed into the window."""
-    return "; ".join(one.term for one in queries.suggest(clean_query(query)))
+    return "; ".join(one.term for one in suggestions.suggest(clean_query(query)))

@@ -1,6 +1,6 @@
 """What every model declares and does: a mask for each query from a magnitude spectrogram.
 
-Reading, resampling, the transforms, segments and mixing back belong to `engine.separate`; a
+Reading, resampling, the transforms, segments and mixing back belong to `engine.sound.separate`; a
 model sees magnitudes only, so that what is true of one (exactness, streaming) is true of all.
 """
 
@@ -17,7 +17,7 @@ from engine.job import Options
 __all__ = [
     "ComplexArray",
     "FloatArray",
-    "Geometry",
+    "FrameGrid",
     "Listener",
     "PresenceSeparator",
     "Separator",
@@ -29,7 +29,7 @@ ComplexArray = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
-class Geometry:
+class FrameGrid:
     """The frame grid of a model and what it needs to see around a frame.
 
     Attributes
@@ -81,7 +81,7 @@ class Separator(Protocol):
         """Name under which the catalogue knows it."""
 
     @property
-    def geometry(self) -> Geometry:
+    def frame_grid(self) -> FrameGrid:
         """Frame grid and context."""
 
     def embed(self, query: str) -> FloatArray:
@@ -91,7 +91,7 @@ class Separator(Protocol):
         """
 
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray | ComplexArray:
         """Estimate what share of each bin belongs to each query.
 
@@ -102,7 +102,7 @@ class Separator(Protocol):
             multiple of `block`; where it is shorter than the context asks, the clip ends there.
         vectors
             `(queries, dimensions)` from `embed`.
-        loudness
+        rms
             RMS of the whole clip over all channels, at the model's rate; the only statistic of
             the whole clip that a model may use.
         keep
@@ -130,7 +130,7 @@ class PresenceSeparator(Separator, Protocol):
     """A separator that also says, from the same pass, whether a sound is there at all."""
 
     def mask_with_presence(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray | ComplexArray, FloatArray]:
         """Do what `mask` does, and estimate whether each query's sound is there.
 
@@ -156,15 +156,15 @@ class Listener(Protocol):
     def labels(self) -> tuple[str, ...]:
         """Names of the sounds it knows, most of them fit to be a query."""
 
-    def hear(self, magnitude: FloatArray, loudness: float) -> FloatArray:
+    def hear(self, magnitude: FloatArray, rms: float) -> FloatArray:
         """Estimate which sounds are in a segment.
 
         Parameters
         ----------
         magnitude
-            `(channels, frames, bins)` on the frame grid of the model's `geometry`; any number of
+            `(channels, frames, bins)` on the frame grid of the model's `frame_grid`; any number of
             frames.
-        loudness
+        rms
             RMS of the whole clip over all channels, at the model's rate, as for `mask`.
 
         Returns

@@ -379,7 +379,7 @@ def tokenizer_folder(folders: Folders) -> Path | None:
 
 def _load_compact(found: Entry) -> Compact:
     from engine.models import compact
-    from engine.models.compact.text import load_text_table
+    from engine.taxonomy.text import load_text_table
 
     paths = {source.role: found.folder / source.path for source in found.sources}
     for source in found.sources:

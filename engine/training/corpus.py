@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
-from engine.audio import opened
 from engine.errors import BadAudio
+from engine.sound.audio import opened
+from engine.taxonomy.classes import load_taxonomy
 from engine.training.archives import ARCHIVES, ArchiveError, extract
 from engine.training.instruments import instrument_classes
-from engine.training.labels import label, load_rules, load_taxonomy
+from engine.training.labels import label, load_rules
 
 if sys.version_info >= (3, 11):
     import tomllib

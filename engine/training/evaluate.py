@@ -1,8 +1,8 @@
 """Measures separators on mixtures of which the parts are known.
 
 `measure` takes any model of the catalogue and goes the way of a user's job, through
-`engine.separate`. `evaluate` takes the bare network of ``compact``: that is quick enough to watch
-a training run by.
+`engine.sound.separate`. `evaluate` takes the bare network of ``compact``: that is quick enough to
+watch a training run by.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import soundfile
 import torch
 
-from engine.audio import read
 from engine.job import QUERIES_LIMIT, Job, Options, new_id
-from engine.separate import separate as separate_job
+from engine.sound.audio import read
+from engine.sound.separate import separate as separate_job
 from engine.training.corpus import SAMPLE_RATE
 from engine.training.figures import Absent, Findings, Score, kept, leakage, level, score
 from engine.training.mixing import LEVEL, Mixer, MixingOptions, class_weights
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from engine.models.base import Separator
     from engine.models.compact.network import CompactNet
-    from engine.training.labels import Taxonomy
+    from engine.taxonomy.classes import Taxonomy
     from engine.training.mixing import ClipStore
     from engine.training.scenes import Scene, SceneSet
 
@@ -55,7 +55,7 @@ def ask(separator: Separator, scene: Scene) -> Answers:
     Raises
     ------
     BadInput, Failure
-        As `engine.separate.separate`.
+        As `engine.sound.separate.separate`.
 
     """
     queries = scene.captions
@@ -155,9 +155,9 @@ def separate(
     with torch.inference_mode():
         spectrum = stft(torch.from_numpy(mixture)[None])
         queries = len(vectors)
-        loudness = torch.full((queries,), float(np.sqrt(np.mean(mixture**2))))
+        rms = torch.full((queries,), float(np.sqrt(np.mean(mixture**2))))
         magnitude = spectrum.abs().expand(queries, -1, -1)
-        mask = net(magnitude, torch.from_numpy(vectors), loudness)
+        mask = net(magnitude, torch.from_numpy(vectors), rms)
         return istft(spectrum * mask, mixture.size).numpy()
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.frames import spectrum, window
-from engine.measure import si_sdr
+from engine.sound.frames import spectrum, window
+from engine.sound.measure import si_sdr
 from engine.training.knowledge import knowledge_of, write_knowledge
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.training.labels import Taxonomy
+    from engine.taxonomy.classes import Taxonomy
 
 __all__ = [
     "Absent",

@@ -21,10 +21,10 @@ import torch
 
 from engine.errors import BadInput, Failure
 from engine.models import catalogue
-from engine.models.compact.text import load_text_table
+from engine.taxonomy.classes import SoundClass, Taxonomy, load_taxonomy
+from engine.taxonomy.text import load_text_table
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TRAIN, read_clips
 from engine.training.figures import Score, score, summary
-from engine.training.labels import SoundClass, Taxonomy, load_taxonomy
 from engine.training.losses import QUERIES
 from engine.training.mixing import ClipStore, Mixer, MixingOptions, phrase
 from engine.training.scenes import draw

@@ -27,9 +27,9 @@ from engine import processes
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
 from engine.models.compact.network import VECTOR
-from engine.models.compact.text import load_text_table
+from engine.taxonomy.classes import load_taxonomy
+from engine.taxonomy.text import load_text_table
 from engine.training.corpus import HELD_OUT, TRAIN
-from engine.training.labels import load_taxonomy
 from engine.training.losses import presence_loss, tag_loss
 from engine.training.mixing import Mixer, MixingOptions, phrase
 from engine.training.scenes import load_stores
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.models.compact.network import CompactNet
-    from engine.training.labels import Taxonomy
+    from engine.taxonomy.classes import Taxonomy
 
 QUERIES = 4
 PART = 500
@@ -99,16 +99,16 @@ def hear(
             example = mixer.example(rng, QUERIES)
             vectors = np.stack([table.embed(phrase(c, rng)) for c in example.captions])
             magnitude = stft(torch.from_numpy(example.mixture)[None]).abs()
-            loudness = magnitude.new_full((1,), float(np.sqrt(np.mean(example.mixture**2))))
+            rms = magnitude.new_full((1,), float(np.sqrt(np.mean(example.mixture**2))))
             asked = torch.from_numpy(vectors)
             every = magnitude.expand(QUERIES, -1, -1)
-            mask, inside = net.analyse(every, asked, loudness.expand(QUERIES))
+            mask, inside = net.analyse(every, asked, rms.expand(QUERIES))
             tags = torch.from_numpy(tags_of(example.names, labels, taxonomy))
             parts["asked"].append(summarised(inside).half())
             parts["passed"].append(evidence(mask.float(), every, block))
             parts["vectors"].append(asked)
             parts["present"].append(torch.from_numpy(example.targets.any(axis=1)).float())
-            parts["free"].append(summarised(net.listen(magnitude, loudness)).half())
+            parts["free"].append(summarised(net.listen(magnitude, rms)).half())
             parts["tags"].append(tags[None])
     return Heard(**{name: torch.cat(tensors) for name, tensors in parts.items()})
 

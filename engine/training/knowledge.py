@@ -1,6 +1,7 @@
 """What evaluation found of each class, in the form in which suggestions use it.
 
-``knowledge.csv`` beside ``compact``'s weights; :func:`engine.queries.load_knowledge` reads it.
+``knowledge.csv`` beside ``compact``'s weights; :func:`engine.advice.suggestions.load_knowledge`
+reads it.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from engine.models import audiosep, catalogue
 from engine.models.audiosep import checkpoint, network, runtimes
 from engine.models.compact import HearingCompact
 from engine.models.compact.heads import evidence, save_heads, summarised
-from engine.models.compact.text import load_text_table
 from engine.models.compact.weights import new_network, save_weights
+from engine.taxonomy.text import load_text_table
 from engine.training.evaluate import separate
 from engine.training.losses import (
     MAGNITUDE_WEIGHT,
@@ -81,7 +81,7 @@ class CompactLearner:
         spectra = spectra_of(batch)
         net: CompactNet = self._parts["net"]  # type: ignore[assignment]
         with precision():
-            mask, heard = net.analyse(spectra.magnitude, batch.vectors, spectra.loudness)
+            mask, heard = net.analyse(spectra.magnitude, batch.vectors, spectra.rms)
         magnitude, decibels = mask_losses(mask, spectra)
         loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels
         if self._heads is not None:

@@ -45,7 +45,7 @@ class Batch:
     vectors: Tensor
     """``(items, dim)``"""
     jitter: Tensor
-    """``(mixtures,)``: factor on the measured loudness."""
+    """``(mixtures,)``: factor on the measured rms."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class Spectra:
     target: Tensor
     magnitude: Tensor
     """Of the mixture."""
-    loudness: Tensor
+    rms: Tensor
     """``(items,)``"""
 
 
 def spectra_of(batch: Batch) -> Spectra:
     """Transform a batch."""
     mixture = stft(batch.mixtures).repeat_interleave(QUERIES, 0)
-    loudness = batch.mixtures.square().mean(1).sqrt() * batch.jitter
-    return Spectra(mixture, stft(batch.targets), mixture.abs(), loudness.repeat_interleave(QUERIES))
+    rms = batch.mixtures.square().mean(1).sqrt() * batch.jitter
+    return Spectra(mixture, stft(batch.targets), mixture.abs(), rms.repeat_interleave(QUERIES))
 
 
 def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:

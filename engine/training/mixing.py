@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.taxonomy.classes import Taxonomy
     from engine.training.corpus import Clip
-    from engine.training.labels import Taxonomy
 
 LEVEL = 0.05
 """RMS of a source before its gain."""

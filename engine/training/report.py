@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from engine.training.labels import Taxonomy
+    from engine.taxonomy.classes import Taxonomy
 
 __all__ = ["draw_chart", "facts", "lines"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.audio import read
 from engine.errors import BadInput
 from engine.job import QUERIES_LIMIT, clean_query
+from engine.sound.audio import read
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TEST, UNSEEN, load_sources, read_clips
 from engine.training.mixing import LEVEL, ClipStore, Mixer, MixingOptions, class_weights
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.taxonomy.classes import Taxonomy
     from engine.training.corpus import Clip
-    from engine.training.labels import Taxonomy
 
 __all__ = [
     "Question",

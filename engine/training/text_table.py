@@ -220,7 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("minilm", type=Path, help="folder with MiniLM in transformers' form")
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "models/compact")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "taxonomy")
     parser.add_argument("--dim", type=int, default=128)
     arguments = parser.parse_args()
     count = build(arguments.minilm, arguments.wordnet, arguments.out, arguments.dim)

@@ -32,13 +32,13 @@ from engine.errors import BadInput
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
 from engine.models.compact.network import VECTOR
-from engine.models.compact.text import TextTable, load_text_table
 from engine.models.compact.weights import new_network, save_weights
+from engine.taxonomy.classes import load_taxonomy
+from engine.taxonomy.text import TextTable, load_text_table
 from engine.training.corpus import HELD_OUT, TRAIN
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
 from engine.training.heads import labels_of, tags_of
-from engine.training.labels import load_taxonomy
 from engine.training.losses import (
     MAGNITUDE_WEIGHT,
     PRESENCE_WEIGHT,
@@ -61,13 +61,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from engine.training.labels import Taxonomy
+    from engine.taxonomy.classes import Taxonomy
 
 TAG_WEIGHT = 0.01
 LISTENING = 2
 """Tags are learned in every second step: they need a pass of their own."""
 LOUDNESS_JITTER_DB = 6.0
-"""The loudness of a whole recording differs by about this from that of three seconds of it."""
+"""The rms of a whole recording differs by about this from that of three seconds of it."""
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ class Run:
         spectra = spectra_of(batch)
         self.net.train()
         with precision():
-            mask, heard = analyse(spectra.magnitude, batch.vectors, spectra.loudness)
+            mask, heard = analyse(spectra.magnitude, batch.vectors, spectra.rms)
         magnitude, decibels = mask_losses(mask, spectra)
         block = self.net.config.net.time_block
         passed = evidence(mask.detach().float(), spectra.magnitude, block)
@@ -326,7 +326,7 @@ class Run:
             # The statistics stay those of the passes with a query: both use the same.
             self.net.eval()
             with precision():
-                free = listen(spectra.magnitude[::QUERIES], spectra.loudness[::QUERIES])
+                free = listen(spectra.magnitude[::QUERIES], spectra.rms[::QUERIES])
             tags = tag_loss(self.heads, summarised(free), truth.tags)
             (TAG_WEIGHT * tags).backward()  # type: ignore[no-untyped-call]
         return magnitude.item(), decibels.item(), presence.item(), tags.item()

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.queries import SEPARATES_WELL, Adviser, load_knowledge, load_ontology
-from engine.text import load_text_table, read_text_table
-from engine.training.labels import LabelError, load_taxonomy
+from engine.advice.suggestions import SEPARATES_WELL, Adviser, load_knowledge, load_ontology
+from engine.taxonomy.classes import LabelError, load_taxonomy
+from engine.taxonomy.text import load_text_table, read_text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from engine.training.labels import Taxonomy
+    from engine.taxonomy.classes import Taxonomy
 
     Embed = Callable[[str], NDArray[np.float32]]
 

@@ -14,8 +14,8 @@ import soundfile
 
 from bridge import launch
 from bridge.client import Client
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
+from engine.queue.heartbeat import Heartbeat
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bridge import advice_cli
+from engine.advice.suggestions import Relation, Suggestion
 from engine.job import Heard, JobState, Status
-from engine.queries import Relation, Suggestion
 
 
 def test_terms_come_one_a_line_the_best_one_first(home: Any) -> None:

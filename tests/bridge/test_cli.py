@@ -17,11 +17,11 @@ import soundfile
 from bridge import launch
 from bridge.cli import run
 from bridge.doors.spool import check_private
-from bridge.heartbeat import Heartbeat
+from engine.advice.suggestions import advice
 from engine.display import shown
 from engine.folders import Folders
 from engine.job import JobState, Status
-from engine.queries import advice
+from engine.queue.heartbeat import Heartbeat
 
 Until = Callable[[Callable[[], object]], None]
 

@@ -12,13 +12,13 @@ import pytest
 
 from audacity.timeline import Captured
 from bridge.doors.spool import Spool
-from bridge.files import replace_text
 from bridge.hosts import audacity
 from bridge.hosts.audacity import AudacityHost
+from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import JobState, Status
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 from tests.faults.inside import DEADLINE, run, service_in, until
 
 
@@ -141,7 +141,7 @@ def test_cancelled_while_it_sends(
         (folders.cancel / "r-1").touch()
         assert cancelled.wait(DEADLINE)
 
-    monkeypatch.setattr("engine.service.admit", look)
+    monkeypatch.setattr("engine.queue.service.admit", look)
 
     async def scenario() -> None:
         async with service_in(folders) as service:

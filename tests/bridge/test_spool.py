@@ -19,16 +19,16 @@ import standins
 
 from bridge.doors import spool as spool_module
 from bridge.doors.spool import Spool, check_private
-from bridge.files import replace_text
-from bridge.heartbeat import Heartbeat
 from bridge.hosts import Report
-from engine.cleaning import Keeping
 from engine.errors import BadInput, Failure, HostError
+from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Clip, ClipKind, Job, JobState, Status
-from engine.journal import Journal
+from engine.queue.cleaning import Keeping
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.journal import Journal
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 
 DEADLINE = 90.0
 

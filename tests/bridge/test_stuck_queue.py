@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bridge.doctor import _queue
-from bridge.heartbeat import STALLED, Heartbeat
 from engine.job import Job, JobState
+from engine.queue.heartbeat import STALLED, Heartbeat
 from tests.bridge.conftest import Home, until
-from tests.engine.test_reader import looping_wav
+from tests.engine.sound.test_reader import looping_wav
 
 
 @pytest.fixture

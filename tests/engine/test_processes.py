@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bridge import launch, login
-from bridge.heartbeat import Heartbeat
 from engine import processes
 from engine.folders import Folders
+from engine.queue.heartbeat import Heartbeat
 from tests.faults.resident import until, write_noise
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening

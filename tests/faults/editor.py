@@ -20,15 +20,15 @@ import soundfile
 from audacity.timeline import Captured, OtherProject
 from bridge import app
 from bridge.doors.spool import Spool
-from bridge.files import replace_text
 from bridge.hosts import audacity as host
 from bridge.hosts.audacity import AudacityHost
 from engine.errors import Cancelled
+from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Clip, JobState, Placement, Status, new_id
-from engine.journal import Journal
+from engine.queue.journal import Journal
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import until
 

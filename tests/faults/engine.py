@@ -12,9 +12,9 @@ from bridge import app
 from bridge.hosts import Report
 from engine.folders import Folders
 from engine.job import Job, JobState, Status
-from engine.journal import Journal
+from engine.queue.journal import Journal
+from engine.queue.service import Service
 from engine.request import Request
-from engine.service import Service
 
 
 def main(connection: Connection, folders: Folders) -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.doors.spool import Spool, check_private
-from engine.cleaning import Keeping
 from engine.folders import Folders
-from engine.journal import Journal
-from engine.service import Limits, Service
-from engine.worker_handle import WorkerMain
+from engine.queue.cleaning import Keeping
+from engine.queue.journal import Journal
+from engine.queue.service import Limits, Service
+from engine.queue.worker_handle import WorkerMain
 from tests.faults.engine import main as standin_main
 
 DEADLINE = 200.0  # seconds until what must happen counts as not happening

@@ -18,10 +18,10 @@ import psutil
 import soundfile
 
 from bridge.client import Client
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
 from engine.job import Job, JobState, Options, Status
-from engine.lock import holder
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.lock import holder
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0  # seconds until what must happen counts as not happening
@@ -127,7 +127,7 @@ def resident(root: Path, **more: str) -> Iterator[Resident]:
 
 def kill_worker(engine: Resident) -> bool:
     """Kill the worker, if there is one, as an outsider; returns whether there was."""
-    pid = engine.worker()
+    pid = engine.queue.worker()
     with contextlib.suppress(ProcessLookupError):
         if pid and psutil.Process(engine.process.pid).is_running():  # type: ignore[union-attr]
             os.kill(pid, signal.SIGKILL)
@@ -137,7 +137,7 @@ def kill_worker(engine: Resident) -> bool:
 
 def expected(jobs: list[Job], folder: Path) -> dict[str, list[bytes]]:
     """What each job gives when nothing disturbs it, by its id; jobs alike are done once."""
-    from engine.separate import separate
+    from engine.sound.separate import separate
     from tests.faults.standin import Model
 
     known: dict[tuple[Path, tuple[str, ...], Options], list[bytes]] = {}

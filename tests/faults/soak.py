@@ -27,7 +27,7 @@ import psutil
 
 from engine.folders import Folders
 from engine.job import Job, JobState
-from engine.journal import Journal
+from engine.queue.journal import Journal
 from tests.faults.load import Desk, environment_port
 from tests.faults.resident import ROOT, Resident, expected, kill_worker, pause, until, write_noise
 

@@ -29,12 +29,12 @@ import standins
 from engine.folders import Folders
 from engine.job import Clip, Job
 from engine.models.base import FloatArray, Separator
-from engine.separate import separate
+from engine.sound.separate import separate
 
 
 class Model(standins.StandIn):
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray:
         # The test may have made the disk full or read-only.
         with contextlib.suppress(OSError), (self._root / "segments").open("a") as file:
@@ -46,7 +46,7 @@ class Model(standins.StandIn):
             if "torch" in self._query:
                 raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
             raise MemoryError
-        found = super().mask(magnitude, vectors, loudness, keep)
+        found = super().mask(magnitude, vectors, rms, keep)
         if "gorge" in self._query and frames > 32 and self._masks >= 3:
             np.ones(64 << 20, np.float32)
         return found

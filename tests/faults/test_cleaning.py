@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bridge.doors import spool
-from engine.cleaning import Keeping, clean
 from engine.folders import Folders
 from engine.job import Clip, ClipKind, Job, JobState, Status
-from engine.journal import Insertion, Journal
+from engine.queue.cleaning import Keeping, clean
+from engine.queue.journal import Insertion, Journal
 from tests.faults.inside import door_in, run, service_in, until
 from tests.faults.resident import write_noise
 

@@ -17,12 +17,12 @@ import lupa.lua54
 import pytest
 from odd_disk import odd_disk
 
-from bridge.files import replace_text
-from bridge.heartbeat import FRESH, Heartbeat
 from bridge.hosts.reaper import ReaperHost
+from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, lines
-from engine.lock import ProcessLock
+from engine.queue.heartbeat import FRESH, Heartbeat
+from engine.queue.lock import ProcessLock
 from engine.request import Request
 from tests.faults.resident import ROOT, resident, until, write_noise
 from tests.faults.test_disk import Disk, disk

@@ -14,7 +14,7 @@ import pytest
 
 from engine.folders import Folders
 from engine.job import Job, JobState, Keep, Options
-from engine.journal import Insertion, Journal
+from engine.queue.journal import Insertion, Journal
 from tests.faults.resident import (
     MANY,
     ROOT,
@@ -260,7 +260,7 @@ from pathlib import Path
 from unittest import mock
 import bridge.hosts.audacity as host
 from engine.folders import Folders
-from engine.journal import Journal
+from engine.queue.journal import Journal
 
 home, moment = Path(sys.argv[1]), sys.argv[2]
 timeline = home / "timeline"

@@ -16,7 +16,7 @@ import pytest
 from engine.errors import Failure
 from engine.folders import Folders
 from engine.job import Job, JobState, Keep, Options, Status
-from engine.journal import Insertion, Journal
+from engine.queue.journal import Insertion, Journal
 from tests.faults.inside import door_in, run, until
 from tests.faults.resident import expected, write_noise
 

@@ -17,7 +17,7 @@ from bridge import client as client_module
 from engine.errors import EngineUnreachable
 from engine.folders import Folders
 from engine.job import Job, JobState
-from engine.lock import ProcessLock, holder
+from engine.queue.lock import ProcessLock, holder
 from tests.faults.resident import ROOT, Resident, expected, resident, until, write_noise
 from tests.faults.test_disk import Disk, disk
 
@@ -206,8 +206,10 @@ def test_a_lock_knows_its_file(tmp_path: Path) -> None:
     assert lock.holds()
     (folder / "lock").unlink()
     assert not lock.holds()
-    taken = "import sys; from pathlib import Path; from engine.lock import ProcessLock as Lock\n"
-    taken += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); sys.stdin.read()"
+    taken = "import sys; from pathlib import Path; from engine.queue.lock import ProcessLock\n"
+    taken += (
+        "lock = ProcessLock(Path(sys.argv[1])); print(lock.take(), flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", taken, str(folder / "lock")],
         stdin=subprocess.PIPE,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.job import JobState, Status
-from engine.journal import Entry, Journal
+from engine.queue.journal import Entry, Journal
 from tests.faults.load import Desk, ask_all, environment_port
 from tests.faults.resident import MANY, resident, until, write_noise
 
@@ -103,7 +103,7 @@ def fair(by_end: list[Entry]) -> bool:
 
 def test_status_is_read_whole(tmp_path: Path) -> None:
     """A status that is replaced all the time is never seen half."""
-    from bridge.files import read_small, replace_text
+    from engine.files import read_small, replace_text
 
     path = tmp_path / "status"
     texts = [Status("job-1", JobState.RUNNING, n / 100, message="x" * n).to_text() for n in (1, 99)]

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine import worker
 from engine.folders import Folders
 from engine.job import Job, JobState, Status
-from engine.memory import reduced
-from engine.separate import plan, separate
+from engine.queue import worker
+from engine.sound.memory import reduced
+from engine.sound.separate import plan, separate
 from tests.faults import standin
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import expected, write_noise
@@ -232,18 +232,18 @@ def test_killed_for_memory(tmp_path: Path, folders: Folders, how: str) -> None:
 
 @pytest.mark.parametrize("frames", [1, 100, 1024, 3000, 10_007])
 def test_a_reduced_plan_depends_on_the_length_alone_and_keeps_every_cut(frames: int) -> None:
-    geometry = standin.Model.geometry
-    usual = plan(frames, geometry)
+    frame_grid = standin.Model.frame_grid
+    usual = plan(frames, frame_grid)
     for steps in (1, 2, 5):
-        shorter = plan(frames, geometry, steps)
+        shorter = plan(frames, frame_grid, steps)
         assert {s.stop for s in usual} <= {s.stop for s in shorter}
         assert [s.start for s in shorter] == [0, *(s.stop for s in shorter[:-1])]
         assert shorter[-1].stop == frames
         assert max(s.stop - s.start for s in shorter) <= reduced(64, 16, 16, steps)
         for s in shorter:
-            assert s.start % geometry.block == s.first % geometry.block == 0
-            assert s.first <= max(0, s.start - geometry.context)
-            assert s.last >= min(frames, s.stop + geometry.context)
+            assert s.start % frame_grid.block == s.first % frame_grid.block == 0
+            assert s.first <= max(0, s.start - frame_grid.context)
+            assert s.last >= min(frames, s.stop + frame_grid.context)
 
 
 @pytest.fixture

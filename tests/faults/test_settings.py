@@ -13,9 +13,9 @@ import pytest
 from odd_disk import odd_disk
 
 from bridge.doors.osc import Access
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
-from engine.lock import holder
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.lock import holder
 from tests.faults.resident import ROOT, write_noise
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

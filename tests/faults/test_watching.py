@@ -16,9 +16,9 @@ import pytest
 from bridge.client import Client
 from bridge.doors import events
 from bridge.doors.spool import Spool
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
 from engine.job import Job, JobState
+from engine.queue.heartbeat import Heartbeat
 from tests.faults import inside
 from tests.faults.inside import service_in
 from tests.faults.resident import ROOT, resident, until, write_noise

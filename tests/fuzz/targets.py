@@ -74,12 +74,12 @@ class Texts(Target):
     def check(self, data: bytes) -> None:
         from audacity.timeline import Fingerprint
         from bridge.doors.osc import Access
-        from bridge.files import read_small
-        from bridge.heartbeat import Heartbeat
         from bridge.layout import _number
         from engine.errors import HostError
+        from engine.files import read_small
         from engine.job import Job, Status
         from engine.models import catalogue
+        from engine.queue.heartbeat import Heartbeat
         from engine.request import Request
         from reaper.wake import Waker
 
@@ -119,7 +119,7 @@ class Sounds(Target):
     name = "sounds"
 
     def __init__(self, folder: Path) -> None:
-        from engine import reader
+        from engine.sound import reader
 
         super().__init__(folder)
         self.seeds = (*inputs.sounds(), *inputs.joined(), *inputs.films())
@@ -129,11 +129,11 @@ class Sounds(Target):
         return inputs.waves()
 
     def check(self, data: bytes) -> None:
-        from engine.audio import opened, probe
         from engine.errors import BadAudio
         from engine.job import Job
-        from engine.mixture import prepare
-        from engine.models.base import Geometry
+        from engine.models.base import FrameGrid
+        from engine.sound.audio import opened, probe
+        from engine.sound.mixture import prepare
 
         path = self.folder / "mixture.wav"
         path.write_bytes(data)
@@ -158,11 +158,11 @@ class Sounds(Target):
                 assert small.digest() == digest.digest()
                 work = self.folder / "work"
                 work.mkdir()
-                geometry = Geometry(32000, 2048, 640, block=16, context=16, core=64)
-                made = prepare(Job("j", path, ("dog",)), geometry, work, lambda share: None)
+                frame_grid = FrameGrid(32000, 2048, 640, block=16, context=16, core=64)
+                made = prepare(Job("j", path, ("dog",)), frame_grid, work, lambda share: None)
                 assert made.info.frames == done
                 assert made.own.stat().st_size == 4 * info.channels * done
-                assert made.model.stat().st_size == 4 * info.channels * made.model_frames
+                assert made.model.stat().st_size == 4 * info.channels * made.model_samples
         except BadAudio as error:
             told = str(error)
             if "\n" in told or re.search(r"\((Attribute|Type|Index|Key|Name|Struct)", told):
@@ -211,8 +211,8 @@ class _Doors(Target):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         from bridge.doors.spool import check_private
-        from engine.journal import Journal
-        from engine.service import Service
+        from engine.queue.journal import Journal
+        from engine.queue.service import Service
 
         self.folders = Folders(folder / "home")
         check_private(self.folders)
@@ -364,7 +364,7 @@ class OscSocket(Target):
         # The input names the secret as it is in `inputs`, so that it can be run again elsewhere.
         self.packets = inputs.osc_seeds()
         self.seeds = tuple(b"\n".join(p.hex().encode() for p in self.packets) for _ in range(1))
-        beat = __import__("bridge.heartbeat", fromlist=["Heartbeat"]).Heartbeat
+        beat = __import__("engine.queue.heartbeat", fromlist=["Heartbeat"]).Heartbeat
         self.process = psutil.Process(beat.of_living(self.engine.folders).pid)
         self.rss = 0
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from audacity.timeline import Fingerprint, OtherProject
-from engine.audio import opened, probe
 from engine.errors import BadAudio
 from engine.models.audiosep import FastForm
+from engine.sound.audio import opened, probe
 from tests.fuzz import __main__ as runner
 from tests.fuzz import inputs, targets
 from tests.fuzz.targets import TARGETS, Target

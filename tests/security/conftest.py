@@ -15,8 +15,8 @@ import pytest
 
 from bridge import launch
 from bridge.doors.osc import Access
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
+from engine.queue.heartbeat import Heartbeat
 from tests.hosts.reaper.studio import Engine
 from tests.hosts.reaper.studio import engine as running_engine
 from tests.support.audiosep import roberta

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     import standins
 
     from bridge import app
-    from engine.service import Service
+    from engine.queue.service import Service
 
     app.Service = functools.partial(Service, worker_main=standins.main)  # type: ignore[misc]
     app.main()

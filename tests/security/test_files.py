@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine import audio
-from engine.admission import admit
-from engine.decoders.base import Undecodable
-from engine.decoders.opening import OpenFile
 from engine.errors import BadAudio, BadInput, BadJob, Failure
 from engine.folders import Folders
 from engine.job import Job, Status
-from engine.mixture import prepare
-from engine.models.base import Geometry
+from engine.models.base import FrameGrid
+from engine.queue.admission import admit
+from engine.sound import audio
+from engine.sound.decoders.base import Undecodable
+from engine.sound.decoders.opening import OpenFile
+from engine.sound.mixture import prepare
 from tests.security.conftest import Home
 
-GEOMETRY = Geometry(32000, 2048, 640, block=16, context=16, core=64)
+GEOMETRY = FrameGrid(32000, 2048, 640, block=16, context=16, core=64)
 
 
 def wav(path: Path, rate: int = 16_000, frames: int = 800) -> Path:

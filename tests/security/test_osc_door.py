@@ -12,8 +12,8 @@ import pytest
 
 from bridge.doors import osc as door
 from bridge.doors.osc import Access
-from bridge.heartbeat import Heartbeat
 from engine.job import Job, JobState
+from engine.queue.heartbeat import Heartbeat
 from tests.fuzz import inputs
 from tests.fuzz.targets import OscHandler
 from tests.hosts.reaper.studio import Engine

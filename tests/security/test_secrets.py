@@ -13,9 +13,9 @@ import soundfile
 
 from bridge import launch
 from bridge.doors.osc import Access
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
 from engine.job import Job, JobState
+from engine.queue.heartbeat import Heartbeat
 from tests.fuzz import inputs
 from tests.hosts.reaper.studio import Engine
 from tests.security.conftest import Home, until

@@ -15,13 +15,13 @@ import pytest
 from bridge import layout
 from bridge.client import Client
 from bridge.doors.spool import check_private
-from bridge.files import replace_text
-from bridge.heartbeat import VERSION, Heartbeat
-from engine import journal as journals
 from engine.errors import Failure
+from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job, JobState, Status
-from engine.journal import SCHEMA, Insertion, Journal
+from engine.queue import journal as journals
+from engine.queue.heartbeat import VERSION, Heartbeat
+from engine.queue.journal import SCHEMA, Insertion, Journal
 from tests.security.conftest import Home, until
 from tests.security.old_engine import OLD
 from tests.security.test_files import wav

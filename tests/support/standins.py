@@ -15,18 +15,18 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from engine import worker
+from engine.advice.listening import listen
 from engine.folders import Folders
-from engine.listen import listen
-from engine.models.base import FloatArray, Geometry, Separator
-from engine.separate import separate
+from engine.models.base import FloatArray, FrameGrid, Separator
+from engine.queue import worker
+from engine.sound.separate import separate
 
 
 class StandIn:
     """Takes a share of the mixture that depends on nothing but the query."""
 
     name = "compact"
-    geometry = Geometry(32000, 2048, 640, block=16, context=16, core=64)
+    frame_grid = FrameGrid(32000, 2048, 640, block=16, context=16, core=64)
 
     def __init__(self, folders: Folders) -> None:
         self._root = folders.root
@@ -40,7 +40,7 @@ class StandIn:
         return np.frombuffer(digest, np.uint8)[:4].astype(np.float32) / 255
 
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray:
         self._masks += 1
         if self._masks == 3:
@@ -77,12 +77,12 @@ class HearingStandIn(StandIn):
         return np.append(super().embed(query), np.float32("gone" not in query))
 
     def mask_with_presence(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray, FloatArray]:
-        mask = self.mask(magnitude, vectors, loudness, keep)
+        mask = self.mask(magnitude, vectors, rms, keep)
         return mask, np.where(vectors[:, -1] > 0, np.float32(0.931), np.float32(0.02))
 
-    def hear(self, magnitude: FloatArray, loudness: float) -> FloatArray:
+    def hear(self, magnitude: FloatArray, rms: float) -> FloatArray:
         return np.array([0.125, 0.876], np.float32)
 
 

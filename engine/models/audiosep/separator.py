@@ -14,7 +14,7 @@ from engine.models.audiosep import runtimes
 from engine.models.audiosep.fast import FastForm
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.audiosep.text import TextEncoder
-from engine.models.base import ComplexArray, FloatArray, Geometry
+from engine.models.base import ComplexArray, FloatArray, FrameGrid
 
 __all__ = ["AudioSep"]
 
@@ -38,7 +38,7 @@ class AudioSep:
 
     def _set_up(self, options: Options) -> None:
         self._options = options
-        self.geometry = Geometry(
+        self.frame_grid = FrameGrid(
             sample_rate=32000,
             n_fft=2048,
             hop=320,
@@ -65,10 +65,10 @@ class AudioSep:
         return self._resident.embed(query, keep=self._options.memory is not Memory.LOW)
 
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> ComplexArray:
-        """Return complex masks; `loudness` is not used. See `Separator.mask`."""
-        del loudness
+        """Return complex masks; `rms` is not used. See `Separator.mask`."""
+        del rms
         runtime = self.runtime
         start, stop, _ = keep.indices(magnitude.shape[1])
         grid = (start // BLOCK * BLOCK, -(-stop // BLOCK) * BLOCK)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from engine.models.base import FloatArray, Geometry
+from engine.models.base import FloatArray, FrameGrid
 from engine.models.compact.heads import Heads, evidence, heads_from, summarised
 from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, CompactNet
-from engine.models.compact.text import TextTable, load_text_table
 from engine.models.compact.weights import network_from
+from engine.taxonomy.text import TextTable, load_text_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,24 +36,24 @@ class Compact:
         self.table = table
         block = net.config.net.time_block
         context = -(-net.config.net.reach() // block) * block
-        self.geometry = Geometry(SAMPLE_RATE, N_FFT, HOP, block, context, CORE)
+        self.frame_grid = FrameGrid(SAMPLE_RATE, N_FFT, HOP, block, context, CORE)
 
     def embed(self, query: str) -> FloatArray:
         """Return the query's vector, ``(dim,)``; see :meth:`TextTable.embed`."""
         return self.table.embed(query)
 
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray:
         """Return masks between 0 and 1, ``(queries, channels, frames, bins)``.
 
-        ``magnitude`` is ``(channels, frames, bins)``, ``vectors`` ``(queries, dim)``, ``loudness``
+        ``magnitude`` is ``(channels, frames, bins)``, ``vectors`` ``(queries, dim)``, ``rms``
         the RMS of the whole clip over all channels. ``keep`` is not used: all frames get theirs.
         """
         queries, channels = len(vectors), len(magnitude)
         out = np.empty((queries, *magnitude.shape), np.float32)
         with torch.inference_mode():
-            heard, level = _tensors(magnitude, loudness)
+            heard, level = _tensors(magnitude, rms)
             for query, vector in enumerate(vectors):
                 asked = torch.from_numpy(np.asarray(vector, np.float32)).expand(channels, -1)
                 out[query] = self.net(heard, asked, level).numpy()
@@ -76,17 +76,17 @@ class HearingCompact(Compact):
         return self.heads.labels
 
     def mask_with_presence(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray, FloatArray]:
         """Return what :meth:`mask` does, and the presence of each query in ``keep``."""
         queries, channels = len(vectors), len(magnitude)
         out = np.empty((queries, *magnitude.shape), np.float32)
         presence = np.empty(queries, np.float32)
-        block = self.geometry.block
+        block = self.frame_grid.block
         start, stop, _ = keep.indices(magnitude.shape[1])
         kept = slice(start // block, -(-stop // block))
         with torch.inference_mode():
-            heard, level = _tensors(magnitude, loudness)
+            heard, level = _tensors(magnitude, rms)
             for query, vector in enumerate(vectors):
                 asked = torch.from_numpy(np.asarray(vector, np.float32)).expand(channels, -1)
                 mask, inside = self.net.analyse(heard, asked, level)
@@ -96,17 +96,17 @@ class HearingCompact(Compact):
                 presence[query] = torch.sigmoid(logits[:, kept].amax()).item()
         return out, presence
 
-    def hear(self, magnitude: FloatArray, loudness: float) -> FloatArray:
+    def hear(self, magnitude: FloatArray, rms: float) -> FloatArray:
         """Return the probability that each of :attr:`labels` is in the segment, ``(labels,)``."""
         with torch.inference_mode():
-            logits = self.heads.tagged(summarised(self.net.listen(*_tensors(magnitude, loudness))))
+            logits = self.heads.tagged(summarised(self.net.listen(*_tensors(magnitude, rms))))
             return torch.sigmoid(logits.amax((0, 1))).numpy()
 
 
-def _tensors(magnitude: FloatArray, loudness: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return magnitudes, and the clip's loudness once a channel."""
+def _tensors(magnitude: FloatArray, rms: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return magnitudes, and the clip's rms once a channel."""
     heard = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))
-    return heard, torch.full((len(magnitude),), loudness, dtype=torch.float32)
+    return heard, torch.full((len(magnitude),), rms, dtype=torch.float32)
 
 
 def load() -> HearingCompact:

@@ -94,12 +94,12 @@ class CompactNet(nn.Module):
         self.band_norm = nn.BatchNorm1d(BANDS)
         self.unet = ResUNet(self.config.net)
 
-    def features(self, magnitude: Tensor, loudness: Tensor) -> Tensor:
+    def features(self, magnitude: Tensor, rms: Tensor) -> Tensor:
         """Return what the U-Net sees, ``(batch, 2, frames, BANDS)``; frames padded to whole blocks.
 
-        ``magnitude`` is ``(batch, frames, BINS)``, ``loudness`` the clip's RMS, ``(batch,)``.
+        ``magnitude`` is ``(batch, frames, BINS)``, ``rms`` the clip's RMS, ``(batch,)``.
         """
-        level = WINDOW_GAIN * loudness.clamp_min(1e-7)[:, None, None]
+        level = WINDOW_GAIN * rms.clamp_min(1e-7)[:, None, None]
         bands = torch.log(torch.matmul(magnitude, self.gather) / level + FLOOR)
         bands = self.band_norm(bands.transpose(1, 2)).transpose(1, 2)
         x = torch.stack([bands, self.height[:, 0].expand_as(bands)], dim=1)
@@ -107,30 +107,28 @@ class CompactNet(nn.Module):
         x = functional.pad(x, (0, 0, 0, -frames % self.config.net.time_block))
         return x.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, magnitude: Tensor, vectors: Tensor, loudness: Tensor) -> Tensor:
+    def forward(self, magnitude: Tensor, vectors: Tensor, rms: Tensor) -> Tensor:
         """Return masks between 0 and 1, ``(batch, frames, BINS)``.
 
-        ``magnitude`` is ``(batch, frames, BINS)``, ``vectors`` ``(batch, VECTOR)``, ``loudness``
+        ``magnitude`` is ``(batch, frames, BINS)``, ``vectors`` ``(batch, VECTOR)``, ``rms``
         the RMS of each whole clip, ``(batch,)``.
         """
-        return self.analyse(magnitude, vectors, loudness)[0]
+        return self.analyse(magnitude, vectors, rms)[0]
 
-    def analyse(
-        self, magnitude: Tensor, vectors: Tensor, loudness: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def analyse(self, magnitude: Tensor, vectors: Tensor, rms: Tensor) -> tuple[Tensor, Tensor]:
         """Return the masks of :meth:`forward` and what the network heard to make them.
 
         The latter are the coarsest activations, ``(batch, channels, blocks, bands)``; a block is
         as many frames as the U-Net's ``time_block``.
         """
         condition = self.query(vectors * VECTOR**0.5)
-        heard, kept = self.unet.encode(self.features(magnitude, loudness), condition)
+        heard, kept = self.unet.encode(self.features(magnitude, rms), condition)
         x = self.unet.decode(heard, kept, condition)
         band_mask = torch.sigmoid(x[:, 0, : magnitude.shape[1]].float())
         return torch.matmul(band_mask, self.spread), heard
 
-    def listen(self, magnitude: Tensor, loudness: Tensor) -> Tensor:
+    def listen(self, magnitude: Tensor, rms: Tensor) -> Tensor:
         """Return what the network hears when nothing is asked for; shaped as in `analyse`."""
         nothing = torch.zeros(len(magnitude), VECTOR)
         condition = self.query(nothing)
-        return self.unet.encode(self.features(magnitude, loudness), condition)[0]
+        return self.unet.encode(self.features(magnitude, rms), condition)[0]

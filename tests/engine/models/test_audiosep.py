@@ -12,10 +12,10 @@ import soundfile
 import torch
 
 from engine.errors import BadJob
-from engine.frames import sharpened
 from engine.job import Context, Job, Keep, Memory, Options, Precision
 from engine.models.audiosep import AudioSep, FastForm, network, runtimes, text
-from engine.separate import separate
+from engine.sound.frames import sharpened
+from engine.sound.separate import separate
 
 RATE = 32000
 QUERY = "golden"  # stands for the vector behind the golden files
@@ -38,7 +38,7 @@ class Fixed:
 
     def __init__(self, model: AudioSep, core: int) -> None:
         self.name, self.embed, self.mask = model.name, model.embed, model.mask
-        self.geometry = replace(model.geometry, core=core)
+        self.frame_grid = replace(model.frame_grid, core=core)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_segments_join_to_the_whole(golden_query, formula, tmp_path, samples):
 def test_a_short_context_is_nearly_the_whole(golden_query, formula, tmp_path):
     x = formula.signal(7, "context")[None]
     short = golden_query.tuned(Options(context=Context.SHORT))
-    assert short.geometry.context == 192
+    assert short.frame_grid.context == 192
     whole = run(Fixed(golden_query, 1280), x, tmp_path)
     parts = run(Fixed(short, 352), x, tmp_path)
     assert decibels(whole, whole - parts) > 55  # these weights look farther than trained ones
@@ -132,9 +132,9 @@ def test_a_draft_is_close(golden, formula, golden_query, tmp_path):
 
 def test_options_reach_the_model(golden_query):
     low = golden_query.tuned(Options(memory=Memory.LOW))
-    assert low.geometry.core < golden_query.geometry.core
-    assert low.geometry.context == golden_query.geometry.context
-    assert golden_query.tuned(Options()).geometry == golden_query.geometry
+    assert low.frame_grid.core < golden_query.frame_grid.core
+    assert low.frame_grid.context == golden_query.frame_grid.context
+    assert golden_query.tuned(Options()).frame_grid == golden_query.frame_grid
 
 
 def test_channels_do_not_mix(golden_query, formula, tmp_path):

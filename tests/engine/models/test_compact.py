@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import ModelBroken
 from engine.models import compact
-from engine.models.compact import network, text
+from engine.models.compact import network
 from engine.models.compact.weights import network_from, new_network, save_weights
 from engine.models.resunet import ResUNet
-from engine.separate import plan
+from engine.sound.separate import plan
+from engine.taxonomy import text
 
 EVERYTHING = slice(None)
 
@@ -49,14 +50,14 @@ def masks_in_segments(
 
 def test_segments_with_their_context_give_the_mask_of_the_whole(model: compact.Compact) -> None:
     tested = random_model(model.table)
-    geometry = tested.geometry
+    frame_grid = tested.frame_grid
     rng = np.random.default_rng(0)
-    magnitude = rng.exponential(1.0, (1, 301, geometry.bins)).astype(np.float32)
+    magnitude = rng.exponential(1.0, (1, 301, frame_grid.bins)).astype(np.float32)
     vectors = tested.embed("a dog")[None]
     whole = tested.mask(magnitude, vectors, 0.1, EVERYTHING)
     assert whole.std() > 0.01
-    core = 18 * geometry.block
-    exact = masks_in_segments(tested, magnitude, vectors, geometry.context, core)
+    core = 18 * frame_grid.block
+    exact = masks_in_segments(tested, magnitude, vectors, frame_grid.context, core)
     assert np.abs(exact - whole).max() < 1e-6
     none = masks_in_segments(tested, magnitude, vectors, 0, core)
     assert np.abs(none - whole).max() > 1e-3
@@ -87,18 +88,18 @@ def test_one_block_less_of_context_is_too_little() -> None:
 
 
 def test_declared_geometry_is_usable(model: compact.Compact) -> None:
-    geometry = model.geometry
-    assert geometry.sample_rate == 32000
-    assert geometry.context / 50 <= 4.0, "seconds on either side"
-    assert plan(3000, geometry)[-1].stop == 3000
+    frame_grid = model.frame_grid
+    assert frame_grid.sample_rate == 32000
+    assert frame_grid.context / 50 <= 4.0, "seconds on either side"
+    assert plan(3000, frame_grid)[-1].stop == 3000
 
 
 def test_masks_have_the_promised_shape_and_range(model: compact.Compact) -> None:
     rng = np.random.default_rng(1)
-    magnitude = rng.exponential(1.0, (2, 37, model.geometry.bins)).astype(np.float32)
+    magnitude = rng.exponential(1.0, (2, 37, model.frame_grid.bins)).astype(np.float32)
     vectors = np.stack([model.embed("rain"), model.embed("a violin"), model.embed("")])
     masks = model.mask(magnitude, vectors, 0.05, EVERYTHING)
-    assert masks.shape == (3, 2, 37, model.geometry.bins)
+    assert masks.shape == (3, 2, 37, model.frame_grid.bins)
     assert masks.dtype == np.float32
     assert masks.min() >= 0
     assert masks.max() <= 1 + 1e-6
@@ -106,17 +107,17 @@ def test_masks_have_the_promised_shape_and_range(model: compact.Compact) -> None
     np.testing.assert_array_equal(masks, again)
 
 
-@pytest.mark.parametrize("loudness", [0.0, 1e-30, 1e6])
-def test_silence_and_extremes_give_finite_masks(model: compact.Compact, loudness: float) -> None:
+@pytest.mark.parametrize("rms", [0.0, 1e-30, 1e6])
+def test_silence_and_extremes_give_finite_masks(model: compact.Compact, rms: float) -> None:
     for scale in (0.0, 1e-20, 1e9):
-        magnitude = np.full((1, 9, model.geometry.bins), scale, np.float32)
-        masks = model.mask(magnitude, model.embed("wind")[None], loudness, EVERYTHING)
+        magnitude = np.full((1, 9, model.frame_grid.bins), scale, np.float32)
+        masks = model.mask(magnitude, model.embed("wind")[None], rms, EVERYTHING)
         assert np.isfinite(masks).all()
 
 
 def test_level_of_the_clip_does_not_matter(model: compact.Compact) -> None:
     rng = np.random.default_rng(2)
-    magnitude = rng.exponential(1.0, (1, 40, model.geometry.bins)).astype(np.float32)
+    magnitude = rng.exponential(1.0, (1, 40, model.frame_grid.bins)).astype(np.float32)
     vectors = model.embed("dog barking")[None]
     loud = model.mask(magnitude, vectors, 0.1, EVERYTHING)
     quiet = model.mask(magnitude / 64, vectors, 0.1 / 64, EVERYTHING)

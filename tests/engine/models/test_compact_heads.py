@@ -44,7 +44,7 @@ def test_presence_of_the_whole_is_that_of_its_likeliest_segment(
     model: compact.HearingCompact,
 ) -> None:
     tested = restless(model)
-    geometry = tested.geometry
+    frame_grid = tested.frame_grid
     rng = np.random.default_rng(1)
     magnitude = rng.exponential(0.3, (2, 509, BINS)).astype(np.float32)
     magnitude[:, 200:230] *= 20
@@ -52,11 +52,11 @@ def test_presence_of_the_whole_is_that_of_its_likeliest_segment(
     mask, whole = tested.mask_with_presence(magnitude, vectors, 0.1, slice(0, 509))
     assert np.array_equal(mask, tested.mask(magnitude, vectors, 0.1, slice(0, 509)))
     parts = []
-    core = 20 * geometry.block
+    core = 20 * frame_grid.block
     for start in range(0, 509, core):
         stop = min(start + core, 509)
-        first = max(0, start - geometry.context)
-        last = min(509, stop + geometry.context)
+        first = max(0, start - frame_grid.context)
+        last = min(509, stop + frame_grid.context)
         kept = slice(start - first, stop - first)
         parts.append(tested.mask_with_presence(magnitude[:, first:last], vectors, 0.1, kept)[1])
     assert np.ptp(parts, axis=0).max() > 1e-4

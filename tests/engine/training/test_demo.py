@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.measure import si_sdr
 from engine.models import compact
+from engine.sound.measure import si_sdr
+from engine.taxonomy.classes import load_taxonomy
 from engine.training.demo import PARTS
 from engine.training.evaluate import separate
-from engine.training.labels import label, load_rules, load_taxonomy
+from engine.training.labels import label, load_rules
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from engine.errors import BadInput
-from engine.models.base import FloatArray, Geometry
+from engine.models.base import FloatArray, FrameGrid
+from engine.taxonomy.classes import SoundClass, Taxonomy, load_taxonomy
 from engine.training import report
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, Clip
 from engine.training.evaluate import measure
@@ -23,7 +24,6 @@ from engine.training.figures import (
     rows,
     write_tables,
 )
-from engine.training.labels import SoundClass, Taxonomy, load_taxonomy
 from engine.training.mixing import ClipStore
 from engine.training.scenes import draw, triples
 
@@ -55,13 +55,13 @@ class LowOrHigh:
     """Separates at 4 kHz: "low" keeps what is below, "high" what is above, the rest nothing."""
 
     name = "split"
-    geometry = Geometry(SAMPLE_RATE, 2048, 640, block=4, context=0)
+    frame_grid = FrameGrid(SAMPLE_RATE, 2048, 640, block=4, context=0)
 
     def embed(self, query: str) -> FloatArray:
         return np.array([query == "low", query == "high"], np.float32)
 
     def mask(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray:
         bands = np.zeros((2, magnitude.shape[-1]), np.float32)
         bands[0, :256] = bands[1, 256:] = 1
@@ -72,9 +72,9 @@ class LowOrHigh:
 
 class Certain(LowOrHigh):
     def mask_with_presence(
-        self, magnitude: FloatArray, vectors: FloatArray, loudness: float, keep: slice
+        self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray, FloatArray]:
-        return self.mask(magnitude, vectors, loudness, keep), vectors.max(axis=1) * 0.9
+        return self.mask(magnitude, vectors, rms, keep), vectors.max(axis=1) * 0.9
 
 
 def tone(hertz: float, rate: int = SAMPLE_RATE, seconds: float = 1.0) -> np.ndarray:

@@ -7,8 +7,8 @@ import torch
 
 from engine.models.compact.heads import Heads
 from engine.models.compact.network import VECTOR
+from engine.taxonomy.classes import load_taxonomy
 from engine.training.heads import Heard, area_under_curve, figures, labels_of, train
-from engine.training.labels import load_taxonomy
 
 
 def test_area_under_the_curve() -> None:

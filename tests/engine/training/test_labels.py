@@ -6,16 +6,10 @@ from importlib.resources import files
 
 import pytest
 
+from engine.taxonomy.classes import LabelError, SoundClass, Taxonomy, load_taxonomy
 from engine.training.corpus import load_sources
 from engine.training.instruments import instrument_classes
-from engine.training.labels import (
-    LabelError,
-    SoundClass,
-    Taxonomy,
-    label,
-    load_rules,
-    load_taxonomy,
-)
+from engine.training.labels import label, load_rules
 
 TAXONOMY = load_taxonomy()
 RULES = load_rules(TAXONOMY)

@@ -5,8 +5,8 @@ from unittest.mock import create_autospec
 import numpy as np
 import pytest
 
+from engine.taxonomy.classes import SoundClass, Taxonomy
 from engine.training.corpus import SAMPLE_RATE, TRAIN, Clip
-from engine.training.labels import SoundClass, Taxonomy
 from engine.training.mixing import (
     ClipStore,
     Mixer,

@@ -13,11 +13,11 @@ from engine.errors import BadInput
 from engine.models.compact.heads import Heads, heads_from
 from engine.models.compact.network import CompactNet
 from engine.models.compact.weights import new_network
+from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import SAMPLE_RATE, TRAIN, build
 from engine.training.evaluate import Pair, evaluate
 from engine.training.figures import group_of, score, summary
 from engine.training.instruments import midi_file, phrase
-from engine.training.labels import load_taxonomy
 from engine.training.losses import (
     NEAR_DB,
     QUERIES,
@@ -40,7 +40,7 @@ def small_batch(seed: int = 0) -> Batch:
 
 def losses(net: CompactNet, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     spectra = spectra_of(batch)
-    return mask_losses(net(spectra.magnitude, batch.vectors, spectra.loudness), spectra)
+    return mask_losses(net(spectra.magnitude, batch.vectors, spectra.rms), spectra)
 
 
 def test_schedule() -> None:

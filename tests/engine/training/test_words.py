@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.queries import Knowledge, adviser
+from engine.advice.suggestions import Knowledge, adviser
+from engine.taxonomy.classes import LabelError, load_taxonomy
 from engine.training import words
-from engine.training.labels import LabelError, load_taxonomy
 from engine.training.words import Unseen, land, load_unseen, share_within, suggestion_report
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from audacity import install
-from bridge.heartbeat import FRESH, Heartbeat
 from engine.folders import Folders
+from engine.queue.heartbeat import FRESH, Heartbeat
 from tests.faults.test_disk import Disk, disk
 from tests.hosts.audacity.editor import Editor
 

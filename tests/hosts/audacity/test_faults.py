@@ -15,9 +15,9 @@ import pytest
 
 from audacity.pipe import Blocked, command
 from audacity.timeline import capture
-from bridge.heartbeat import Heartbeat
 from engine.errors import HostError
-from engine.lock import holder
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.lock import holder
 from tests.hosts.audacity.editor import FROM, TO, Editor, wait_for
 from tests.hosts.audacity.test_menu import Studio, opened, studio
 from tests.hosts.audacity.test_timeline import (

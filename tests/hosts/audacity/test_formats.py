@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.audio import read
+from engine.sound.audio import read
 from tests.hosts.audacity.editor import Editor
 
 FILM = ["-f", "lavfi", "-i", "testsrc=d=2:r=25:s=64x64", "-itsoffset", "0.5"]

@@ -24,10 +24,10 @@ import soundfile
 from audacity.install import Editor as Installation
 from audacity.install import install
 from audacity.pipe import command
-from bridge.heartbeat import Heartbeat
 from engine.errors import HostError
 from engine.folders import Folders
 from engine.job import Keep, Status
+from engine.queue.heartbeat import Heartbeat
 from tests.hosts.audacity.editor import (
     FROM,
     MODULE,

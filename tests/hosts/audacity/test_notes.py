@@ -11,8 +11,8 @@ from bridge.hosts import audacity
 from bridge.hosts.audacity import AudacityHost
 from engine.folders import Folders
 from engine.job import Job, JobState, Placement, Status
-from engine.journal import Journal
-from engine.service import Service
+from engine.queue.journal import Journal
+from engine.queue.service import Service
 
 
 def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import functools
 import standins
 
 from bridge import app
-from engine.service import Service
+from engine.queue.service import Service
 
 if __name__ == "__main__":
     app.Service = functools.partial(Service, worker_main=standins.main)  # type: ignore[misc]

@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 
 from bridge import launch
-from bridge.heartbeat import Heartbeat
 from engine.folders import Folders
 from engine.job import Status, lines
-from engine.lock import holder
+from engine.queue.heartbeat import Heartbeat
+from engine.queue.lock import holder
 from tests.hosts.reaper.fake import FakeReaper, Script
 from tests.hosts.reaper.project import Item, Project, Samples, Semantics, Track
 

@@ -1,0 +1,1 @@
+"""What to ask for: suggestions, and what is heard in a recording."""

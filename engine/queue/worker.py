@@ -1,0 +1,372 @@
+"""The process that holds the model: takes jobs from a pipe, separates, tells how it goes.
+
+It may be killed at any moment. What it wrote is then either whole under its final name or
+unfinished in the job's `work` folder, from which the next worker goes on. It never outlives the
+process that started it, and only one at a time works for a user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from engine.advice.suggestions import advice
+from engine.errors import BadInput, Cancelled, Failure, TweezeError
+from engine.folders import Folders
+from engine.job import Clip, Heard, Job, Task
+from engine.models.base import Separator
+from engine.queue.lock import ProcessLock, holder
+from engine.queue.messages import (
+    Failed,
+    Finished,
+    FromWorker,
+    Loaded,
+    Loading,
+    Progress,
+    Pulse,
+    Stopped,
+    ToWorker,
+    Work,
+)
+from engine.sound.memory import OutOfMemory, is_exhausted
+
+__all__ = ["Listen", "Load", "Separate", "main", "serve"]
+
+PULSE = 1.0  # seconds between signs of life
+_MODELS = 2  # loaded at once: one is the norm, a second serves who compares the two
+_NICENESS = 5  # the editor comes first
+_PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
+
+Load = Callable[[str, Folders], Separator]
+
+
+class Separate(Protocol):
+    """What `engine.sound.separate.separate` looks like from here."""
+
+    def __call__(
+        self,
+        job: Job,
+        separator: Separator,
+        folder: Path,
+        *,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+        present: Callable[[tuple[float, ...]], None],
+        noted: Callable[[tuple[str, ...]], None],
+        reduction: int,
+    ) -> tuple[Clip, ...]:
+        """Separate `job` into `folder`."""
+
+
+class Listen(Protocol):
+    """What `engine.advice.listening.listen` looks like from here."""
+
+    def __call__(
+        self,
+        job: Job,
+        model: Separator,
+        folder: Path,
+        *,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+        noted: Callable[[tuple[str, ...]], None],
+    ) -> tuple[Heard, ...]:
+        """Name the sounds in the mixture of `job`."""
+
+
+def main(connection: Connection, folders: Folders) -> None:
+    """Serve with the real models until the pipe closes: what the service starts."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    def load(name: str, folders: Folders) -> Separator:
+        # torch is imported here and not at the module's head, so that signs of life come first.
+        from engine import models
+
+        return models.load(name, folders)
+
+    def separate(
+        job: Job,
+        separator: Separator,
+        folder: Path,
+        *,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+        present: Callable[[tuple[float, ...]], None],
+        noted: Callable[[tuple[str, ...]], None],
+        reduction: int,
+    ) -> tuple[Clip, ...]:
+        from engine.sound.separate import separate
+
+        return separate(
+            job,
+            separator,
+            folder,
+            progress=progress,
+            cancelled=cancelled,
+            present=present,
+            noted=noted,
+            reduction=reduction,
+        )
+
+    def listen(
+        job: Job,
+        model: Separator,
+        folder: Path,
+        *,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+        noted: Callable[[tuple[str, ...]], None],
+    ) -> tuple[Heard, ...]:
+        from engine.advice.listening import listen
+
+        return listen(job, model, folder, progress=progress, cancelled=cancelled, noted=noted)
+
+    serve(connection, folders, load=load, separate=separate, listen=listen)
+
+
+def serve(
+    connection: Connection, folders: Folders, *, load: Load, separate: Separate, listen: Listen
+) -> None:
+    """Do the jobs that come over `connection`, one after the other, until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the engine to judge
+    _die_with_parent()
+    if hasattr(os, "nice"):
+        with contextlib.suppress(OSError):
+            os.nice(_NICENESS)
+    pipe = _Pipe(connection)
+    threading.Thread(target=pipe.pulse, name="pulse", daemon=True).start()
+    threading.Thread(target=pipe.receive, name="receive", daemon=True).start()
+    lock = ProcessLock(folders.root / "worker.lock")
+    try:
+        _take_over(lock)
+    except Failure as error:
+        pipe.send(Failed(pipe.jobs.get().job.id, str(error)))
+        _leave()  # the next worker tries anew
+    bench = _Bench(folders, load)
+    while True:
+        work = pipe.jobs.get()
+        pipe.send(_do(work, bench, separate, listen, pipe, folders))
+
+
+def _do(
+    work: Work,
+    bench: _Bench,
+    separate: Separate,
+    listen: Listen,
+    pipe: _Pipe,
+    folders: Folders,
+) -> FromWorker:
+    job = work.job
+    presence: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    last = 0.0
+
+    def progress(share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 0.05 or share >= 1.0:
+            last = now
+            pipe.send(Progress(job.id, share))
+
+    def present(shares: tuple[float, ...]) -> None:
+        nonlocal presence
+        presence = tuple(round(share, 2) for share in shares)
+
+    def noted(told: tuple[str, ...]) -> None:
+        nonlocal notes
+        notes = told
+
+    def cancelled() -> bool:
+        return pipe.is_cancelled(job.id)
+
+    try:
+        separator = bench.fetch(job.options.model, pipe.send)
+        if pipe.is_cancelled(job.id):
+            return Stopped(job.id)
+        started = time.perf_counter()
+        if job.task is Task.LISTEN:
+            heard = listen(
+                job, separator, work.folder, progress=progress, cancelled=cancelled, noted=noted
+            )
+            seconds = time.perf_counter() - started
+            return Finished(job.id, (), seconds, notes=notes, heard=heard)
+        clips = separate(
+            job,
+            separator,
+            work.folder,
+            progress=progress,
+            cancelled=cancelled,
+            present=present,
+            noted=noted,
+            reduction=work.reduction,
+        )
+        notes += advice(job.queries, presence)
+        return Finished(job.id, clips, time.perf_counter() - started, presence, notes)
+    except Cancelled:
+        return Stopped(job.id)
+    except OutOfMemory:
+        _leave()  # the next worker goes on with shorter segments, and has not wasted anything yet
+    except TweezeError as error:
+        return Failed(
+            job.id,
+            str(error),
+            bad_input=isinstance(error, BadInput),
+            details="" if isinstance(error, BadInput) else traceback.format_exc(),
+        )
+    except Exception as error:
+        return Failed(job.id, _explain(error, job, folders), details=traceback.format_exc())
+
+
+def _explain(error: Exception, job: Job, folders: Folders) -> str:
+    name = f"'{job.mixture.name}'"
+    if is_exhausted(error):
+        return (
+            f"There is not enough memory to separate {name}, not even in short pieces: close "
+            "other programs, or take a smaller model."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f" '{error.filename}'" if error.filename else ""
+        return f"Separating {name} failed at the file{where}: {error.strerror}."
+    return (
+        f"Tweeze failed on {name} in a way it does not know ({type(error).__name__}); "
+        f"the log at {folders.log} holds the details."
+    )
+
+
+_Mark = tuple[int, int, int] | None
+
+
+class _Bench:
+    """The loaded models, the one used longest ago first."""
+
+    def __init__(self, folders: Folders, load: Load) -> None:
+        self._folders = folders
+        self._load = load
+        self._models: OrderedDict[str, tuple[Separator, _Mark]] = OrderedDict()
+
+    def fetch(self, name: str, tell: Callable[[FromWorker], None]) -> Separator:
+        mark = self._mark(name)
+        if name in self._models:
+            self._models.move_to_end(name)
+            separator, known = self._models[name]
+            if known == mark:
+                tell(Loaded(name, 0.0))
+                return separator
+            del separator, self._models[name]  # another model has that name since
+        tell(Loading(name))
+        started = time.perf_counter()
+        while len(self._models) >= _MODELS:
+            self._models.popitem(last=False)
+        separator = self._load(name, self._folders)
+        self._models[name] = (separator, mark)
+        tell(Loaded(name, time.perf_counter() - started))
+        return separator
+
+    def _mark(self, name: str) -> _Mark:
+        """Return what changes when a model is removed and another added under its name."""
+        try:
+            about = (self._folders.models / name / "model.json").stat()
+        except OSError:
+            return None  # the bundled model has no record
+        return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+class _Pipe:
+    """The worker's end of the pipe, shared by its threads. Where it breaks, the process ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.jobs: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._cancelled: set[str] = set()
+
+    def send(self, message: FromWorker) -> None:
+        try:
+            with self._sending:
+                self._connection.send(message)
+        except OSError:
+            _leave()
+
+    def pulse(self) -> None:
+        while True:
+            self.send(Pulse())
+            time.sleep(PULSE)
+
+    def receive(self) -> None:
+        while True:
+            try:
+                message: ToWorker = self._connection.recv()
+            except (EOFError, OSError):
+                _leave()
+            if isinstance(message, Work):
+                self._cancelled.clear()
+                self.jobs.put(message)
+            else:
+                self._cancelled.add(message.id)
+
+    def is_cancelled(self, job: str) -> bool:
+        return job in self._cancelled
+
+
+def _leave() -> NoReturn:
+    # At once, from whatever thread: nobody is left to work for, and files need no farewell.
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process with its parent, so that a stopped one goes too."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG, see prctl(2)
+
+
+_HELD = (
+    "An earlier process for the model ({}) does not end and holds {}: end it by hand, or start "
+    "the computer anew."
+)
+
+
+def _take_over(lock: ProcessLock) -> None:
+    """Wait until no other worker is left that could write into the same folders.
+
+    One that was killed and still does not end waits for a disk that does not answer. It will not
+    write any more, but it keeps its lock: that file is set aside for a new one.
+
+    Raises
+    ------
+    Failure
+        Another worker holds the lock and cannot be killed, or its file cannot be set aside.
+
+    """
+    deadline = time.monotonic() + _PREDECESSOR
+    killed = 0
+    while not lock.take():
+        if time.monotonic() > deadline:
+            deadline = time.monotonic() + _PREDECESSOR
+            old = holder(lock.path)
+            try:
+                if old and old == killed:
+                    lock.path.unlink()
+                elif old:
+                    killed = old
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(old, getattr(signal, "SIGKILL", signal.SIGTERM))
+                elif old is not None:
+                    raise Failure(_HELD.format("whose number nobody wrote down", lock.path))
+            except OSError as error:
+                raise Failure(
+                    _HELD.format(f"process {old}, {error.strerror}", lock.path)
+                ) from error
+        time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Audio files, spectrograms and masks: separation itself, whatever the model."""

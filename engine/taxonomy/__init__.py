@@ -1,0 +1,1 @@
+"""Kinds of sound: their names, synonyms and parents, as tables."""
