@@ -34,19 +34,10 @@ from engine.display import shown
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.files import read_small
 from engine.folders import Folders
-from engine.job import (
-    Bandwidth,
-    Context,
-    JobState,
-    Keep,
-    Memory,
-    Options,
-    Precision,
-    Status,
-    Stereo,
-    check_id,
-)
+from engine.job import check_id
+from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
 from engine.queue.heartbeat import STALLED, VERSION, Heartbeat
+from engine.status import JobState, Status
 
 __all__ = ["app", "main", "run"]
 
