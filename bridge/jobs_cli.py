@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from bridge.inputs import files_and_queries, for_each
+from bridge.option_flags import Model, takes_options
 from engine.display import shown
-from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
+from engine.options import Options
 
 __all__ = ["add_to"]
 
@@ -23,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+@takes_options
 def separate(
     arguments: Annotated[
         list[str],
@@ -36,29 +38,9 @@ def separate(
         list[str] | None,
         typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists.")
-    ] = "compact",
-    keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
     out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path(),
-    stereo: Annotated[
-        Stereo, typer.Option(help="Channels one by one, or with one mask.")
-    ] = Stereo.INDEPENDENT,
-    bandwidth: Annotated[
-        Bandwidth, typer.Option(help="Whether the mask goes on above the model's own band.")
-    ] = Bandwidth.FULL,
-    sharpness: Annotated[
-        float, typer.Option(help="Above 1: less of what only resembles the sound; 0.1 to 10.")
-    ] = 1.0,
-    precision: Annotated[
-        Precision, typer.Option(help="Draft is faster and rougher, where the model can.")
-    ] = Precision.EXACT,
-    context: Annotated[
-        Context, typer.Option(help="Short is faster, where the model can.")
-    ] = Context.EXACT,
-    memory: Annotated[
-        Memory, typer.Option(help="Low takes less memory and more time.")
-    ] = Memory.DEFAULT,
+    *,
+    options: Options,
     as_json: Json = False,
 ) -> None:
     """Pull the described sounds out of files; prints the clips' paths, one a line.
@@ -70,9 +52,6 @@ def separate(
     from bridge.separating import separate
 
     files, queries = files_and_queries(arguments, query or ())
-    options = Options(
-        model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
-    )
 
     def each(file: Path) -> None:
         result = separate(file, queries, options, out)
@@ -90,9 +69,7 @@ def separate(
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for clips and picture.")] = Path("demo-output"),
-    model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists.")
-    ] = "compact",
+    model: Model = "compact",
 ) -> None:
     """Separate the bundled recording, and say how well that went."""
     from bridge import demo as demonstration
