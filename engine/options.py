@@ -1,0 +1,164 @@
+"""The options of a job: a table that everything which offers options reads.
+
+A new field of `Options` is a new option everywhere: in text forms, on the command line, in
+requests, over OSC and, with a place among them, in the editors' dialogs. What it does is up to
+the code that reads its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from engine.option_types import Choice, Number, Text, described, read, table
+
+__all__ = ["Bandwidth", "Context", "Keep", "Memory", "Options", "Precision", "Stereo"]
+
+
+class Keep(str, Enum):
+    """Which clips a job returns."""
+
+    TARGET = "target"
+    RESIDUAL = "residual"
+    BOTH = "both"
+
+
+class Stereo(str, Enum):
+    """How the channels of a mixture are separated: one by one, or all with the same mask."""
+
+    INDEPENDENT = "independent"
+    LINKED = "linked"
+
+
+class Bandwidth(str, Enum):
+    """What happens above the model's own band: the top bands' mask carries on, or nothing."""
+
+    FULL = "full"
+    MODEL = "model"
+
+
+class Precision(str, Enum):
+    """How a model computes: in float32, or faster and roughly where the processor has bfloat16."""
+
+    EXACT = "exact"
+    DRAFT = "draft"
+
+
+class Context(str, Enum):
+    """What a segment sees beyond its ends: all that can matter, or less where the model can."""
+
+    EXACT = "exact"
+    SHORT = "short"
+
+
+class Memory(str, Enum):
+    """How much memory a job may take: what makes it fast, or little."""
+
+    DEFAULT = "default"
+    LOW = "low"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job is to be separated.
+
+    `sharpness` is the power to which the magnitude of each mask is raised: above 1 a target holds
+    less of what only resembles its query, and loses some of its own edges and tails; 1 is as
+    trained. `precision`, `context` and `memory` are for models that have a choice; others work as
+    they always do.
+    """
+
+    model: str = described(
+        Text(
+            default="compact",
+            label="Model",
+            help="One of those that 'tweeze models' lists.",
+            dialog=3,
+        )
+    )
+    keep: Keep = described(
+        Choice(
+            default=Keep.TARGET,
+            label="Result",
+            help="The sounds, the rest, or both.",
+            called={
+                Keep.TARGET: "the sound",
+                Keep.RESIDUAL: "everything else",
+                Keep.BOTH: "both",
+            },
+            dialog=1,
+        )
+    )
+    stereo: Stereo = described(
+        Choice(
+            default=Stereo.INDEPENDENT,
+            label="Channels",
+            help="Channels one by one, or with one mask.",
+            called={Stereo.INDEPENDENT: "one by one", Stereo.LINKED: "with one mask"},
+        )
+    )
+    bandwidth: Bandwidth = described(
+        Choice(
+            default=Bandwidth.FULL,
+            label="Above the model's band",
+            help="Whether the mask goes on above the model's own band.",
+            called={Bandwidth.FULL: "the mask goes on", Bandwidth.MODEL: "nothing is taken out"},
+        )
+    )
+    sharpness: float = described(
+        Number(
+            default=1.0,
+            label="Sharpness",
+            help="Above 1: less of what only resembles the sound.",
+            least=0.1,
+            most=10,
+            remark="1 is as trained",
+            sparse=True,
+        )
+    )
+    precision: Precision = described(
+        Choice(
+            default=Precision.EXACT,
+            label="Precision",
+            help="Draft is faster and rougher, where the model can.",
+            called={Precision.EXACT: "exact", Precision.DRAFT: "draft"},
+            sparse=True,
+        )
+    )
+    context: Context = described(
+        Choice(
+            default=Context.EXACT,
+            label="Context",
+            help="Short is faster, where the model can.",
+            called={Context.EXACT: "exact", Context.SHORT: "short"},
+            sparse=True,
+        )
+    )
+    memory: Memory = described(
+        Choice(
+            default=Memory.DEFAULT,
+            label="Memory",
+            help="Low takes less memory and more time.",
+            called={Memory.DEFAULT: "as needed", Memory.LOW: "little"},
+            sparse=True,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        for option in table(type(self)):
+            option.check(getattr(self, option.name))
+
+    @classmethod
+    def from_fields(cls, given: Iterable[tuple[str, str]], what: str = "request") -> Options:
+        """Return what the fields of a request say; what they leave open has its default.
+
+        The first of two fields of one name counts, and what is no option is passed over.
+
+        Raises
+        ------
+        BadJob
+            A value is not allowed.
+
+        """
+        return cls(**read(cls, dict(reversed(list(given))).get, what))
