@@ -38,6 +38,8 @@ from engine.folders import Folders
 from engine.job import Job
 from engine.models import catalogue
 from engine.models.audiosep import AudioSep, FastForm, checkpoint, network, runtimes, text
+from engine.models.audiosep.kind import fast_form, find_tokenizer
+from engine.models.records import Entry
 from engine.options import Memory, Options, Precision
 from engine.sound.audio import AudioInfo, FrameWriter
 from engine.sound.separate import separate
@@ -149,7 +151,7 @@ def formula() -> ModuleType:
 
 
 @contextmanager
-def chosen(name: str, tokenizer: Path | None) -> Iterator[catalogue.Entry]:
+def chosen(name: str, tokenizer: Path | None) -> Iterator[Entry]:
     """Yield the added model of that name, or one with formula weights."""
     if name:
         yield catalogue.entry(name, Folders.of_user())
@@ -164,8 +166,9 @@ def chosen(name: str, tokenizer: Path | None) -> Iterator[catalogue.Entry]:
         state |= {f"query_encoder.model.{k}": v for k, v in words.items()}
         torch.save({"state_dict": {k: torch.from_numpy(v) for k, v in state.items()}}, path)
         home = Folders(Path(folder) / "home")
-        place = found[0] if found else catalogue.tokenizer_folder(Folders.of_user())
-        yield catalogue.add(home, "formula", path, tokenizer=place)
+        place = found[0] if found else find_tokenizer(Folders.of_user().models)
+        also = {"tokenizer": place} if place else {}
+        yield catalogue.add(home, "formula", "audiosep", path, also=also)
 
 
 def noise(path: Path, seconds: int, channels: int) -> Path:
@@ -202,11 +205,11 @@ def engine(
     return work
 
 
-def speed(entry: catalogue.Entry, rounds: int, long_seconds: int) -> None:
+def speed(entry: Entry, rounds: int, long_seconds: int) -> None:
     torch.set_grad_enabled(False)
-    found = checkpoint.read(entry.source("separator"))
+    found = checkpoint.read(entry.main)
     published = Published({name: t.clone() for name, t in found.separator.items()})
-    form = FastForm(entry.fast)
+    form = fast_form(entry)
     if entry.name == "formula":
         draw = formula()
         clip = np.load(GOLDEN / "out_4s.npy")
@@ -302,7 +305,7 @@ def report(seconds: dict[str, list[float]]) -> None:
         )
 
 
-def memory(entry: catalogue.Entry) -> None:
+def memory(entry: Entry) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lengths = (60, 600)
         files = [
@@ -319,7 +322,7 @@ def memory(entry: catalogue.Entry) -> None:
             )
 
 
-def peak(entry: catalogue.Entry, mixture: Path, kind: Memory) -> int:
+def peak(entry: Entry, mixture: Path, kind: Memory) -> int:
     """Return the peak memory, in bytes, of a process that separates once, text encoder and all."""
     arguments = [str(entry.folder), str(mixture), kind.value]
     done = subprocess.run(

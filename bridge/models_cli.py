@@ -15,7 +15,8 @@ import typer
 from engine.display import shown
 from engine.errors import BadInput
 from engine.folders import Folders
-from engine.models import catalogue, releases
+from engine.models import catalogue, kinds, pulling, releases
+from engine.models.records import Entry, Progress
 
 __all__ = ["app"]
 
@@ -50,14 +51,14 @@ def pull(
     """Download a published model, after showing its size and its terms."""
     wanted = releases.release(release)
     print(wanted.title)
-    print(f"{wanted.size / 1e9:.2f} GB from {wanted.checkpoint.page}")
+    print(f"{wanted.size / 1e9:.2f} GB from {wanted.main.page}")
     print()
     print(textwrap.indent(wanted.terms, "  ", lambda line: bool(line.strip())))
     print(flush=True)
     if sys.stdin.isatty() and not yes:
         typer.confirm("Download it?", default=True, abort=True)
-    with _progress("Checking", wanted.checkpoint.size) as step:
-        made = releases.pull(
+    with _progress("Checking", wanted.main.size) as step:
+        made = pulling.pull(
             wanted,
             Folders.of_user(),
             name=name,
@@ -70,7 +71,7 @@ def pull(
 @app.command()
 def add(
     checkpoint: Annotated[
-        Path, typer.Argument(help="An AudioSep checkpoint: .ckpt, .safetensors.")
+        Path, typer.Argument(help="A checkpoint (.ckpt, .safetensors), of AudioSep unless --kind.")
     ],
     name: Annotated[str, typer.Option(help="What to call it; else after the file.")] = "",
     clap: Annotated[
@@ -79,18 +80,28 @@ def add(
     tokenizer: Annotated[
         Path | None, typer.Option(help="Folder with vocab.json and merges.txt of roberta-base.")
     ] = None,
+    kind: Annotated[
+        str, typer.Option(help=f"The kind of model: {', '.join(kinds.KINDS)}.")
+    ] = kinds.DEFAULT,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="ROLE=FILE", help="Another file of the model; can be repeated."
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Its licence, to be listed.")] = "",
 ) -> None:
-    """Add a checkpoint that is on this computer. It stays where it is."""
-    files = [path for path in (checkpoint, clap) if path is not None]
-    size = sum(path.stat().st_size for path in files if path.is_file())
+    """Add a checkpoint that is on this computer. AudioSep's stays where it is."""
+    files = _roles(also or [])
+    files |= {role: path for role, path in (("text", clap), ("tokenizer", tokenizer)) if path}
+    size = sum(path.stat().st_size for path in (checkpoint, *files.values()) if path.is_file())
     with _progress("Reading", size) as step:
         made = catalogue.add(
             Folders.of_user(),
             name or _name_after(checkpoint),
+            kind,
             checkpoint.absolute(),
-            clap=clap.absolute() if clap else None,
-            tokenizer=tokenizer.absolute() if tokenizer else None,
+            also={role: path.absolute() for role, path in files.items()},
             licence=licence,
             progress=step,
         )
@@ -120,11 +131,7 @@ def verify(name: Name, as_json: Json = False) -> None:
 @app.command()
 def remove(name: Name) -> None:
     """Remove a model. A checkpoint that you added stays; one that was pulled goes."""
-    if name == catalogue.BUNDLED:
-        raise BadInput(f"'{name}' is part of Tweeze and cannot be removed.")
-    found = catalogue.entry(name, Folders.of_user())
-    size = found.size
-    catalogue.remove(found)
+    size = catalogue.remove(name, Folders.of_user())
     print(f"Removed {name} ({size / 1e9:.2f} GB).")
 
 
@@ -136,29 +143,52 @@ def _list(*, as_json: bool) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else ""
-        print(f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {row['licence']}".rstrip())
+        line = f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {row['licence']}".rstrip()
+        print(shown(line))
+    sys.stdout.flush()
+    for row in rows:
+        if "problem" in row:
+            print(shown(f"{row['name']} cannot be used: {row['problem']}"), file=sys.stderr)
 
 
 def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
-    yield {"name": catalogue.BUNDLED, "state": "bundled", "bytes": 0, "licence": "MIT"}
-    added = catalogue.entries(folders)
-    for entry in added:
-        yield {
+    added = catalogue.added(folders)
+    for entry in (kinds.BUNDLED, *added):
+        row = {
             "name": entry.name,
-            "state": "added",
+            "kind": entry.kind,
+            "state": "unusable" if entry.problem else "bundled" if entry.bundled else "added",
             "bytes": entry.size,
             "licence": entry.licence,
-            "origin": entry.origin or str(entry.source("separator")),
         }
+        if entry.problem:
+            row["problem"] = entry.problem
+        elif not entry.bundled:
+            row["origin"] = entry.origin or str(entry.main)
+        yield row
     for release in releases.RELEASES:
         if all(entry.name != release.name for entry in added):
             yield {
                 "name": release.name,
+                "kind": release.kind,
                 "state": "to pull",
                 "bytes": release.size,
                 "licence": release.licence,
-                "origin": release.checkpoint.page,
+                "origin": release.main.page,
             }
+
+
+def _roles(given: list[str]) -> dict[str, Path]:
+    """Read options of the form ROLE=FILE."""
+    found = {}
+    for text in given:
+        role, is_, path = text.partition("=")
+        if not (role and is_ and path):
+            raise BadInput(
+                f"--with {text!r} is not of the form ROLE=FILE, like heads=heads.safetensors."
+            )
+        found[role] = Path(path)
+    return found
 
 
 def _name_after(checkpoint: Path) -> str:
@@ -166,19 +196,19 @@ def _name_after(checkpoint: Path) -> str:
     return "-".join(part for part in "".join(letters).split("-") if part)[:40].rstrip("-")
 
 
-def _say_ready(made: catalogue.Entry) -> None:
+def _say_ready(made: Entry) -> None:
     print(f"{made.name} is ready: tweeze separate FILE QUERY --model {made.name}")
 
 
 @contextmanager
-def _progress(what: str, total: int) -> Iterator[catalogue.Progress]:
+def _progress(what: str, total: int) -> Iterator[Progress]:
     """Show a bar on a terminal; yields what is told how many bytes are done."""
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.DownloadColumn())
+    bar = rich.Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(what, total=total, visible=False)
 
     def step(count: int) -> None:

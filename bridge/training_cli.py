@@ -10,15 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from engine.errors import BadInput
 from engine.folders import Folders
-
-if TYPE_CHECKING:
-    from engine.models.base import Separator
 
 __all__ = ["add_to"]
 
@@ -86,7 +83,7 @@ def evaluate(
         wanted += [found for found in drawn if not only or found.key in only]
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    separator = _load(model)
+    separator = evaluation.load(model, Folders.of_user())
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
         found = [evaluation.measure(separator, part, step) for part in wanted]
@@ -203,27 +200,6 @@ def finetune(
         f"(step {made.step}; mean SI-SDRi)."
     )
     print(f"{name} is ready: tweeze separate FILE QUERY --model {name}")
-
-
-def _load(model: str) -> Separator:
-    from engine import models
-
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise BadInput(f"There is no file {path}: name a weight file of a training run.")
-        from engine.models.compact import Compact, HearingCompact, load_network, trunk_channels
-        from engine.models.compact.heads import heads_from
-        from engine.taxonomy.text import load_text_table
-
-        net, heads = load_network(path), path.with_name("heads.safetensors")
-        if not heads.is_file():
-            return Compact(net, load_text_table())
-        data = heads.read_bytes()
-        return HearingCompact(
-            net, load_text_table(), heads_from(data, str(heads), trunk_channels(net))
-        )
-    return models.load(model, Folders.of_user())
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from engine import models
-from engine.errors import BadJob, Failure, UnknownModel
+from engine.errors import BadJob, Failure
 from engine.folders import Folders
 from engine.job import Job
+from engine.models import catalogue
 from engine.options import Keep
 from engine.sound import audio
 
@@ -31,11 +31,7 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
         The disk has no room for the clips, or the job's folder is not Tweeze's own.
 
     """
-    names = models.names(folders)
-    if job.options.model not in names:
-        raise UnknownModel(
-            f"There is no model named {job.options.model[:40]!r}; there are: {', '.join(names)}."
-        )
+    catalogue.entry(job.options.model, folders)
     if ".." in job.mixture.parts:
         raise BadJob(f"{job.mixture} goes up ('..'): name where the file really lies.")
     info = audio.probe(job.mixture, follow=False)

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +26,7 @@ from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, Task
 from engine.models.base import Separator
+from engine.models.cache import Load, ModelCache
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import (
     Failed,
@@ -43,14 +43,11 @@ from engine.queue.messages import (
 from engine.sound.memory import OutOfMemory, is_exhausted
 from engine.status import Clip, Heard
 
-__all__ = ["Listen", "Load", "Separate", "main", "serve"]
+__all__ = ["Listen", "Separate", "main", "serve"]
 
 PULSE = 1.0  # seconds between signs of life
-_MODELS = 2  # loaded at once: one is the norm, a second serves who compares the two
 _NICENESS = 5  # the editor comes first
 _PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
-
-Load = Callable[[str, Folders], Separator]
 
 
 class Separate(Protocol):
@@ -155,15 +152,15 @@ def serve(
     except Failure as error:
         pipe.send(Failed(pipe.jobs.get().job.id, str(error)))
         _leave()  # the next worker tries anew
-    bench = _Bench(folders, load)
+    models = ModelCache(folders, load)
     while True:
         work = pipe.jobs.get()
-        pipe.send(_do(work, bench, separate, listen, pipe, folders))
+        pipe.send(_do(work, models, separate, listen, pipe, folders))
 
 
 def _do(
     work: Work,
-    bench: _Bench,
+    models: ModelCache,
     separate: Separate,
     listen: Listen,
     pipe: _Pipe,
@@ -193,7 +190,9 @@ def _do(
         return pipe.is_cancelled(job.id)
 
     try:
-        separator = bench.fetch(job.options.model, pipe.send)
+        name = job.options.model
+        separator, loading = models.fetch(name, lambda: pipe.send(Loading(name)))
+        pipe.send(Loaded(name, loading))
         if pipe.is_cancelled(job.id):
             return Stopped(job.id)
         started = time.perf_counter()
@@ -244,44 +243,6 @@ def _explain(error: Exception, job: Job, folders: Folders) -> str:
         f"Tweeze failed on {name} in a way it does not know ({type(error).__name__}); "
         f"the log at {folders.log} holds the details."
     )
-
-
-_Mark = tuple[int, int, int] | None
-
-
-class _Bench:
-    """The loaded models, the one used longest ago first."""
-
-    def __init__(self, folders: Folders, load: Load) -> None:
-        self._folders = folders
-        self._load = load
-        self._models: OrderedDict[str, tuple[Separator, _Mark]] = OrderedDict()
-
-    def fetch(self, name: str, tell: Callable[[FromWorker], None]) -> Separator:
-        mark = self._mark(name)
-        if name in self._models:
-            self._models.move_to_end(name)
-            separator, known = self._models[name]
-            if known == mark:
-                tell(Loaded(name, 0.0))
-                return separator
-            del separator, self._models[name]  # another model has that name since
-        tell(Loading(name))
-        started = time.perf_counter()
-        while len(self._models) >= _MODELS:
-            self._models.popitem(last=False)
-        separator = self._load(name, self._folders)
-        self._models[name] = (separator, mark)
-        tell(Loaded(name, time.perf_counter() - started))
-        return separator
-
-    def _mark(self, name: str) -> _Mark:
-        """Return what changes when a model is removed and another added under its name."""
-        try:
-            about = (self._folders.models / name / "model.json").stat()
-        except OSError:
-            return None  # the bundled model has no record
-        return about.st_ino, about.st_mtime_ns, about.st_size
 
 
 class _Pipe:

@@ -16,7 +16,10 @@ import numpy as np
 import soundfile
 import torch
 
+from engine import models
+from engine.errors import BadInput
 from engine.job import QUERIES_LIMIT, Job, new_id
+from engine.models.compact import from_files
 from engine.options import Options
 from engine.sound.audio import read
 from engine.sound.separate import separate as separate_job
@@ -31,13 +34,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.folders import Folders
     from engine.models.base import Separator
     from engine.models.compact.network import CompactNet
     from engine.taxonomy.classes import Taxonomy
     from engine.training.mixing import ClipStore
     from engine.training.scenes import Scene, SceneSet
 
-__all__ = ["Answers", "Pair", "ask", "draw_pairs", "evaluate", "measure", "separate"]
+__all__ = ["Answers", "Pair", "ask", "draw_pairs", "evaluate", "load", "measure", "separate"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,28 @@ class Answers:
     """``(channels, frames)`` of each query."""
     presence: dict[str, float]
     """How likely each query's sound is there; NaN from a model that does not tell."""
+
+
+def load(model: str, folders: Folders) -> Separator:
+    """Load a model of the catalogue, or a weight file of a training run.
+
+    The `heads.safetensors` beside a weight file is used where there is one.
+
+    Raises
+    ------
+    BadInput
+        There is no such file, or no such model (UnknownModel).
+    ModelBroken
+        The weights do not fit their architecture.
+
+    """
+    path = Path(model)
+    if path.suffix != ".safetensors":
+        return models.load(model, folders)
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}: name a weight file of a training run.")
+    heads = path.with_name("heads.safetensors")
+    return from_files(path, heads if heads.is_file() else None)
 
 
 def ask(separator: Separator, scene: Scene) -> Answers:

@@ -21,6 +21,7 @@ import torch
 
 from engine.errors import BadInput, Failure
 from engine.models import catalogue
+from engine.models.kinds import BUNDLED
 from engine.taxonomy.classes import SoundClass, Taxonomy, load_taxonomy
 from engine.taxonomy.text import load_text_table
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TRAIN, read_clips
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.folders import Folders
+    from engine.models.records import Entry
     from engine.training.corpus import Clip
     from engine.training.mixing import Example
     from engine.training.scenes import Scene
@@ -72,7 +74,7 @@ class Settings:
 class Outcome:
     """What came of it; mean SI-SDRi on held-out files, in dB."""
 
-    entry: catalogue.Entry
+    entry: Entry
     before: float
     after: float
     step: int
@@ -105,7 +107,7 @@ class Learner(Protocol):
 
     def publish(
         self, weights: Mapping[str, Tensor], folders: Folders, name: str, origin: str
-    ) -> catalogue.Entry:
+    ) -> Entry:
         """Record weights that `averaged` returned as a named model."""
 
 
@@ -157,7 +159,7 @@ def finetune(
     name: str,
     folders: Folders,
     *,
-    base: str = catalogue.BUNDLED,
+    base: str = BUNDLED.name,
     store: Path | None = None,
     settings: Settings | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -195,12 +197,7 @@ def finetune(
 
     """
     settings = settings or Settings()
-    catalogue.check_name(name)
-    if any(entry.name == name for entry in catalogue.entries(folders)):
-        raise BadInput(
-            f"There is a model named '{name}': remove it ('tweeze models remove {name}') or "
-            "choose another name with --name."
-        )
+    catalogue.check_free(name, folders)
     found = find(place)
     if store is not None and not (store / "clips.csv").is_file():
         raise BadInput(f"{store} is no corpus: 'clips.csv' is missing.")
@@ -244,14 +241,12 @@ def _learner(base: str, folders: Folders) -> tuple[Learner, str]:
     from engine.models import compact
     from engine.training.learners import AudioSepLearner, CompactLearner
 
-    if base == catalogue.BUNDLED:
-        model: object = compact.load()
-    else:
-        entry = catalogue.entry(base, folders)
-        if not entry.is_compact:
-            return AudioSepLearner(entry), entry.digest
-        model = catalogue.load(entry)
-    assert isinstance(model, compact.Compact)
+    entry = catalogue.entry(base, folders)
+    if entry.kind == "audiosep":
+        return AudioSepLearner(entry), entry.digest
+    model = catalogue.load(entry)
+    if not isinstance(model, compact.Compact):
+        raise BadInput(f"Models of the kind '{entry.kind}', like {base}, cannot be fine-tuned.")
     # the text table steers the network, and may change with a later Tweeze
     words = b"".join(model.embed(word).tobytes() for word in load_taxonomy().captions)
     networks: list[torch.nn.Module] = [model.net]

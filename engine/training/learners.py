@@ -10,8 +10,9 @@ import torch
 from torch.func import functional_call
 
 from engine.errors import ModelBroken
-from engine.models import audiosep, catalogue
+from engine.models import catalogue
 from engine.models.audiosep import checkpoint, network, runtimes
+from engine.models.audiosep.kind import fast_form, text_source, tokenizer_of
 from engine.models.compact import HearingCompact
 from engine.models.compact.heads import evidence, save_heads, summarised
 from engine.models.compact.weights import new_network, save_weights
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.folders import Folders
     from engine.models.compact import Compact
     from engine.models.compact.network import CompactNet
+    from engine.models.records import Entry
     from engine.training.mixing import Example
 
 __all__ = ["AudioSepLearner", "CompactLearner"]
@@ -129,18 +131,18 @@ class CompactLearner:
 
     def publish(
         self, weights: Mapping[str, Tensor], folders: Folders, name: str, origin: str
-    ) -> catalogue.Entry:
+    ) -> Entry:
         """Record averaged weights as a named model."""
         file = folders.models / name / "weights.safetensors"
         save_weights(_part(weights, "net"), file)
-        beside = None
+        also = {}
         if self._heads is not None:
-            beside = file.with_name("heads.safetensors")
+            also["heads"] = file.with_name("heads.safetensors")
             heads = copy.deepcopy(self._heads)
             heads.load_state_dict(_part(weights, "heads"))
-            save_heads(heads, beside)
-        return catalogue.add_compact(
-            folders, name, file, heads=beside, licence="yours", origin=origin
+            save_heads(heads, also["heads"])
+        return catalogue.add(
+            folders, name, "compact", file, also=also, licence="yours", origin=origin
         )
 
 
@@ -155,15 +157,15 @@ class AudioSepLearner:
     usual_rate = 1e-4
     seconds = 2.0
 
-    def __init__(self, entry: catalogue.Entry) -> None:
-        source = entry.source("separator")
+    def __init__(self, entry: Entry) -> None:
+        source = entry.main
         if not source.is_file():
             raise ModelBroken(
                 f"Fine-tuning {entry.name} needs its checkpoint, and {source} is gone: put it back "
                 "or add the model anew."
             )
         self._entry = entry
-        form = audiosep.FastForm(entry.fast)
+        form = fast_form(entry)
         # looked up once a caption; the model itself is not needed
         self._embeddings, self._form = form.embeddings, form
         self._encoder: Any = None
@@ -244,13 +246,13 @@ class AudioSepLearner:
 
     def publish(
         self, weights: Mapping[str, Tensor], folders: Folders, name: str, origin: str
-    ) -> catalogue.Entry:
+    ) -> Entry:
         """Write a checkpoint in the published layout, and add it as a named model.
 
         It holds the separation network and the text branch; the rest of CLAP, which no query
         needs, is left out.
         """
-        words = checkpoint.read(self._entry.source("text")).text
+        words = checkpoint.read(text_source(self._entry)).text
         whole = {**self._tensors, **weights}
         state = {f"ss_model.{key}": value.detach().cpu() for key, value in whole.items()}
         state |= {f"query_encoder.model.{key}": value for key, value in words.items()}
@@ -262,8 +264,9 @@ class AudioSepLearner:
         return catalogue.add(
             folders,
             name,
+            self._entry.kind,
             file,
-            tokenizer=self._entry.tokenizer,
+            also={"tokenizer": tokenizer_of(self._entry)},
             licence=self._entry.licence,
             origin=origin,
         )

@@ -239,8 +239,8 @@ def test_a_home_without_modes_and_links(
         [
             sys.executable, "-c",
             "import sys; from pathlib import Path; from engine.folders import Folders; "
-            "from engine.models.catalogue import add_compact; "
-            "add_compact(Folders.of_user(), 'mine', Path(sys.argv[1]))",
+            "from engine.models.catalogue import add; "
+            "add(Folders.of_user(), 'mine', 'compact', Path(sys.argv[1]))",
             str(weights),
         ],
         env=environment, capture_output=True, text=True, timeout=90, check=False,

@@ -10,7 +10,10 @@ import torch
 
 from bridge.cli import run
 from engine.folders import Folders
-from engine.models import catalogue, releases
+from engine.models import catalogue, pulling
+from engine.models.records import Entry
+
+TOKENIZER = ("vocab.json", "merges.txt")
 
 
 @pytest.fixture
@@ -27,10 +30,10 @@ def added(home, tmp_path, monkeypatch) -> Path:
         folder.mkdir(parents=True)
         (folder / "form.json").write_text("{}")
 
-    monkeypatch.setattr("engine.models.audiosep.write", write)
+    monkeypatch.setattr("engine.models.audiosep.fast.write", write)
     checkpoint = tmp_path / "My Model v2.ckpt"
     checkpoint.write_bytes(b"weights")
-    for name in catalogue.TOKENIZER_FILES:
+    for name in TOKENIZER:
         (tmp_path / name).write_text("{}")
     assert run(["models", "add", str(checkpoint), "--tokenizer", str(tmp_path)]) == 0
     return checkpoint
@@ -68,9 +71,9 @@ def test_removing_leaves_the_checkpoint(home, added, capsys):
     assert run(["models", "remove", "my-model-v2"]) == 0
     assert "Removed my-model-v2" in capsys.readouterr().out
     assert added.exists()
-    assert catalogue.entries(home) == ()
+    assert catalogue.added(home) == ()
     assert run(["models", "remove", "my-model-v2"]) == 2
-    assert "no added model" in capsys.readouterr().err
+    assert "There is no model named" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,11 @@ def test_removing_leaves_the_checkpoint(home, added, capsys):
         (["pull", "demucs"], "it can pull: audiosep, audiosep-hive"),
         (["add", "nothing.ckpt"], "There is no file"),
         (["add", "x.ckpt", "--name", "A B"], "is no name for a model"),
-        (["verify", "nothing"], "no added model"),
+        (["verify", "nothing"], "There is no model named 'nothing'; there are: compact."),
+        (["verify", "audiosep"], "run 'tweeze models pull audiosep'"),
+        (["add", "x.ckpt", "--kind", "x"], "no kind of model named 'x'; there are: compact, audio"),
+        (["add", "x.ckpt", "--with", "x"], "not of the form ROLE=FILE"),
+        (["add", "x.ckpt", "--with", "x=y"], "takes no 'x'; beside its main file it takes: text"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_2(home, capsys, command, said):
@@ -96,7 +103,7 @@ def test_a_checkpoint_with_code_in_it_is_refused(home, tmp_path, capsys):
             return Path.write_text, (tmp_path / "was here", "x")
 
     torch.save({"state_dict": {}, "trap": Trap()}, tmp_path / "bad.ckpt")
-    for name in catalogue.TOKENIZER_FILES:
+    for name in TOKENIZER:
         (tmp_path / name).write_text("{}")
     code = run(["models", "add", str(tmp_path / "bad.ckpt"), "--tokenizer", str(tmp_path)])
     assert code == 1
@@ -110,8 +117,8 @@ def test_pull_shows_size_and_terms_first(home, capsys, monkeypatch):
         assert "1.27 GB from https://huggingface.co/spaces/Audio-AGI/AudioSep" in shown
         assert "Copyright (c) Xubo Liu" in shown
         assert "THE SOFTWARE IS PROVIDED" in shown
-        return catalogue.Entry(wanted.name, folders.models / wanted.name, ())
+        return Entry(wanted.name, folders.models / wanted.name, wanted.kind)
 
-    monkeypatch.setattr(releases, "pull", pull)
+    monkeypatch.setattr(pulling, "pull", pull)
     assert run(["models", "pull", "audiosep"]) == 0
     assert "audiosep is ready" in capsys.readouterr().out

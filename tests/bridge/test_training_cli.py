@@ -93,7 +93,7 @@ def test_a_finetuned_model_is_listed_and_removed(home, tmp_path, capsys, monkeyp
 
     weights = tmp_path / "weights.safetensors"
     save_weights(compact.load().net.state_dict(), weights)
-    catalogue.add_compact(Folders(home), "mine", weights, licence="yours", origin="compact")
+    catalogue.add(Folders(home), "mine", "compact", weights, licence="yours", origin="compact")
     assert run(["models", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)[1]
     assert (row["name"], row["state"], row["origin"]) == ("mine", "added", "compact")

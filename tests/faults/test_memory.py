@@ -18,6 +18,7 @@ import soundfile
 
 from engine.folders import Folders
 from engine.job import Job
+from engine.models.cache import ModelCache
 from engine.queue import worker
 from engine.sound.memory import reduced
 from engine.sound.separate import plan, separate
@@ -38,14 +39,14 @@ def virtual_size() -> int:
 def cramped(connection: Connection, folders: Folders) -> None:
     """A worker with `compact`, which after loading gets as much memory as `room` says."""
     room = int((folders.root / "room").read_text())
-    plain = worker._Bench.fetch
+    plain = ModelCache.fetch
 
     def fetch(self: Any, *arguments: Any) -> Any:
         found = plain(self, *arguments)
         resource.setrlimit(resource.RLIMIT_AS, (virtual_size() + room, resource.RLIM_INFINITY))
         return found
 
-    worker._Bench.fetch = fetch  # type: ignore[method-assign]
+    ModelCache.fetch = fetch  # type: ignore[method-assign]
     worker.main(connection, folders)
 
 

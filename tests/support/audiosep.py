@@ -18,7 +18,9 @@ import torch
 
 from engine.folders import Folders
 from engine.models import catalogue
-from engine.models.audiosep import AudioSep, FastForm, network, text
+from engine.models.audiosep import AudioSep, network, text
+from engine.models.audiosep.kind import fast_form
+from engine.models.records import Entry
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 # The tokenizer is not part of this repository (nor of a checkpoint): see docs/models.md.
@@ -129,12 +131,14 @@ def folders(room: Path) -> Folders:
 
 
 @pytest.fixture(scope="session")
-def entry(folders: Folders, official: Path, roberta: Path) -> catalogue.Entry:
+def entry(folders: Folders, official: Path, roberta: Path) -> Entry:
     """The official checkpoint with formula weights, added to the catalogue."""
-    return catalogue.add(folders, "formula", official, tokenizer=roberta, licence="none")
+    return catalogue.add(
+        folders, "formula", "audiosep", official, also={"tokenizer": roberta}, licence="none"
+    )
 
 
 @pytest.fixture(params=["torch", "openvino"])
-def audiosep(request: pytest.FixtureRequest, entry: catalogue.Entry) -> AudioSep:
+def audiosep(request: pytest.FixtureRequest, entry: Entry) -> AudioSep:
     """The model, once in each runtime."""
-    return AudioSep(entry.name, FastForm(entry.fast), runtime=request.param)
+    return AudioSep(entry.name, fast_form(entry), runtime=request.param)

@@ -7,11 +7,10 @@ of earlier queries. `form.json` says what the rest was made from, and the digest
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,24 +20,15 @@ from torch import Tensor
 
 from engine.errors import Failure, ModelBroken
 from engine.models.audiosep import checkpoint, network, text
+from engine.models.records import Progress, ignore, sha256
 
-__all__ = ["FORM", "FastForm", "digest", "write"]
+__all__ = ["FORM", "FastForm", "write"]
 
 FORM = 1  # raised when what `network.fold` or the text encoder expect changes
 _SEPARATOR = "separator.safetensors"
 _TEXT = "text.safetensors"
 _RECORD = "form.json"
 _ROOM = 700_000_000  # bytes that a fast form takes, with some to spare
-
-
-def digest(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
-    """Return a file's SHA-256 in hexadecimal; `progress` is told how many bytes were read."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 22):
-            found.update(part)
-            progress(len(part))
-    return found.hexdigest()
 
 
 def write(folder: Path, separator: Path, words: Path, tokenizer: Path, origin: str) -> FastForm:
@@ -95,7 +85,7 @@ def write(folder: Path, separator: Path, words: Path, tokenizer: Path, origin: s
         record = {
             "form": FORM,
             "origin": origin,
-            "files": {name: digest(part / name) for name in files},
+            "files": {name: sha256(part / name) for name in files},
         }
         (part / _RECORD).write_text(json.dumps(record, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
@@ -151,7 +141,7 @@ class FastForm:
     def note_graph(self, facts: Mapping[str, object]) -> None:
         """Record that the graph was made, and what was measured with it."""
         record = self._record()
-        graph = {path.name: digest(path) for path in (self.graph, self.graph.with_suffix(".bin"))}
+        graph = {path.name: sha256(path) for path in (self.graph, self.graph.with_suffix(".bin"))}
         record["files"] = {**self._files(), **graph}
         record["graph"] = dict(facts)
         temporary = self.folder / f"{_RECORD}.{os.getpid()}.part"
@@ -163,7 +153,7 @@ class FastForm:
         facts = self._record().get("graph")
         return facts if isinstance(facts, dict) and self.graph.is_file() else {}
 
-    def damaged(self, progress: Callable[[int], None] = lambda _: None) -> tuple[Path, ...]:
+    def damaged(self, progress: Progress = ignore) -> tuple[Path, ...]:
         """Return the files that are missing or not as they were written."""
         found = []
         files = self._files()
@@ -197,10 +187,8 @@ class FastForm:
         )
 
 
-def _is_as_written(
-    path: Path, expected: str | None, progress: Callable[[int], None] = lambda _: None
-) -> bool:
+def _is_as_written(path: Path, expected: str | None, progress: Progress = ignore) -> bool:
     try:
-        return path.is_file() and digest(path, progress) == expected
+        return path.is_file() and sha256(path, progress) == expected
     except OSError:  # a name that cannot be one, or nothing that can be read
         return False

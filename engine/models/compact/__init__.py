@@ -20,7 +20,15 @@ from engine.taxonomy.text import TextTable, load_text_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Compact", "HearingCompact", "heads_from", "load", "load_network", "trunk_channels"]
+__all__ = [
+    "Compact",
+    "HearingCompact",
+    "from_files",
+    "heads_from",
+    "load",
+    "load_network",
+    "trunk_channels",
+]
 
 CORE = 1024
 """Frames of a segment without its context: 20 s."""
@@ -134,3 +142,19 @@ def trunk_channels(net: CompactNet) -> int:
 def load_network(path: Path) -> CompactNet:
     """Load other weights of the same network, from a training run."""
     return network_from(path.read_bytes(), str(path))
+
+
+def from_files(weights: Path, heads: Path | None = None) -> Compact:
+    """Load other weights of the same network with the bundled text table, and heads if given.
+
+    Raises
+    ------
+    ModelBroken
+        A file does not fit; the message names what does not.
+    """
+    net, table = load_network(weights), load_text_table()
+    if heads is None:
+        return Compact(net, table)
+    return HearingCompact(
+        net, table, heads_from(heads.read_bytes(), str(heads), trunk_channels(net))
+    )

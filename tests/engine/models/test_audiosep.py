@@ -14,6 +14,7 @@ import torch
 from engine.errors import BadJob
 from engine.job import Job
 from engine.models.audiosep import AudioSep, FastForm, network, runtimes, text
+from engine.models.audiosep.kind import fast_form
 from engine.options import Context, Keep, Memory, Options, Precision
 from engine.sound.frames import sharpened
 from engine.sound.separate import separate
@@ -44,7 +45,7 @@ class Fixed:
 
 @pytest.fixture
 def golden_query(audiosep: AudioSep, entry, formula) -> AudioSep:
-    FastForm(entry.fast).embeddings.put(QUERY, formula.condition())
+    fast_form(entry).embeddings.put(QUERY, formula.condition())
     return audiosep
 
 
@@ -149,7 +150,7 @@ def test_channels_do_not_mix(golden_query, formula, tmp_path):
 def test_queries_do_not_mix(golden_query, formula, rng, entry):
     """Each has the mask that it has alone; how they share is the same for all models."""
     other = np.roll(formula.condition(), 7)
-    FastForm(entry.fast).embeddings.put("other", other)
+    fast_form(entry).embeddings.put("other", other)
     vectors = np.stack([golden_query.embed(QUERY), golden_query.embed("other")])
     heard = np.abs(rng.standard_normal((1, 70, 1025))).astype(np.float32)
     both = golden_query.mask(heard, vectors, 0.1, slice(0, 70))
@@ -192,7 +193,7 @@ def test_an_impossible_sharpness_is_refused(sharpness):
 
 
 def test_token_ids_and_embeddings_are_the_published_ones(golden, entry):
-    encoder = FastForm(entry.fast).encoder()
+    encoder = fast_form(entry).encoder()
     queries = json.loads((golden / "text_queries.json").read_text())
     published = np.load(golden / "text_embeddings.npy")
     assert len(queries["queries"]) == len(published) == 10
@@ -204,14 +205,14 @@ def test_token_ids_and_embeddings_are_the_published_ones(golden, entry):
 
 
 def test_an_embedding_is_computed_once(entry, monkeypatch):
-    first = AudioSep(entry.name, FastForm(entry.fast), runtime="torch").embed("a creaking door")
+    first = AudioSep(entry.name, fast_form(entry), runtime="torch").embed("a creaking door")
     monkeypatch.setattr(FastForm, "encoder", None)
-    again = AudioSep(entry.name, FastForm(entry.fast), runtime="torch").embed("a creaking door")
+    again = AudioSep(entry.name, fast_form(entry), runtime="torch").embed("a creaking door")
     assert np.array_equal(first, again)
 
 
 def test_a_damaged_embedding_is_computed_anew(entry):
-    form = FastForm(entry.fast)
+    form = fast_form(entry)
     model = AudioSep(entry.name, form, runtime="torch")
     first = model.embed("a kettle")
     for damage in (b"", b"\x93NUMPY", b"no array"):
@@ -221,12 +222,12 @@ def test_a_damaged_embedding_is_computed_anew(entry):
 
 
 def test_a_very_long_query_is_cut_at_512_tokens(entry):
-    encoder = FastForm(entry.fast).encoder()
+    encoder = fast_form(entry).encoder()
     assert len(encoder.token_ids("dog " * 2000)) == 512
 
 
 def test_the_faster_runtime_is_found_once(entry, monkeypatch):
-    form = FastForm(entry.fast)
+    form = fast_form(entry)
     AudioSep(entry.name, form).runtime  # noqa: B018 - makes and measures
     facts = form.graph_facts()
     assert {"openvino", "seconds_openvino", "seconds_torch"} == set(facts)
@@ -237,7 +238,7 @@ def test_the_faster_runtime_is_found_once(entry, monkeypatch):
 
 
 def test_a_damaged_graph_is_written_anew(entry):
-    form = FastForm(entry.fast)
+    form = fast_form(entry)
     model = AudioSep(entry.name, form, runtime="openvino")
     assert isinstance(model.runtime, runtimes.OpenVino)
     form.graph.write_text("<net>")

@@ -7,7 +7,9 @@ import torch
 from engine import models
 from engine.folders import Folders
 from engine.models import catalogue
-from engine.models.audiosep import AudioSep, FastForm, checkpoint
+from engine.models.audiosep import AudioSep, checkpoint
+from engine.models.audiosep.kind import fast_form
+from engine.models.records import Entry
 from engine.training.evaluate import ask
 from engine.training.learners import AudioSepLearner
 from engine.training.mixing import Example
@@ -15,22 +17,22 @@ from engine.training.scenes import Question, Scene
 
 
 @pytest.fixture(scope="module")
-def learner(entry: catalogue.Entry) -> AudioSepLearner:
+def learner(entry: Entry) -> AudioSepLearner:
     return AudioSepLearner(entry)
 
 
-def test_it_separates_as_the_model_does(learner: AudioSepLearner, entry: catalogue.Entry) -> None:
+def test_it_separates_as_the_model_does(learner: AudioSepLearner, entry: Entry) -> None:
     rng = np.random.default_rng(0)
     mixture = 0.1 * rng.standard_normal(16_000).astype(np.float32)
     ours = learner.separate(mixture, ["a dog barking"])
-    model = AudioSep(entry.name, FastForm(entry.fast), runtime="torch")
+    model = AudioSep(entry.name, fast_form(entry), runtime="torch")
     question = Question("x", "a dog barking", mixture[None])
     theirs = ask(model, Scene(mixture[None], 32_000, (question,))).targets["a dog barking"]
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
 def test_it_learns_and_becomes_a_checkpoint(
-    learner: AudioSepLearner, entry: catalogue.Entry, folders: Folders
+    learner: AudioSepLearner, entry: Entry, folders: Folders
 ) -> None:
     rng = np.random.default_rng(1)
     targets = 0.1 * rng.standard_normal((2, 10_000)).astype(np.float32)
@@ -43,8 +45,8 @@ def test_it_learns_and_becomes_a_checkpoint(
     (folders.models / "tuned").mkdir(parents=True)
     made = learner.publish(learner.averaged(), folders, "tuned", "formula, fine-tuned")
     try:
-        found = checkpoint.read(made.source("separator"))  # strict: every name and shape
-        origin = checkpoint.read(entry.source("separator"))
+        found = checkpoint.read(made.main)  # strict: every name and shape
+        origin = checkpoint.read(entry.main)
         changed = {k for k, v in found.separator.items() if not v.equal(origin.separator[k])}
         assert "base.encoder_block1.conv_block1.conv1.weight" in changed
         assert "film.encoder_block1->conv_block1->beta1.weight" in changed
@@ -60,4 +62,4 @@ def test_it_learns_and_becomes_a_checkpoint(
         assert np.abs(masks[0] - masks[1]).max() > 1e-4
         assert not any(finding.problem for finding in catalogue.verify(made))
     finally:
-        catalogue.remove(made)
+        catalogue.remove(made.name, folders)

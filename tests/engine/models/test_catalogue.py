@@ -17,8 +17,9 @@ import torch
 from engine import models
 from engine.errors import BadInput, Failure, ModelBroken, UnknownModel
 from engine.folders import Folders
-from engine.models import catalogue, releases
+from engine.models import catalogue, kinds, pulling, releases
 from engine.models.audiosep import AudioSep, FastForm, fast
+from engine.models.audiosep import kind as audiosep
 
 UNREAD = "query_encoder.model.audio_branch"
 
@@ -44,7 +45,7 @@ def stub(monkeypatch) -> None:
     def write(folder: Path, *_: object) -> None:
         folder.mkdir(parents=True)
 
-    monkeypatch.setattr("engine.models.audiosep.write", write)
+    monkeypatch.setattr("engine.models.audiosep.fast.write", write)
 
 
 def save(state: dict[str, torch.Tensor], path: Path, *prefixes: str) -> Path:
@@ -64,7 +65,9 @@ def test_an_added_model_is_listed_and_loads(entry, folders):
 
 def test_unknown_models_are_refused_with_a_way_out(home):
     assert models.names(home) == ("compact",)
-    with pytest.raises(UnknownModel, match="tweeze models pull audiosep"):
+    with pytest.raises(
+        UnknownModel, match=r"'audiosep' is not installed: run 'tweeze models pull audiosep'\."
+    ):
         models.load("audiosep", home)
     with pytest.raises(UnknownModel, match="there are: compact"):
         models.load("demucs", home)
@@ -73,7 +76,7 @@ def test_unknown_models_are_refused_with_a_way_out(home):
 def test_a_model_is_well_until_a_byte_changes(entry):
     assert [finding.problem for finding in catalogue.verify(entry)] == ["", ""]
     for name in ("separator.safetensors", "merges.txt"):
-        path = entry.fast / name
+        path = audiosep.fast_form(entry).folder / name
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         found = {f.path: f.problem for f in catalogue.verify(entry) if f.problem}
@@ -97,9 +100,9 @@ def test_a_model_works_without_its_checkpoint_but_says_so(entry, official):
 def test_a_fast_form_of_an_older_tweeze_is_made_anew(entry, monkeypatch):
     made = []
     monkeypatch.setattr(fast, "FORM", fast.FORM + 1)
-    monkeypatch.setattr(catalogue, "_make_fast", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(audiosep, "_convert", lambda *arguments: made.append(arguments))
     catalogue.load(entry)
-    assert made == [(entry, entry.tokenizer)]
+    assert made == [(entry, audiosep.tokenizer_of(entry))]
     changed = replace(entry, sources=(replace(entry.sources[0], sha256="0" * 64),))
     with pytest.raises(ModelBroken, match="was changed: add it anew"):
         catalogue.load(changed)
@@ -115,7 +118,7 @@ def test_a_broken_fast_form_is_no_traceback(entry, tmp_path):
     copy = tmp_path / "fast"
     copy.mkdir()
     for name in ("form.json", "vocab.json", "merges.txt"):
-        shutil.copy(entry.fast / name, copy)
+        shutil.copy(audiosep.fast_form(entry).folder / name, copy)
     (copy / "separator.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ModelBroken, match="damaged"):
         FastForm(copy).network()
@@ -129,24 +132,24 @@ def test_a_broken_fast_form_is_no_traceback(entry, tmp_path):
 @pytest.mark.parametrize("name", ["", "Big", "a/b", "..", "-a", "a" * 41, "compact", "ä", "a b"])
 def test_a_name_that_cannot_be_is_refused(name, home, tmp_path):
     with pytest.raises(BadInput):
-        catalogue.add(home, name, tmp_path / "x", tokenizer=tmp_path)
+        catalogue.add(home, name, "audiosep", tmp_path / "x", also={"tokenizer": tmp_path})
     assert not list(home.models.iterdir())
 
 
 def test_a_taken_name_is_refused(entry, folders, official):
     with pytest.raises(BadInput, match="tweeze models remove formula"):
-        catalogue.add(folders, "formula", official)
+        catalogue.add(folders, "formula", "audiosep", official)
 
 
 def test_a_missing_file_is_named(home, tmp_path):
     with pytest.raises(BadInput, match=r"There is no file .*nothing"):
-        catalogue.add(home, "mine", tmp_path / "nothing")
+        catalogue.add(home, "mine", "audiosep", tmp_path / "nothing")
 
 
 def test_without_a_tokenizer_it_says_where_to_get_one(home, tmp_path, no_cache):
     (tmp_path / "x.ckpt").write_bytes(b"x")
     with pytest.raises(BadInput, match="--tokenizer FOLDER"):
-        catalogue.add(home, "mine", tmp_path / "x.ckpt")
+        catalogue.add(home, "mine", "audiosep", tmp_path / "x.ckpt")
 
 
 def test_the_tokenizer_is_found_in_the_cache(home, tmp_path, roberta, hollow_state, monkeypatch):
@@ -156,11 +159,11 @@ def test_the_tokenizer_is_found_in_the_cache(home, tmp_path, roberta, hollow_sta
         return str(roberta / file) if repository == "roberta-base" else None
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
-    assert catalogue.tokenizer_folder(home) == roberta
+    assert audiosep.find_tokenizer(home.models) == roberta
 
 
 def test_the_tokenizer_of_another_model_serves(entry, folders, no_cache):
-    assert catalogue.tokenizer_folder(folders) == entry.tokenizer
+    assert audiosep.find_tokenizer(folders.models) == audiosep.tokenizer_of(entry)
 
 
 def test_another_tokenizer_is_refused(home, tmp_path, hollow_state):
@@ -168,7 +171,7 @@ def test_another_tokenizer_is_refused(home, tmp_path, hollow_state):
     (tmp_path / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3}')
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
     with pytest.raises(ModelBroken, match="not that of roberta-base"):
-        catalogue.add(home, "mine", path, tokenizer=tmp_path)
+        catalogue.add(home, "mine", "audiosep", path, also={"tokenizer": tmp_path})
     assert not list(home.models.iterdir())
 
 
@@ -176,23 +179,27 @@ def test_a_checkpoint_without_text_encoder_asks_for_one(home, tmp_path, roberta,
     separator = save(hollow_state, tmp_path / "separator.ckpt", "ss_model.")
     clap = save(hollow_state, tmp_path / "clap.pt", "query_encoder.")
     with pytest.raises(ModelBroken, match="--clap"):
-        catalogue.add(home, "mine", separator, tokenizer=roberta)
+        catalogue.add(home, "mine", "audiosep", separator, also={"tokenizer": roberta})
     with pytest.raises(ModelBroken, match="holds no separation network"):
-        catalogue.add(home, "mine", clap, tokenizer=roberta)
+        catalogue.add(home, "mine", "audiosep", clap, also={"tokenizer": roberta})
     with pytest.raises(ModelBroken, match="holds no text encoder"):
-        catalogue.add(home, "mine", separator, clap=separator, tokenizer=roberta)
+        catalogue.add(
+            home, "mine", "audiosep", separator, also={"text": separator, "tokenizer": roberta}
+        )
     assert not list(home.models.iterdir())
 
 
 def test_a_separate_text_encoder_is_taken(home, tmp_path, roberta, hollow_state):
     separator = save(hollow_state, tmp_path / "separator.ckpt", "ss_model.")
     clap = save(hollow_state, tmp_path / "clap.pt", "query_encoder.")
-    made = catalogue.add(home, "mine", separator, clap=clap, tokenizer=roberta)
+    made = catalogue.add(
+        home, "mine", "audiosep", separator, also={"text": clap, "tokenizer": roberta}
+    )
     assert [source.role for source in made.sources] == ["separator", "text"]
     assert not any(finding.problem for finding in catalogue.verify(made))
-    assert catalogue.entries(home) == (made,)
-    catalogue.remove(made)
-    assert catalogue.entries(home) == ()
+    assert catalogue.added(home) == (made,)
+    catalogue.remove(made.name, home)
+    assert catalogue.added(home) == ()
     assert not list(home.models.iterdir())
     assert separator.exists()
     assert clap.exists()
@@ -205,16 +212,68 @@ def test_a_full_disk_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     path = save(hollow_state, tmp_path / "whole.ckpt", "")
     with pytest.raises(Failure, match="make room"):
-        catalogue.add(home, "mine", path, tokenizer=roberta)
+        catalogue.add(home, "mine", "audiosep", path, also={"tokenizer": roberta})
     with pytest.raises(Failure, match=r"needs 2\.0 GB"):
-        releases.pull(releases.release("audiosep"), home)
+        pulling.pull(releases.release("audiosep"), home)
 
 
-def test_a_damaged_record_is_no_model(home):
-    for name, content in (("a", "{"), ("b", "[]"), ("c", '{"form": 99}'), ("d", '{"form": 1}')):
-        (home.models / name).mkdir()
-        (home.models / name / "model.json").write_text(content)
-    assert models.names(home) == ("compact",)
+def test_a_record_that_cannot_be_used_is_no_model_but_can_be_removed(home):
+    records = {
+        "damaged": ("{", "[]", '{"form": 1}', '{"form": 2, "sources": []}', "[" * 100_000),
+        "form 99 is unknown": ('{"form": 99}',),
+    }
+    records["kind 'harp' is unknown"] = (
+        '{"form": 2, "kind": "harp", "licence": "", "origin": "", "sources": []}',
+    )
+    for said, contents in records.items():
+        for content in contents:
+            (home.models / "odd").mkdir()
+            (home.models / "odd" / "model.json").write_text(content)
+            assert models.names(home) == ("compact",)
+            (found,) = catalogue.added(home)
+            assert said in found.problem
+            assert "'tweeze models remove odd'" in found.problem
+            with pytest.raises(UnknownModel, match="The model 'odd' cannot be used: its "):
+                models.load("odd", home)
+            with pytest.raises(BadInput, match="There is a model named 'odd'"):
+                catalogue.check_free("odd", home)
+            catalogue.remove("odd", home)
+            assert catalogue.added(home) == ()
+
+
+def test_records_of_form_1_are_read(home):
+    """Written before records named the kind; as they were written then."""
+    source = '{"role": "%s", "path": "w.safetensors", "size": 5, "sha256": "%s"}'
+    for role, others, kind in (
+        ("compact", "heads", "compact"),
+        ("separator", "text", "audiosep"),
+        ("separator", "", "audiosep"),
+    ):
+        sources = [source % (one, "0" * 64) for one in (role, others) if one]
+        folder = home.models / "old"
+        folder.mkdir()
+        (folder / "model.json").write_text(
+            '{\n "form": 1,\n "licence": "MIT",\n "origin": "here",\n "sources": [\n'
+            + ",\n".join(sources)
+            + "\n ]\n}"
+        )
+        found = catalogue.entry("old", home)
+        assert (found.kind, found.licence, found.origin) == (kind, "MIT", "here")
+        assert [one.role for one in found.sources] == [one for one in (role, others) if one]
+        assert catalogue.verify(found)[0].problem == "is gone"
+        with pytest.raises(ModelBroken, match="is gone"):
+            models.load("old", home)
+        catalogue.remove("old", home)
+
+
+def test_the_bundled_model_is_an_entry(home):
+    bundled = catalogue.entry("compact", home)
+    assert bundled.bundled
+    assert catalogue.entries(home) == (bundled,)
+    assert [finding.problem for finding in catalogue.verify(bundled)] == [""]
+    with pytest.raises(BadInput, match="part of Tweeze"):
+        catalogue.remove("compact", home)
+    assert bundled.folder.is_dir()
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -282,31 +341,31 @@ def published(hollow_state, roberta, tmp_path) -> tuple[releases.Release, dict[s
     checkpoint = save(state, tmp_path / "published.ckpt", "").read_bytes()
     known = releases.release("audiosep")
     files, remote = {}, []
-    for file in known.files:
-        content = checkpoint if file is known.checkpoint else (roberta / file.path).read_bytes()
-        folder = "/spaces" if file.kind == "space" else ""
+    for _, file in known.files:
+        content = checkpoint if file is known.main else (roberta / file.path).read_bytes()
+        folder = "/spaces" if file.repo_type == "space" else ""
         files[f"{folder}/{file.repository}/resolve/{file.revision}/{file.path}"] = content
         digest = hashlib.sha256(content).hexdigest()
         remote.append(replace(file, size=len(content), sha256=digest))
     *tokenizer, main = remote
-    return replace(known, checkpoint=main, tokenizer=tuple(tokenizer)), files
+    return replace(known, main=main, also={"tokenizer": tuple(tokenizer)}), files
 
 
 def test_a_published_model_is_pulled(published, home, no_cache):
     """The transfer breaks in the middle of the checkpoint, and goes on from there."""
     release, files = published
     with hub(files, cut=12 << 20) as (address, seen):
-        made = releases.pull(release, home, endpoint=address)
+        made = pulling.pull(release, home, endpoint=address)
     assert [asked for asked in seen.ranges if asked] == [f"bytes={10 << 20}-"]
     assert made.licence == "MIT"
     assert "spaces/Audio-AGI/AudioSep" in made.origin
-    assert made.source("separator").is_relative_to(made.folder)
+    assert made.main.is_relative_to(made.folder)
     assert "Copyright (c) Xubo Liu" in (made.folder / "LICENCE.txt").read_text()
     assert not any(finding.problem for finding in catalogue.verify(made))
     assert isinstance(models.load("audiosep", home), AudioSep)
     with pytest.raises(BadInput, match="There is a model named 'audiosep'"):
-        releases.pull(release, home)
-    catalogue.remove(made)
+        pulling.pull(release, home)
+    catalogue.remove(made.name, home)
     assert not made.folder.exists()
 
 
@@ -317,27 +376,29 @@ def test_another_file_than_the_published_one_is_refused(published, home, stub):
         hub({**files, path: files[path][:-1] + b"!"}) as (address, _),
         pytest.raises(Failure, match="not the published file"),
     ):
-        releases.pull(release, home, endpoint=address)
-    assert catalogue.entries(home) == ()
+        pulling.pull(release, home, endpoint=address)
+    assert catalogue.added(home) == ()
     with hub(files) as (address, seen):  # and the next pull fetches that file alone
-        assert releases.pull(release, home, endpoint=address).name == "audiosep"
+        assert pulling.pull(release, home, endpoint=address).name == "audiosep"
     assert len(seen.ranges) == 1
 
 
 def test_a_hub_that_lacks_the_file_or_is_away(published, home, monkeypatch):
     release, _ = published
     monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's client waits between tries
-    with hub({}) as (address, _), pytest.raises(Failure, match=r"Downloading vocab\.json"):
-        releases.pull(release, home, endpoint=address)
+    with hub({}) as (address, _), pytest.raises(Failure, match=r"Downloading merges\.txt"):
+        pulling.pull(release, home, endpoint=address)
     with pytest.raises(Failure, match="cannot be reached"):
-        releases.pull(release, home, endpoint=address)
+        pulling.pull(release, home, endpoint=address)
 
 
-def test_each_release_is_pinned():
+def test_each_release_is_pinned(home):
     for release in releases.RELEASES:
-        catalogue.check_name(release.name)
+        catalogue.check_free(release.name, home)
+        assert release.kind in kinds.KINDS
+        assert set(release.also) <= set(kinds.kind(release.kind).ROLES)
         assert release.terms
-        for file in release.files:
+        for _, file in release.files:
             assert len(file.sha256) == 64
             assert len(file.revision) == 40
             assert file.size > 0

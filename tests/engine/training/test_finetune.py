@@ -15,6 +15,7 @@ from engine.folders import Folders
 from engine.models import catalogue, compact
 from engine.models.base import PresenceSeparator
 from engine.models.compact.weights import save_weights
+from engine.models.records import Entry
 from engine.training import finetune as module
 from engine.training.finetune import Settings, finetune
 from engine.training.learners import CompactLearner
@@ -81,9 +82,9 @@ class Knob:
 
     def publish(
         self, weights: Mapping[str, torch.Tensor], folders: Folders, name: str, origin: str
-    ) -> catalogue.Entry:
+    ) -> Entry:
         self.published = float(weights["weight"])
-        return catalogue.Entry(name, folders.models / name, ())
+        return Entry(name, folders.models / name, "knob")
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_an_unfinished_training_of_something_else_is_not_gone_on_with(
     knob.direction = 0
     with pytest.raises(Failure, match=r"No step was better.*more recordings"):
         finetune(own, "mine", folders, settings=SHORT)
-    assert catalogue.entries(folders) == ()
+    assert catalogue.added(folders) == ()
     (own / "hum" / "0.wav").unlink()
     with pytest.raises(BadInput, match="began with another recordings"):
         finetune(own, "mine", folders, settings=SHORT)
@@ -159,7 +160,7 @@ def test_names_are_checked_before_anything_is_done(own: Path, folders: Folders) 
         finetune(own, "compact", folders)
     with pytest.raises(BadInput, match="is no corpus"):
         finetune(own, "mine", folders, store=own)
-    with pytest.raises(BadInput, match="no added model named 'x'"):
+    with pytest.raises(BadInput, match="no model named 'x'"):
         finetune(own, "mine", folders, base="x")
     assert not (folders.models / "mine").exists()
 
@@ -198,7 +199,7 @@ class TestCompact:
         (folders.models / "mine").mkdir()
         made = learner.publish(learner.averaged(), folders, "mine", "compact, fine-tuned")
         assert models.names(folders) == ("compact", "mine")
-        assert catalogue.entries(folders) == (made,)
+        assert catalogue.added(folders) == (made,)
         model = models.load("mine", folders)
         assert model.name == "mine"
         rng = np.random.default_rng(0)
@@ -221,7 +222,7 @@ class TestCompact:
         assert [finding.problem for finding in catalogue.verify(made)] == ["was changed", ""]
         with pytest.raises(ModelBroken, match="was changed; remove it"):
             models.load("mine", folders)
-        catalogue.remove(made)
+        catalogue.remove("mine", folders)
         assert models.names(folders) == ("compact",)
 
     def test_what_has_no_heads_can_learn_too(self, folders: Folders) -> None:
@@ -235,11 +236,15 @@ class TestCompact:
     def test_weights_of_another_network_are_refused(self, folders: Folders, tmp_path: Path) -> None:
         (tmp_path / "w.safetensors").write_bytes(b"no weights")
         with pytest.raises(ModelBroken, match="safetensors"):
-            catalogue.add_compact(folders, "mine", tmp_path / "w.safetensors")
+            catalogue.add(folders, "mine", "compact", tmp_path / "w.safetensors")
         save_weights(compact.load().net.state_dict(), tmp_path / "w.safetensors")
         (tmp_path / "h.safetensors").write_bytes(b"no heads")
         with pytest.raises(ModelBroken, match="does not fit compact"):
-            catalogue.add_compact(
-                folders, "mine", tmp_path / "w.safetensors", heads=tmp_path / "h.safetensors"
+            catalogue.add(
+                folders,
+                "mine",
+                "compact",
+                tmp_path / "w.safetensors",
+                also={"heads": tmp_path / "h.safetensors"},
             )
-        assert catalogue.entries(folders) == ()
+        assert catalogue.added(folders) == ()

@@ -1,0 +1,95 @@
+"""The table of kinds of model, and what the catalogue asks of a kind.
+
+A kind is a package of its own with a module that offers the functions of `Kind`. To add one, write
+the package and name its module here; `releases.py` says where published models of it are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from engine.models.records import Entry, Finding, Progress
+
+if TYPE_CHECKING:
+    from engine.models.base import Separator
+
+__all__ = ["BUNDLED", "DEFAULT", "KINDS", "ROLES_OF_FORM_1", "Kind", "kind"]
+
+KINDS: dict[str, str] = {
+    "compact": "engine.models.compact.kind",
+    "audiosep": "engine.models.audiosep.kind",
+}
+"""Each kind's name, as records hold it, and its module, which is imported when it is needed."""
+DEFAULT = "audiosep"
+"""The kind of a checkpoint that a user adds without saying what it is."""
+BUNDLED = Entry(
+    "compact", Path(__file__).parent / "compact", "compact", licence="MIT", bundled=True
+)
+"""The model that is part of Tweeze."""
+ROLES_OF_FORM_1: Mapping[str, str] = {"compact": "compact", "separator": "audiosep"}
+"""The kind by the main source's role, for records written before records named it."""
+
+
+class Kind(Protocol):
+    """What the module of a kind offers."""
+
+    @property
+    def ROLES(self) -> Mapping[str, str]:  # noqa: N802 - a module's constant
+        """What `add` takes by role, and what each is; the first is the main file."""
+
+    def add(self, entry: Entry, files: Mapping[str, Path], progress: Progress) -> Entry:
+        """Check a model's files and write what loading needs into the entry's folder.
+
+        Parameters
+        ----------
+        entry
+            The model, without sources. Its folder exists, and is removed if this fails, unless it
+            held something before.
+        files
+            Files, or folders, by role; all of them exist, and the main file is among them.
+        progress
+            Called with the number of bytes read since the last call.
+
+        Returns
+        -------
+        entry
+            With its sources, the main one first.
+
+        Raises
+        ------
+        BadInput
+            Something that goes with the files is missing.
+        ModelBroken
+            A file does not hold what it should; the message names the tensor where it can.
+        Failure
+            The disk has no room.
+
+        """
+
+    def load(self, entry: Entry) -> Separator:
+        """Load a model; what it needs and can be made again is made again.
+
+        Raises
+        ------
+        ModelBroken
+            A file is missing, damaged, or does not fit the network.
+
+        """
+
+    def verify(self, entry: Entry, progress: Progress) -> tuple[Finding, ...]:
+        """Read all of a model's files and compare them with what was recorded of them."""
+
+
+if TYPE_CHECKING:  # mypy compares each module with the protocol
+    from engine.models.audiosep import kind as _audiosep
+    from engine.models.compact import kind as _compact
+
+    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact)
+
+
+def kind(name: str) -> Kind:
+    """Import the module of a kind that the table holds."""
+    return cast("Kind", import_module(KINDS[name]))
