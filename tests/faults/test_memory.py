@@ -20,7 +20,8 @@ from engine.folders import Folders
 from engine.job import Job, JobState, Status
 from engine.queue import worker
 from engine.sound.memory import reduced
-from engine.sound.separate import plan, separate
+from engine.sound.segments import plan
+from engine.sound.separate import separate
 from tests.faults import standin
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import expected, write_noise
