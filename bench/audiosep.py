@@ -192,7 +192,7 @@ def engine(
     *,
     precision: Precision = Precision.EXACT,
     memory: Memory = Memory.DEFAULT,
-    progress: Callable[[float], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Callable[[], object]:
     """Return the whole separation by the engine, from file to file."""
 
@@ -200,7 +200,7 @@ def engine(
         options = Options(model=model.name, precision=precision, memory=memory)
         job = Job("bench", mixture, (QUERY,), options)
         with tempfile.TemporaryDirectory() as folder:
-            separate(job, model, Path(folder) / "clips", progress=progress)
+            separate(job, model, Path(folder) / "clips", on_progress=on_progress)
 
     return work
 
@@ -274,7 +274,7 @@ def in_turn(
             paused += seconds["baseline"][-1]
 
     length = soundfile.info(mixture).duration
-    whole = timed(engine(model, mixture, progress=step))
+    whole = timed(engine(model, mixture, on_progress=step))
     seconds[name].append((whole - paused) * 10 / length)
     return seconds
 

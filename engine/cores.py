@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path, PurePosixPath
 
 import psutil
 
-__all__ = ["limit_threads", "quota"]
+__all__ = ["limit_threads", "quota", "threads"]
 
 _ROOT = Path("/")
 # What OpenMP, MKL and OpenBLAS read when they are loaded; who sets one of them knows better.
@@ -46,6 +46,20 @@ def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path
         cores = min(cores, len(os.sched_getaffinity(0)))
     if limit < cores:
         environment.update(dict.fromkeys(_VARIABLES, str(limit)))
+
+
+def threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many threads to start for work that is spread over them.
+
+    What libraries that read `OMP_NUM_THREADS` take: that number, or else the cores that the
+    process may run on.
+    """
+    set_ = environment.get(_VARIABLES[0], "").split(",")[0].strip()
+    if set_.isdecimal() and int(set_):
+        return int(set_)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -17,10 +17,10 @@ from engine.advice.suggestions import term_of
 from engine.errors import BadInput, Cancelled, Failure
 from engine.job import Job
 from engine.models.base import FloatArray, Listener, Separator
-from engine.sound.mixture import prepare
+from engine.sound.mixture import Mixture, model_spectrum, prepare
 from engine.status import Heard
 
-__all__ = ["LIKELY", "listen"]
+__all__ = ["LIKELY", "hear", "listen"]
 
 LIKELY = 0.5
 """Probability from which a sound counts as heard in a window."""
@@ -36,16 +36,11 @@ def listen(
     model: Separator,
     folder: Path,
     *,
-    progress: Callable[[float], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-    noted: Callable[[tuple[str, ...]], None] = lambda _: None,
+    on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> tuple[Heard, ...]:
-    """Name the sounds of a job's mixture, the likeliest first, and say when they are heard.
-
-    A class of `compact` is named by its caption, so that each name can be asked for.
-
-    Named are those that are `LIKELY` somewhere, 20 at most; of a recording in which nothing is,
-    the three likeliest, without times.
+    """Name the sounds of a job's mixture; see `hear`.
 
     Parameters
     ----------
@@ -55,12 +50,12 @@ def listen(
         The loaded model.
     folder
         The job's own folder, for the decoded mixture; it is removed in the end.
-    progress
-        Is told the share that is done, 0 to 1.
+    on_progress
+        Called with the fraction done, 0 to 1.
     cancelled
-        Is asked between windows whether to give up.
-    noted
-        Is told once what the user should know of how the mixture was read.
+        Called between windows; where it returns True, listening ends with `Cancelled`.
+    on_notes
+        Called once with sentences for the user about how the mixture was read.
 
     Raises
     ------
@@ -72,40 +67,67 @@ def listen(
         The model answered with something that is no probability.
 
     """
+    check_listens(model)
+    work = folder / _WORK
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def step(fraction: float) -> None:
+        if cancelled():
+            raise Cancelled(f"Job {job.id} was cancelled.")
+        on_progress(fraction)
+
+    try:
+        mixture = prepare(job, model.frame_grid, work, lambda part: step(part * _PREPARING))
+        heard = hear(mixture, model, lambda part: step(_PREPARING + part * (1 - _PREPARING)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    on_notes(mixture.notes)
+    on_progress(1.0)
+    return heard
+
+
+def check_listens(model: Separator) -> None:
+    """Raise BadInput if a model is no `Listener`."""
     if not isinstance(model, Listener):
         raise BadInput(
             f"The model {model.name} cannot say what is in a recording: "
             "take one that can, like compact."
         )
-    work = folder / _WORK
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def prepared(share: float) -> None:
-        if cancelled():
-            raise Cancelled(f"Job {job.id} was cancelled.")
-        progress(share * _PREPARING)
 
-    try:
-        frame_grid = model.frame_grid
-        mixture = prepare(job, frame_grid, work, prepared)
-        second = frame_grid.sample_rate / frame_grid.hop
-        frames = mixture.model_samples // frame_grid.hop + 1
-        windows = _windows(frames, math.ceil(_WINDOW * second))
-        rows = []
-        for number, (start, stop) in enumerate(windows):
-            if cancelled():
-                raise Cancelled(f"Job {job.id} was cancelled.")
-            progress(_PREPARING + number / len(windows) * (1 - _PREPARING))
-            magnitude = np.abs(mixture.model_spectrum(start, stop))
-            rows.append(_checked(model.hear(magnitude, mixture.rms), model, model.name))
-        length = mixture.info.frames / mixture.info.rate
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    noted(mixture.notes)
-    progress(1.0)
-    return _named(
-        model.labels, np.stack(rows), [(a / second, b / second) for a, b in windows], length
-    )
+def hear(
+    mixture: Mixture,
+    model: Separator,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> tuple[Heard, ...]:
+    """Name the sounds of a mixture, the likeliest first, and say when they are heard.
+
+    A class of `compact` is named by its caption, so that each name can be asked for.
+
+    Named are those that are `LIKELY` somewhere, 20 at most; of a recording in which nothing is,
+    the three likeliest, without times. `on_progress` is called with the fraction done before each
+    window, and may raise to stop.
+
+    Raises
+    ------
+    BadInput
+        The model is no `Listener`.
+    Failure
+        The model answered with something that is no probability.
+
+    """
+    check_listens(model)
+    assert isinstance(model, Listener)
+    grid = model.frame_grid
+    second = grid.sample_rate / grid.hop
+    windows = _windows(mixture.model_samples // grid.hop + 1, math.ceil(_WINDOW * second))
+    rows = []
+    for number, (start, stop) in enumerate(windows):
+        on_progress(number / len(windows))
+        magnitude = np.abs(model_spectrum(mixture, grid, start, stop))
+        rows.append(_checked(model.hear(magnitude, mixture.rms), model, model.name))
+    times = [(start / second, stop / second) for start, stop in windows]
+    return _named(model.labels, np.stack(rows), times, mixture.info.seconds)
 
 
 def _windows(frames: int, width: int) -> list[tuple[int, int]]:

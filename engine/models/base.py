@@ -1,13 +1,14 @@
-"""What every model declares and does: a mask for each query from a magnitude spectrogram.
+"""The protocols of models: masks from magnitudes, or sources from a waveform.
 
-Reading, resampling, the transforms, segments and mixing back belong to `engine.sound.separate`; a
-model sees magnitudes only, so that what is true of one (exactness, streaming) is true of all.
+Reading, resampling, transforms, segments and mixing back belong to `engine.sound`. A model of
+either kind only answers for the piece that it is given, so that what holds for one (exactness,
+bounded memory, going on after a crash) holds for all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,16 @@ import numpy.typing as npt
 from engine.options import Options
 
 __all__ = [
+    "ChunkGrid",
     "ComplexArray",
     "FloatArray",
     "FrameGrid",
     "Listener",
+    "MaskSeparator",
     "PresenceSeparator",
     "Separator",
     "Tunable",
+    "WaveformSeparator",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -73,12 +77,53 @@ class FrameGrid:
         return self.n_fft // 2 + 1
 
 
-class Separator(Protocol):
-    """A loaded model."""
+@dataclass(frozen=True, eq=False)
+class ChunkGrid:
+    """How a waveform model takes a clip: in chunks of one length, which are crossfaded.
+
+    Chunk `k` answers for the samples `[k * hop, k * hop + len(window))` of the clip. It holds them
+    with `context` samples on either side and `latency` more at its end; beyond the clip's ends
+    there is silence. All counts are samples at the model's rate.
+
+    Attributes
+    ----------
+    window
+        `(samples,)`, all above 0: the weight of each sample in the crossfade with neighbouring
+        chunks. The sum is divided by the weights, so any scale will do.
+    hop
+        Samples from one chunk to the next; at most as many as the window has.
+    context
+        Samples that the model hears on either side of those that count.
+    latency
+        Samples by which its answer lags behind what it was given.
+
+    """
+
+    window: FloatArray
+    hop: int
+    context: int = 0
+    latency: int = 0
+
+    def __post_init__(self) -> None:
+        if self.window.ndim != 1 or not (self.window > 0).all():
+            raise ValueError(f"the window is not a row of weights above 0: {self.window!r}")
+        if not 1 <= self.hop <= len(self.window):
+            raise ValueError(f"hop {self.hop} leaves gaps between windows of {len(self.window)}")
+        if min(self.context, self.latency) < 0:
+            raise ValueError(f"context {self.context} or latency {self.latency} is negative")
+
+    @property
+    def length(self) -> int:
+        """Samples of a chunk as the model is given it."""
+        return len(self.window) + 2 * self.context + self.latency
+
+
+class MaskSeparator(Protocol):
+    """A loaded model that estimates masks from magnitudes."""
 
     @property
     def name(self) -> str:
-        """Name under which the catalogue knows it."""
+        """Name in the catalogue."""
 
     @property
     def frame_grid(self) -> FrameGrid:
@@ -118,6 +163,80 @@ class Separator(Protocol):
 
 
 @runtime_checkable
+class WaveformSeparator(Protocol):
+    """A loaded model that turns a waveform into a fixed set of named sources.
+
+    Its answer becomes a complex mask on the mixture's spectrogram, of magnitude 1 at most, so that
+    everything that works on masks works for it too.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in the catalogue."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of what it separates, in the order of its answer."""
+
+    @property
+    def channels(self) -> int:
+        """Channels that it takes at a time, 1 or 2.
+
+        With 1 it is given the channels of a mixture one by one. With 2 it is given both, and a
+        mono mixture as two equal channels.
+        """
+
+    @property
+    def frame_grid(self) -> FrameGrid:
+        """The grid on which its answer becomes a mask, at the rate at which it hears.
+
+        `core` is the length of a segment; `context`, of which a mask needs none, is the length
+        below which a segment does not shrink where memory runs out.
+        """
+
+    @property
+    def chunk_grid(self) -> ChunkGrid:
+        """How a clip is cut into chunks."""
+
+    def embed(self, query: str) -> FloatArray:
+        """Return how much of each source belongs to the query's sound.
+
+        Returns shape `(sources,)`: 1 for each source that is part of it, else 0. "music without
+        the singer" may be several sources.
+
+        Raises
+        ------
+        BadQuery
+            The query describes none of them; the message names what there is.
+
+        """
+
+    def sources_of(self, samples: FloatArray, rms: float) -> FloatArray:
+        """Separate a chunk.
+
+        Parameters
+        ----------
+        samples
+            `(channels, chunk_grid.length)`, at the rate of `frame_grid`.
+        rms
+            RMS of the whole clip over all channels, at the model's rate; the only statistic of
+            the whole clip that a model may use.
+
+        Returns
+        -------
+        sources
+            `(sources, channels, chunk_grid.length)`. Sample `t` belongs to sample
+            `t - chunk_grid.latency` of the chunk; those of the context may hold any finite
+            numbers.
+
+        """
+
+
+Separator: TypeAlias = MaskSeparator | WaveformSeparator
+"""A loaded model of either kind."""
+
+
+@runtime_checkable
 class Tunable(Protocol):
     """A separator that has a choice of precision, context or memory."""
 
@@ -126,8 +245,8 @@ class Tunable(Protocol):
 
 
 @runtime_checkable
-class PresenceSeparator(Separator, Protocol):
-    """A separator that also says, from the same pass, whether a sound is there at all."""
+class PresenceSeparator(MaskSeparator, Protocol):
+    """A mask model that also says, from the same pass, whether a sound is there at all."""
 
     def mask_with_presence(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice

@@ -59,10 +59,10 @@ class Separate(Protocol):
         separator: Separator,
         folder: Path,
         *,
-        progress: Callable[[float], None],
+        on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
-        present: Callable[[tuple[float, ...]], None],
-        noted: Callable[[tuple[str, ...]], None],
+        on_presence: Callable[[tuple[float, ...]], None],
+        on_notes: Callable[[tuple[str, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
@@ -77,9 +77,9 @@ class Listen(Protocol):
         model: Separator,
         folder: Path,
         *,
-        progress: Callable[[float], None],
+        on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
-        noted: Callable[[tuple[str, ...]], None],
+        on_notes: Callable[[tuple[str, ...]], None],
     ) -> tuple[Heard, ...]:
         """Name the sounds in the mixture of `job`."""
 
@@ -99,10 +99,10 @@ def main(connection: Connection, folders: Folders) -> None:
         separator: Separator,
         folder: Path,
         *,
-        progress: Callable[[float], None],
+        on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
-        present: Callable[[tuple[float, ...]], None],
-        noted: Callable[[tuple[str, ...]], None],
+        on_presence: Callable[[tuple[float, ...]], None],
+        on_notes: Callable[[tuple[str, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
         from engine.sound.separate import separate
@@ -111,10 +111,10 @@ def main(connection: Connection, folders: Folders) -> None:
             job,
             separator,
             folder,
-            progress=progress,
+            on_progress=on_progress,
             cancelled=cancelled,
-            present=present,
-            noted=noted,
+            on_presence=on_presence,
+            on_notes=on_notes,
             reduction=reduction,
         )
 
@@ -123,13 +123,15 @@ def main(connection: Connection, folders: Folders) -> None:
         model: Separator,
         folder: Path,
         *,
-        progress: Callable[[float], None],
+        on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
-        noted: Callable[[tuple[str, ...]], None],
+        on_notes: Callable[[tuple[str, ...]], None],
     ) -> tuple[Heard, ...]:
         from engine.advice.listening import listen
 
-        return listen(job, model, folder, progress=progress, cancelled=cancelled, noted=noted)
+        return listen(
+            job, model, folder, on_progress=on_progress, cancelled=cancelled, on_notes=on_notes
+        )
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
 
@@ -171,18 +173,18 @@ def _do(
     notes: tuple[str, ...] = ()
     last = 0.0
 
-    def progress(share: float) -> None:
+    def on_progress(share: float) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= 0.05 or share >= 1.0:
             last = now
             pipe.send(Progress(job.id, share))
 
-    def present(shares: tuple[float, ...]) -> None:
+    def on_presence(shares: tuple[float, ...]) -> None:
         nonlocal presence
         presence = tuple(round(share, 2) for share in shares)
 
-    def noted(told: tuple[str, ...]) -> None:
+    def on_notes(told: tuple[str, ...]) -> None:
         nonlocal notes
         notes = told
 
@@ -198,7 +200,12 @@ def _do(
         started = time.perf_counter()
         if job.task is Task.LISTEN:
             heard = listen(
-                job, separator, work.folder, progress=progress, cancelled=cancelled, noted=noted
+                job,
+                separator,
+                work.folder,
+                on_progress=on_progress,
+                cancelled=cancelled,
+                on_notes=on_notes,
             )
             seconds = time.perf_counter() - started
             return Finished(job.id, (), seconds, notes=notes, heard=heard)
@@ -206,10 +213,10 @@ def _do(
             job,
             separator,
             work.folder,
-            progress=progress,
+            on_progress=on_progress,
             cancelled=cancelled,
-            present=present,
-            noted=noted,
+            on_presence=on_presence,
+            on_notes=on_notes,
             reduction=work.reduction,
         )
         notes += advice(job.queries, presence)

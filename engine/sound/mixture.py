@@ -1,13 +1,14 @@
-"""The mixture on disk, decoded once: at its own rate and at the model's."""
+"""Mixtures: where the samples of a separation come from, at their own rate and at the model's."""
 
 from __future__ import annotations
 
 import errno
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,122 @@ import soxr
 
 from engine.job import Job
 from engine.models.base import ComplexArray, FloatArray, FrameGrid
-from engine.sound.audio import AudioInfo, Sound, frame_bytes, opened
+from engine.sound.audio import AudioInfo, frame_bytes, opened
 from engine.sound.frames import GROUP, reflect, spectrum, window
 
-__all__ = ["Mixture", "prepare"]
+__all__ = [
+    "ArrayMixture",
+    "DecodedMixture",
+    "Mixture",
+    "decode",
+    "frames_around",
+    "model_spectrum",
+    "prepare",
+]
+
+_BLOCK = 1 << 16  # frames that are resampled at a time
+_OWN, _MODEL, _NOTE = "mixture.f32", "model.f32", "mixture.json"
+
+
+class Mixture(Protocol):
+    """A source of samples, at its own rate and at a model's."""
+
+    @property
+    def info(self) -> AudioInfo:
+        """Its own rate, channels and frames."""
+
+    @property
+    def model_samples(self) -> int:
+        """Number of samples at the model's rate."""
+
+    @property
+    def rms(self) -> float:
+        """RMS of the samples at the model's rate, over all channels."""
+
+    def samples(self, start: int, stop: int) -> FloatArray:
+        """Return frames `[start, stop)` at its own rate: `(channels, stop - start)`."""
+
+    def resampled(self, start: int, stop: int) -> FloatArray:
+        """Return samples `[start, stop)` at the model's rate: `(channels, stop - start)`."""
+
+
+def frames_around(
+    read: Callable[[int, int], FloatArray], count: int, centres: npt.NDArray[np.int64], width: int
+) -> FloatArray:
+    """Return the samples around `centres`: `(channels, len(centres), width)`.
+
+    `read` returns samples `[start, stop)` out of `count`; beyond the ends they are reflected.
+    """
+    index = (centres - width // 2)[:, None] + np.arange(width)
+    if index[0, 0] < 0 or index[-1, -1] >= count:
+        index = reflect(index, count)
+    low = int(index.min())
+    samples = read(low, int(index.max()) + 1)
+    return samples[:, index - low]
+
+
+def model_spectrum(mixture: Mixture, frame_grid: FrameGrid, first: int, last: int) -> ComplexArray:
+    """Return the spectrogram of model frames `[first, last)`: `(channels, frames, bins)`."""
+    width = frame_grid.n_fft
+    group = max(1, GROUP // width)
+    return np.concatenate(
+        [
+            spectrum(
+                frames_around(
+                    mixture.resampled,
+                    mixture.model_samples,
+                    np.arange(a, min(a + group, last)) * frame_grid.hop,
+                    width,
+                ),
+                window(width),
+            )
+            for a in range(first, last, group)
+        ],
+        axis=1,
+    )
+
+
+class ArrayMixture:
+    """A mixture in memory.
+
+    Parameters
+    ----------
+    samples
+        `(channels, frames)`, float32, at least one frame.
+    rate
+        Hz.
+    model_rate
+        Hz; the rate at which the model hears.
+
+    """
+
+    def __init__(self, samples: FloatArray, rate: int, model_rate: int) -> None:
+        channels, frames = samples.shape
+        self.info = AudioInfo(rate, channels, frames)
+        self._own = samples
+        energy = 0.0
+        model: list[FloatArray] = []
+        blocks = (samples[:, a : a + _BLOCK] for a in range(0, frames, _BLOCK))
+        for block in _resampled(blocks, rate, model_rate, channels):
+            energy += _energy(block)
+            if rate != model_rate:
+                model.append(block)
+        self._model: FloatArray = np.concatenate(model).T if model else samples
+        self.model_samples = self._model.shape[1]
+        self.rms = math.sqrt(energy / max(1, self._model.size))
+
+    def samples(self, start: int, stop: int) -> FloatArray:
+        """See `Mixture.samples`."""
+        return self._own[:, start:stop]
+
+    def resampled(self, start: int, stop: int) -> FloatArray:
+        """See `Mixture.resampled`."""
+        return self._model[:, start:stop]
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """A mixture decoded to disk, at its own rate and at the model's.
+class DecodedMixture:
+    """A mixture on disk, decoded once at its own rate and at the model's.
 
     `model_samples` counts samples at the model's rate; `rms` is their RMS over all channels.
     `notes` are sentences about how the file was read.
@@ -34,48 +142,15 @@ class Mixture:
     model: Path  # interleaved float32 at the model's rate; the same file if the rates agree
     model_samples: int
     rms: float
-    frame_grid: FrameGrid
     notes: tuple[str, ...] = ()
 
-    def frames(
-        self, centres: npt.NDArray[np.int64], width: int, *, at_model_rate: bool = False
-    ) -> FloatArray:
-        """Return the samples around `centres`: `(channels, len(centres), width)`.
-
-        Beyond its ends the mixture is reflected.
-        """
-        path, count = (
-            (self.model, self.model_samples) if at_model_rate else (self.own, self.info.frames)
-        )
-        index = (centres - width // 2)[:, None] + np.arange(width)
-        if index[0, 0] < 0 or index[-1, -1] >= count:
-            index = reflect(index, count)
-        low = int(index.min())
-        samples = self._read(path, low, int(index.max()) + 1)
-        return samples[:, index - low]
-
-    def model_spectrum(self, first: int, last: int) -> ComplexArray:
-        """Return the spectrogram of model frames `[first, last)`: `(channels, frames, bins)`."""
-        width = self.frame_grid.n_fft
-        group = max(1, GROUP // width)
-        return np.concatenate(
-            [
-                spectrum(
-                    self.frames(
-                        np.arange(a, min(a + group, last)) * self.frame_grid.hop,
-                        width,
-                        at_model_rate=True,
-                    ),
-                    window(width),
-                )
-                for a in range(first, last, group)
-            ],
-            axis=1,
-        )
-
     def samples(self, start: int, stop: int) -> FloatArray:
-        """Return frames `[start, stop)` at the mixture's own rate: `(channels, frames)`."""
+        """See `Mixture.samples`."""
         return self._read(self.own, start, stop)
+
+    def resampled(self, start: int, stop: int) -> FloatArray:
+        """See `Mixture.resampled`."""
+        return self._read(self.model, start, stop)
 
     def _read(self, path: Path, start: int, stop: int) -> FloatArray:
         channels = self.info.channels
@@ -87,91 +162,124 @@ class Mixture:
 
 
 def prepare(
-    job: Job, frame_grid: FrameGrid, work: Path, progress: Callable[[float], None]
-) -> Mixture:
-    """Decode the mixture to disk, once, and measure its RMS.
+    job: Job, frame_grid: FrameGrid, work: Path, on_progress: Callable[[float], None]
+) -> DecodedMixture:
+    """Decode a job's mixture into the folder `work`, once, and measure its RMS.
 
     A copy, because seeking in compressed files is not exact, and because the original may change
     or go away while the job runs.
     """
-    note = work / "mixture.json"
-    kept = _kept(note, frame_grid, work)
+    kept = _kept(frame_grid, work)
+    if kept is not None:
+        return kept
+    # Opened once, and never through a link: what was admitted may have been exchanged since.
+    with opened(job.mixture, follow=False, tick=lambda: on_progress(0.0)) as sound:
+
+        def counted() -> Iterator[FloatArray]:
+            done = 0
+            for block in sound.blocks():
+                yield block
+                done += block.shape[1]
+                on_progress(min(1.0, done / sound.promised) if sound.promised else 0.0)
+
+        return decode(
+            counted(), sound.rate, sound.channels, frame_grid, work, notes=lambda: sound.notes
+        )
+
+
+def decode(
+    blocks: Iterable[FloatArray],
+    rate: int,
+    channels: int,
+    frame_grid: FrameGrid,
+    work: Path,
+    *,
+    notes: Callable[[], tuple[str, ...]] = tuple,
+) -> DecodedMixture:
+    """Write a mixture into the folder `work`, at both rates, and measure its RMS.
+
+    `blocks` are of shape `(channels, frames)`, float32, at `rate` Hz; how many frames there are is
+    known when all were read. `notes` is called then, for sentences about how they were read.
+    """
+    own, model = work / _OWN, work / _MODEL
+    energy, frames, written = 0.0, 0, 0
+    with own.open("wb") as own_file, model.open("wb") as model_file:
+
+        def passed() -> Iterator[FloatArray]:
+            nonlocal frames
+            for block in blocks:
+                own_file.write(_interleaved(block.T))
+                frames += block.shape[1]
+                yield block
+
+        for block in _resampled(passed(), rate, frame_grid.sample_rate, channels):
+            energy += _energy(block)
+            written += len(block)
+            if rate != frame_grid.sample_rate:
+                model_file.write(_interleaved(block))
+    facts = {
+        "info": asdict(AudioInfo(rate, channels, frames)),
+        "frames": written,
+        "rms": math.sqrt(energy / max(1, written * channels)),
+        "notes": notes(),
+    }
+    temporary = work / f"{_NOTE}.part"
+    temporary.write_text(json.dumps(facts))
+    temporary.replace(work / _NOTE)
+    kept = _kept(frame_grid, work)
     if kept is None:
-        own, model = work / "mixture.f32", work / "model.f32"
-        # Opened once, and never through a link: what was admitted may have been exchanged since.
-        with opened(job.mixture, follow=False, tick=lambda: progress(0.0)) as sound:
-            info, frames, rms = _decode(sound, frame_grid, own, model, progress)
-            said = {"info": asdict(info), "frames": frames, "rms": rms}
-            text = json.dumps({**said, "notes": sound.notes})
-        temporary = note.with_suffix(".part")
-        temporary.write_text(text)
-        temporary.replace(note)
-        kept = _kept(note, frame_grid, work)
-        if kept is None:
-            raise OSError(errno.EIO, "what was written is not there", str(work))
+        raise OSError(errno.EIO, "what was written is not there", str(work))
     return kept
 
 
-def _kept(note: Path, frame_grid: FrameGrid, work: Path) -> Mixture | None:
+def _kept(frame_grid: FrameGrid, work: Path) -> DecodedMixture | None:
     """Return the mixture that an earlier process decoded, if all of it is there."""
     try:
-        said = json.loads(note.read_text())
+        said = json.loads((work / _NOTE).read_text())
         info = AudioInfo(**said["info"])
         frames, rms = int(said["frames"]), float(said["rms"])
         notes = tuple(str(note) for note in said["notes"])
-        own = work / "mixture.f32"
-        model = own if info.rate == frame_grid.sample_rate else work / "model.f32"
+        own = work / _OWN
+        model = own if info.rate == frame_grid.sample_rate else work / _MODEL
         frame = frame_bytes(info.channels)
         whole = own.stat().st_size == info.frames * frame and model.stat().st_size == frames * frame
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return Mixture(info, own, model, frames, rms, frame_grid, notes) if whole else None
+    return DecodedMixture(info, own, model, frames, rms, notes) if whole else None
 
 
-def _decode(
-    sound: Sound,
-    frame_grid: FrameGrid,
-    own: Path,
-    model: Path,
-    progress: Callable[[float], None],
-) -> tuple[AudioInfo, int, float]:
-    """Write the mixture at both rates; return what it is, and its frames and RMS at the model's.
+def _resampled(
+    blocks: Iterable[FloatArray], rate: int, to: int, channels: int
+) -> Iterator[FloatArray]:
+    """Yield blocks `(channels, frames)` at another rate, interleaved: `(frames, channels)`.
 
-    How many frames there are is known when all are read, whatever the file's header says.
+    Of `n` frames it makes `ceil(n * to / rate)`.
     """
-    rate, channels = sound.rate, sound.channels
-    resample = rate != frame_grid.sample_rate
-    energy, done, written = 0.0, 0, 0
-    stream = soxr.ResampleStream(
-        rate, frame_grid.sample_rate, channels, dtype="float32", quality="HQ"
-    )
-    with own.open("wb") as own_file, model.open("wb") as model_file:
-
-        def keep(samples: npt.NDArray[np.float32], wanted: int | None = None) -> None:
-            nonlocal energy, written
-            if wanted is not None:
-                samples = samples[: wanted - written]
-            energy += float(np.sum(samples.astype(np.float64) ** 2))
-            written += len(samples)
-            if resample:
-                model_file.write(samples.astype("<f4", copy=False).tobytes())
-
-        def take(samples: npt.NDArray[np.float32], *, last: bool) -> None:
-            nonlocal done
-            own_file.write(samples.astype("<f4", copy=False).tobytes())
-            done += len(samples)
-            wanted = -(-done * frame_grid.sample_rate // rate) if last else None
-            keep(stream.resample_chunk(samples, last=last) if resample else samples, wanted)
-            progress(min(1.0, done / sound.promised) if sound.promised else 0.0)
-
-        held: npt.NDArray[np.float32] | None = None  # one block back, to know which is the last
-        for block in sound.blocks():
-            if held is not None:
-                take(held, last=False)
-            held = np.ascontiguousarray(block.T)
+    if rate == to:
+        for block in blocks:
+            yield np.ascontiguousarray(block.T)
+        return
+    stream = soxr.ResampleStream(rate, to, channels, dtype="float32", quality="HQ")
+    done, written = 0, 0
+    held: FloatArray | None = None  # one block back, to know which is the last
+    for block in blocks:
         if held is not None:
-            take(held, last=True)
-        wanted = -(-done * frame_grid.sample_rate // rate)
-        keep(np.zeros((wanted - written, channels), np.float32))
-    rms = math.sqrt(energy / max(1, wanted * channels))
-    return AudioInfo(rate, channels, done), wanted, rms
+            made = stream.resample_chunk(held, last=False)
+            written += len(made)
+            yield made
+        held = np.ascontiguousarray(block.T)
+        done += len(held)
+    wanted = -(-done * to // rate)
+    if held is not None:
+        made = stream.resample_chunk(held, last=True)[: wanted - written]
+        written += len(made)
+        yield made
+    yield np.zeros((wanted - written, channels), np.float32)
+
+
+def _energy(samples: FloatArray) -> float:
+    return float(np.sum(samples.astype(np.float64) ** 2))
+
+
+def _interleaved(samples: FloatArray) -> bytes:
+    return np.ascontiguousarray(samples).astype("<f4", copy=False).tobytes()

@@ -1,28 +1,25 @@
 """Measures separators on mixtures of which the parts are known.
 
-`measure` takes any model of the catalogue and goes the way of a user's job, through
-`engine.sound.separate`. `evaluate` takes the bare network of ``compact``: that is quick enough to
+`measure` takes any model of the catalogue and separates as a user's job does, with
+`engine.sound.core`. `evaluate` takes the bare network of ``compact``: that is quick enough to
 watch a training run by.
 """
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 import torch
 
 from engine import models
 from engine.errors import BadInput
-from engine.job import QUERIES_LIMIT, Job, new_id
+from engine.job import QUERIES_LIMIT
 from engine.models.compact import from_files
-from engine.options import Options
-from engine.sound.audio import read
-from engine.sound.separate import separate as separate_job
+from engine.sound.core import pieces
+from engine.sound.mixture import ArrayMixture
 from engine.training.corpus import SAMPLE_RATE
 from engine.training.figures import Absent, Findings, Score, kept, leakage, level, score
 from engine.training.mixing import LEVEL, Mixer, MixingOptions, class_weights
@@ -77,34 +74,36 @@ def load(model: str, folders: Folders) -> Separator:
 
 
 def ask(separator: Separator, scene: Scene) -> Answers:
-    """Have a scene separated as a user's job is, by everything that it is to be asked.
+    """Separate a scene as a user's job is, by everything that is asked of it.
 
     Raises
     ------
     BadInput, Failure
-        As `engine.sound.separate.separate`.
+        As `engine.sound.core.pieces`.
 
     """
     queries = scene.captions
-    told: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="tweeze-evaluate-") as name:
-        folder = Path(name)
-        mixture = folder / "mixture.wav"
-        soundfile.write(mixture, scene.mixture.T, scene.rate, subtype="FLOAT")
-        targets: dict[str, NDArray[np.float32]] = {}
-        for start in range(0, len(queries), QUERIES_LIMIT):
-            part = queries[start : start + QUERIES_LIMIT]
-            job = Job(new_id(), mixture, part, Options(model=separator.name))
-            clips = separate_job(job, separator, folder / "clips", present=told.extend)
-            targets |= {clip.query: read(clip.path)[0] for clip in clips}
-    presence = told if told else [float("nan")] * len(queries)
-    return Answers(targets, dict(zip(queries, presence, strict=True)))
+    rate = separator.frame_grid.sample_rate
+    mixture = ArrayMixture(np.asarray(scene.mixture, np.float32), scene.rate, rate)
+    targets: list[NDArray[np.float32]] = []
+    presence: list[float] = []
+    for start in range(0, len(queries), QUERIES_LIMIT):
+        part = queries[start : start + QUERIES_LIMIT]
+        vectors = np.stack([separator.embed(query) for query in part])
+        found = list(pieces(mixture, separator, vectors))
+        targets.extend(np.concatenate([piece.targets for piece in found], axis=-1))
+        end = found[-1].checkpoint
+        assert end is not None
+        presence.extend(end.presence.tolist() or [float("nan")] * len(part))
+    return Answers(
+        dict(zip(queries, targets, strict=True)), dict(zip(queries, presence, strict=True))
+    )
 
 
 def measure(
-    separator: Separator, scenes: SceneSet, progress: Callable[[int], None] = lambda _: None
+    separator: Separator, scenes: SceneSet, on_progress: Callable[[int], None] = lambda _: None
 ) -> Findings:
-    """Measure a model on a set of mixtures; `progress` is told of each one that is done."""
+    """Measure a model on a set of mixtures; `on_progress` is called with 1 after each of them."""
     scores, absent = [], []
     for scene in scenes.scenes():
         answers = ask(separator, scene)
@@ -134,7 +133,7 @@ def measure(
             )
             for caption, near in scene.absent
         ]
-        progress(1)
+        on_progress(1)
     return Findings(scenes.key, scenes.title, tuple(scores), tuple(absent))
 
 

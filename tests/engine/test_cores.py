@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import cores
-from engine.cores import limit_threads, quota
+from engine.cores import limit_threads, quota, threads
 
 TWO = "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 ONE = (
@@ -107,3 +107,16 @@ def test_a_quota_wider_than_the_affinity_changes_nothing(
 def test_a_group_whose_name_has_an_odd_separator(tmp_path: Path, odd: str) -> None:
     limit = {f"sys/fs/cgroup/a{odd}b/cpu.max": "150000 100000\n"}
     assert quota(tree(tmp_path, TWO, f"0::/a{odd}b\n", limit)) == 2
+
+
+@pytest.mark.parametrize(("said", "count"), [("3", 3), (" 2,1", 2)])
+def test_threads_are_as_many_as_libraries_take(said: str, count: int) -> None:
+    assert threads({"OMP_NUM_THREADS": said}) == count
+
+
+@pytest.mark.parametrize("said", ["", "0", "many"])
+def test_without_a_number_there_is_a_thread_for_each_core(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert threads({"OMP_NUM_THREADS": said}) == 3

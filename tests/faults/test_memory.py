@@ -21,7 +21,8 @@ from engine.job import Job
 from engine.models.cache import ModelCache
 from engine.queue import worker
 from engine.sound.memory import reduced
-from engine.sound.separate import plan, separate
+from engine.sound.segments import plan
+from engine.sound.separate import separate
 from engine.status import JobState, Status
 from tests.faults import standin
 from tests.faults.inside import run, service_in, until

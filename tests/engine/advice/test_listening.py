@@ -54,7 +54,7 @@ def job(wav: Callable[..., Path]) -> Job:
 
 def test_what_is_heard_and_when(job: Job, tmp_path: Path) -> None:
     shares: list[float] = []
-    found = listen(job, Ears(), tmp_path / "out", progress=shares.append)
+    found = listen(job, Ears(), tmp_path / "out", on_progress=shares.append)
     assert [one.name for one in found] == ["low", "starting a car", "never"]
     low, car, never = found
     assert low.probability == pytest.approx(0.9)

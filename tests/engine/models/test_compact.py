@@ -13,7 +13,7 @@ from engine.models import compact
 from engine.models.compact import network
 from engine.models.compact.weights import network_from, new_network, save_weights
 from engine.models.resunet import ResUNet
-from engine.sound.separate import plan
+from engine.sound.segments import plan
 from engine.taxonomy import text
 
 EVERYTHING = slice(None)

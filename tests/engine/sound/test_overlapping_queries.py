@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-import engine.sound.separate
+import engine.sound.core
 from engine.folders import Folders
 from engine.job import Job
 from engine.models import load
@@ -144,10 +144,10 @@ def test_a_job_begun_without_sharing_is_not_mixed_with_one_that_shares(
             raise KilledError
 
     with monkeypatch.context() as before:
-        before.setattr(engine.sound.separate, "_METHOD", 1)
-        before.setattr(engine.sound.separate, "shared", lambda masks: masks)
+        before.setattr(engine.sound.core, "METHOD", 1)
+        before.setattr(engine.sound.core, "shared", lambda masks: masks)
         with pytest.raises(KilledError):
-            separate(job, Greedy(turned), tmp_path / "b", progress=dies)
+            separate(job, Greedy(turned), tmp_path / "b", on_progress=dies)
     assert (tmp_path / "b" / "work" / "checkpoint.npz").exists()
     resumed = separate(job, Greedy(turned), tmp_path / "b")
     assert {c.path.name: c.path.read_bytes() for c in resumed} == fresh
@@ -172,7 +172,7 @@ def test_a_single_query_of_compact_is_not_touched(tmp_path, monkeypatch):
     job = Job("job-1", DEMO / "mixture.flac", ("guitar",), Options(keep=Keep.BOTH))
     compact = load("compact", Folders(tmp_path / "home"))
     ours = [c.path.read_bytes() for c in separate(job, compact, tmp_path / "a")]
-    monkeypatch.setattr(engine.sound.separate, "shared", lambda masks: masks)
+    monkeypatch.setattr(engine.sound.core, "shared", lambda masks: masks)
     assert [c.path.read_bytes() for c in separate(job, compact, tmp_path / "b")] == ours
 
 

@@ -18,7 +18,8 @@ from engine.job import Job
 from engine.models import load
 from engine.models.base import FrameGrid
 from engine.options import Bandwidth, Keep, Options, Stereo
-from engine.sound.separate import plan, separate
+from engine.sound.segments import plan
+from engine.sound.separate import separate
 from engine.status import ClipKind
 
 RATES = (8_000, 11_025, 22_050, 32_000, 37_123, 44_100, 48_000, 88_200, 96_000, 192_000)
@@ -255,7 +256,7 @@ def tone_at(second, seconds, *, channels=2):
 def test_a_sound_is_as_present_as_in_its_best_segment(wav, make_job, tmp_path, stereo):
     told = []
     job = make_job(wav(tone_at(7, 12), 32_000), "one", "two", stereo=stereo)
-    separate(job, Present(), tmp_path / "out", present=told.append)
+    separate(job, Present(), tmp_path / "out", on_presence=told.append)
     ((one, two),) = told
     level = 0.5 if stereo is Stereo.INDEPENDENT else 0.5 / math.sqrt(2)
     assert one == pytest.approx(level, rel=0.02)
@@ -274,18 +275,20 @@ def test_presence_survives_a_crash(wav, make_job, tmp_path):
 
     job = make_job(wav(tone_at(1, 12), 32_000))  # what the second process sees is silence
     calm = []
-    separate(job, Present(), tmp_path / "calm", present=calm.append)
+    separate(job, Present(), tmp_path / "calm", on_presence=calm.append)
     with pytest.raises(KilledError):
         separate(job, MortalPresent(), tmp_path / "killed")
     told = []
-    separate(job, Present(), tmp_path / "killed", present=told.append)
+    separate(job, Present(), tmp_path / "killed", on_presence=told.append)
     assert told == calm
     assert told[0][0] > 0.4
 
 
 def test_a_model_that_knows_no_presence_says_nothing(wav, make_job, tmp_path):
     told = []
-    separate(make_job(wav(tone_at(1, 2), 32_000)), Blur(), tmp_path / "out", present=told.append)
+    separate(
+        make_job(wav(tone_at(1, 2), 32_000)), Blur(), tmp_path / "out", on_presence=told.append
+    )
     assert told == []
 
 
@@ -305,7 +308,7 @@ def test_cancel_leaves_nothing(rng, wav, make_job, tmp_path):
         return len(seen) > 4
 
     with pytest.raises(Cancelled):
-        separate(job, Blur(), tmp_path / "out", progress=seen.append, cancelled=cancelled)
+        separate(job, Blur(), tmp_path / "out", on_progress=seen.append, cancelled=cancelled)
     assert not (tmp_path / "out").exists()
     assert seen == sorted(seen)
 

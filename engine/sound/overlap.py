@@ -1,0 +1,133 @@
+"""Overlap-add of masked frames at a mixture's own rate, handed out as samples become final."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.models.base import FloatArray
+from engine.sound.frames import GROUP, Mask, MixtureGrid, inverse, masked, spectrum, window
+from engine.sound.mixture import Mixture, frames_around
+
+__all__ = ["Checkpoint", "OverlapAdd"]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What it takes to go on behind the last finished segment.
+
+    Attributes
+    ----------
+    done
+        Model frames before which everything is finished.
+    base
+        Frame of the mixture before which all samples were handed out; below 0 at the start.
+    sums, weights
+        `(queries, channels, samples)` and `(samples,)` in float64, from `base` on: what the
+        finished frames reach into the samples that are not final.
+    presence
+        `(queries,)`: the maximum so far; `(0,)` where the model estimates none.
+
+    """
+
+    done: int
+    base: int
+    sums: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    presence: FloatArray
+
+
+class OverlapAdd:
+    """Sums of all targets, from a checkpoint on.
+
+    Samples are added up in float64 in the order of the frames, so that the sums are the same
+    wherever a segment ends.
+    """
+
+    def __init__(self, grid: MixtureGrid, mixture: Mixture, begin: Checkpoint) -> None:
+        self._grid = grid
+        self._mixture = mixture
+        self._window = window(grid.width)
+        self._base = begin.base
+        self._sums = begin.sums.copy()
+        self._weights = begin.weights.copy()
+
+    @classmethod
+    def nothing(cls, grid: MixtureGrid, queries: int, channels: int, presence: int) -> Checkpoint:
+        """Return the checkpoint before the first frame."""
+        return Checkpoint(
+            done=0,
+            base=-(grid.width // 2),
+            sums=np.zeros((queries, channels, 0)),
+            weights=np.zeros(0),
+            presence=np.zeros(presence, np.float32),
+        )
+
+    def checkpoint(self, done: int, presence: FloatArray) -> Checkpoint:
+        """Return what it takes to go on from here."""
+        return Checkpoint(done, self._base, self._sums.copy(), self._weights.copy(), presence)
+
+    def add(
+        self, start: int, stop: int, masks: Sequence[Mask], *, full: bool
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Apply the masks of model frames `[start, stop)`, the next ones.
+
+        `masks` has one of shape `(queries, frames, bins)` for each channel, or one for all.
+        Yields where samples of the targets begin that are final, and the samples,
+        `(queries, channels, frames)`; they may be none.
+        """
+        width = self._grid.width
+        group = max(1, GROUP // width)
+        for first in range(start, stop, group):
+            last = min(first + group, stop)
+            centres = self._grid.centres(first, last)
+            mixture = spectrum(
+                frames_around(self._mixture.samples, self._mixture.info.frames, centres, width),
+                self._window,
+            )
+            part = slice(first - start, last - start)
+            for query in range(len(masks[0])):
+                spread = [self._grid.spread(mask[query, part], full=full) for mask in masks]
+                frames = inverse(masked(mixture, np.stack(spread)), width) * self._window
+                self._add(query, frames, centres)
+            self._weigh(centres)
+            reached = int(self._grid.centres(last, last + 1)[0]) - width // 2
+            ended = last == self._mixture.model_samples // self._grid.frame_grid.hop + 1
+            yield self._taken(self._mixture.info.frames if ended else reached)
+
+    def _add(self, query: int, frames: FloatArray, centres: npt.NDArray[np.int64]) -> None:
+        starts = self._starts(centres)
+        sums = self._sums[query]
+        for number, start in enumerate(starts):
+            sums[:, start : start + self._grid.width] += frames[:, number]
+
+    def _weigh(self, centres: npt.NDArray[np.int64]) -> None:
+        squared = self._window.astype(np.float64) ** 2
+        for start in self._starts(centres):
+            self._weights[start : start + self._grid.width] += squared
+
+    def _starts(self, centres: npt.NDArray[np.int64]) -> list[int]:
+        """Return where frames begin in the sums, which grow until they hold the last one."""
+        starts = centres - self._grid.width // 2 - self._base
+        missing = int(starts[-1]) + self._grid.width - len(self._weights)
+        if missing > 0:
+            self._sums = np.pad(self._sums, ((0, 0), (0, 0), (0, missing)))
+            self._weights = np.pad(self._weights, (0, missing))
+        listed: list[int] = starts.tolist()
+        return listed
+
+    def _taken(self, end: int) -> tuple[int, FloatArray]:
+        """Take out all samples before `end`: no later frame reaches them."""
+        end = min(end, self._mixture.info.frames)
+        start = max(self._base, 0)
+        span = slice(start - self._base, max(end, start) - self._base)
+        # "+ 0.0" makes a negative zero positive: then mixture - 0 is the mixture, bit by bit
+        targets = (self._sums[:, :, span] / self._weights[span] + 0.0).astype(np.float32)
+        if end > self._base:
+            self._sums = self._sums[:, :, end - self._base :]
+            self._weights = self._weights[end - self._base :]
+            self._base = end
+        return start, targets
