@@ -29,8 +29,9 @@ from engine.folders import Folders
 from engine.queue.cleaning import Keeping
 from engine.queue.heartbeat import FRESH, VERSION, Heartbeat, is_fresh
 from engine.queue.journal import Journal
+from engine.queue.limits import Limits
 from engine.queue.lock import ProcessLock
-from engine.queue.service import Limits, Service
+from engine.queue.service import Service
 from engine.settings import Settings
 
 __all__ = ["ALREADY_RUNNING", "main", "serve"]

@@ -41,10 +41,12 @@ from engine.queue.messages import (
     Work,
 )
 from engine.sound.memory import OutOfMemory, is_exhausted
+from engine.throttle import Throttle
 
 __all__ = ["Listen", "Load", "Separate", "main", "serve"]
 
 PULSE = 1.0  # seconds between signs of life
+_PROGRESS = 0.05  # seconds between two messages of a job's progress
 _MODELS = 2  # loaded at once: one is the norm, a second serves who compares the two
 _NICENESS = 5  # the editor comes first
 _PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
@@ -171,13 +173,10 @@ def _do(
     job = work.job
     presence: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
-    last = 0.0
+    throttle = Throttle(_PROGRESS)
 
     def progress(share: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= 0.05 or share >= 1.0:
-            last = now
+        if throttle.passes(job.id, share >= 1.0):
             pipe.send(Progress(job.id, share))
 
     def present(shares: tuple[float, ...]) -> None:

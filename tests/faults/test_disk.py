@@ -387,7 +387,7 @@ def cut(path: Path) -> None:
 
 @pytest.mark.fault(
     "the journal is overwritten, exchanged, removed or cut off while jobs run and wait",
-    promise="it is set aside and built anew, that is said, and every accepted job still ends",
+    promise="it is set aside and begun anew, that is said, and every accepted job still ends",
 )
 @pytest.mark.parametrize(
     "damage",
@@ -421,7 +421,7 @@ def test_journal_damaged(
             assert status.state is JobState.QUEUED
             known = {entry.job.id for entry in service.journal.unfinished()}
             assert known == {"running", "waiting", "new"}
-            assert "it was built anew" in caplog.text
+            assert "it was begun anew" in caplog.text
             (folders.root / "hold").unlink()
             for name in ("running", "waiting", "new"):
                 assert (await service.finished(name)).state is JobState.DONE

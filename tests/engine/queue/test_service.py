@@ -19,7 +19,8 @@ from engine.errors import BadJob
 from engine.folders import Folders
 from engine.job import Heard, Job, JobState, Keep, Options, Status, Task
 from engine.queue.journal import Journal
-from engine.queue.service import Activity, Limits, Service
+from engine.queue.limits import Limits
+from engine.queue.service import Activity, Service
 from engine.queue.worker_handle import WorkerMain
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
@@ -137,7 +138,7 @@ def test_a_job_is_done_and_told_step_by_step(folders: Folders, wav: Path) -> Non
     async def scenario() -> None:
         async with service_in(folders) as service:
             told: list[Status] = []
-            service.listen(told.append)
+            service.subscribe(told.append)
             first = job(1, wav, options=Options(keep=Keep.BOTH))
             status = await service.submit(first)
             assert status.state is JobState.QUEUED
@@ -305,7 +306,7 @@ def test_clients_take_turns(folders: Folders, wav: Path) -> None:
             for number, client in enumerate("aaabbc", start=1):
                 await service.submit(job(number, wav, client=client))
             order: list[str] = []
-            service.listen(lambda s: order.append(s.id) if s.state is JobState.DONE else None)
+            service.subscribe(lambda s: order.append(s.id) if s.state is JobState.DONE else None)
             file.unlink()
             await until(lambda: len(order) == 7)
             assert order == [f"job-{n}" for n in (0, 4, 6, 1, 5, 2, 3)]
