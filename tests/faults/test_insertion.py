@@ -171,7 +171,7 @@ def test_a_job_ends_while_the_host_is_down(
 
             monkeypatch.setattr(engine.host._startup, "noticed", noticed)
             engine.begin()
-            job = await engine.sound.separate("r-1", "hold")
+            job = await engine.separate("r-1", "hold")
             await broken.wait()
             text = folders.spool / "audacity.txt"
             await until(lambda: not text.exists())  # it is down
@@ -195,7 +195,7 @@ def test_the_engine_starts_anew_in_the_gap(folders: Folders, timeline: Timeline)
     async def first() -> None:
         async with studio(folders) as engine:
             await engine.done("r-1")
-            job = await engine.sound.separate("r-2", "bug")
+            job = await engine.separate("r-2", "bug")
             assert (await engine.service.finished(job)).state is JobState.FAILED
 
     async def again() -> None:
