@@ -506,6 +506,7 @@ class Spool:
                 worker=service.worker_pid,
                 requests=len(self._requests),
                 blind=self._blind,
+                notice=one_line(service.journal.notice),
                 stalled=int(service.stalled),
             )
             try:

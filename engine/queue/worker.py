@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+import psutil
+
 from engine.advice.suggestions import advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
@@ -360,12 +362,10 @@ def _take_over(lock: ProcessLock) -> None:
                     lock.path.unlink()
                 elif old:
                     killed = old
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(old, getattr(signal, "SIGKILL", signal.SIGTERM))
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        psutil.Process(old).kill()
                 elif old is not None:
                     raise Failure(_HELD.format("whose number nobody wrote down", lock.path))
-            except OSError as error:
-                raise Failure(
-                    _HELD.format(f"process {old}, {error.strerror}", lock.path)
-                ) from error
+            except (OSError, psutil.Error) as error:
+                raise Failure(_HELD.format(f"process {old}, {error}", lock.path)) from error
         time.sleep(0.02)

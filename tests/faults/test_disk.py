@@ -16,6 +16,7 @@ import pytest
 from engine.errors import Failure
 from engine.folders import Folders
 from engine.job import Job, JobState, Keep, Options, Status
+from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Insertion, Journal
 from tests.faults.inside import door_in, run, until
 from tests.faults.resident import expected, write_noise
@@ -422,6 +423,7 @@ def test_journal_damaged(
             known = {entry.job.id for entry in service.journal.unfinished()}
             assert known == {"running", "waiting", "new"}
             assert "it was begun anew" in caplog.text
+            assert "begun" in service.journal.notice
             (folders.root / "hold").unlink()
             for name in ("running", "waiting", "new"):
                 assert (await service.finished(name)).state is JobState.DONE
@@ -455,6 +457,7 @@ def test_journal_damaged_between(tmp_path: Path, mixture: Path) -> None:
             status = await told(folders, "job-1")
             assert status.state is JobState.FAILED
             assert "ask for it again" in status.message
+            await until(lambda: (beat := Heartbeat.read(folders.heartbeat)) and beat.notice)
             await service.submit(Job("job-2", mixture, ("dog",)))
             assert (await service.finished("job-2")).state is JobState.DONE
 
