@@ -401,3 +401,27 @@ def test_a_full_disk_is_said_before_the_work(
             assert not status.bad_input
 
     run(scenario())
+
+
+def test_a_queue_in_which_no_job_comes_on_counts_the_seconds(folders: Folders, wav: Path) -> None:
+    async def scenario() -> None:
+        now = 100.0
+        journal = Journal(folders.journal)
+        service = Service(folders, journal, clock=lambda: now)  # not started: no job comes on
+        now += 50
+        assert (service.stalled, service.activity) == (0.0, Activity.IDLE)
+        await service.submit(job(1, wav))
+        assert (service.stalled, service.activity) == (0.0, Activity.LOOKING)
+        now += 42
+        await service.submit(job(2, wav))
+        assert service.stalled == 42.0
+        service.cancel("job-1")
+        assert service.stalled == 0.0
+        now += 3
+        assert service.stalled == 3.0
+        service.cancel("job-2")
+        assert (service.stalled, service.activity) == (0.0, Activity.IDLE)
+        await service.stop()
+        journal.close()
+
+    run(scenario())
