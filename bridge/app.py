@@ -20,7 +20,7 @@ from bridge import hosts
 from bridge.doors.osc import Osc
 from bridge.doors.spool import Spool, check_private
 from bridge.hosts import Host, HostMaker
-from bridge.layout import settle
+from bridge.layout import migrate
 from bridge.notify import notify
 from engine.cores import limit_threads
 from engine.display import LogFormatter
@@ -29,8 +29,9 @@ from engine.folders import Folders
 from engine.queue.cleaning import Keeping
 from engine.queue.heartbeat import FRESH, VERSION, Heartbeat, is_fresh
 from engine.queue.journal import Journal
+from engine.queue.limits import Limits
 from engine.queue.lock import ProcessLock
-from engine.queue.service import Limits, Service
+from engine.queue.service import Service
 from engine.settings import Settings
 
 __all__ = ["ALREADY_RUNNING", "main", "serve"]
@@ -55,7 +56,7 @@ def main() -> None:
             sys.exit(ALREADY_RUNNING)
         _await_predecessor(folders)
         os.chdir(folders.root)  # the worker's first imports look into the working folder
-        settle(folders)
+        migrate(folders)
         _log_to(folders)
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
         asyncio.run(serve(folders, hosts.REGISTERED, lock))

@@ -78,6 +78,8 @@ def status(
                 f"{doing} has not come on for {beat.stalled} s; 'tweeze cancel JOB' ends a job "
                 "within half a minute."
             )
+        if beat.notice:
+            print(shown(beat.notice))
     for found in jobs:
         share = f" {found.progress:.0%}" if found.state is JobState.RUNNING else ""
         reason = f": {shown(found.message)}" if found.state is JobState.FAILED else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import time
+
+import psutil
 
 from engine import processes
 from engine.display import shown
@@ -87,10 +88,10 @@ def stop(folders: Folders) -> bool:
     if not pid:  # the disk had no room for it in the lock
         beat = Heartbeat.read(folders.heartbeat)
         pid = beat.pid if beat is not None and is_fresh(beat.time) else 0
-    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+    for end in (psutil.Process.terminate, psutil.Process.kill):
         if pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            with contextlib.suppress(psutil.Error):
+                end(psutil.Process(pid))
         deadline = time.monotonic() + _STOP
         while time.monotonic() < deadline:
             if holder(folders.lock) is None:

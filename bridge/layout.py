@@ -10,13 +10,13 @@ from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.text_form import lines, parse_lines
 
-__all__ = ["LAYOUT", "settle"]
+__all__ = ["LAYOUT", "migrate"]
 
 LAYOUT = 1
 _NAME = "layout"
 
 
-def settle(folders: Folders) -> None:
+def migrate(folders: Folders) -> None:
     """Bring folders that an older Tweeze left to the present layout; for the lock's holder only.
 
     Layout 0 is what Tweeze left before it wrote a number down: as now, but for files beside the

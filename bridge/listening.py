@@ -45,8 +45,8 @@ def listen(file: Path, model: str) -> Status:
     client = Client(Folders.of_user())
     with Interruption():
         try:
-            with progress(job.title, quiet=False, doing="listening") as heard:
-                status = client.separate(job, heard)
+            with progress(job.title, quiet=False, doing="listening") as show:
+                status = client.separate(job, show)
             raise_unless_done(status)
         except Interrupted:
             take_back(client, job)

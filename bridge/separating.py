@@ -80,8 +80,8 @@ def separate(
     with Interruption() as interruption:
         destination = Destination(folder)
         try:
-            with progress(title, quiet=quiet) as heard:
-                status = client.separate(job, heard)
+            with progress(title, quiet=quiet) as show:
+                status = client.separate(job, show)
             raise_unless_done(status)
             with interruption.shield():
                 paths = destination.deliver(status.clips)
@@ -149,10 +149,10 @@ def progress(
     ) as bar:
         task = bar.add_task(f"{title}: waiting", total=1.0)
 
-        def heard(status: Status) -> None:
+        def show(status: Status) -> None:
             waits = status.state is JobState.QUEUED
             loads = not waits and not status.progress
             now = "waiting" if waits else "loading the model" if loads else doing
             bar.update(task, completed=status.progress, description=f"{title}: {now}")
 
-        yield heard
+        yield show

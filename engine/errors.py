@@ -8,7 +8,6 @@
     * UnknownModel
   * Failure            the request was right, the work did not succeed (exit code 1)
     * ModelBroken      weights that do not fit their architecture
-    * WorkerDied
     * EngineUnreachable
     * Foreign          the engine's folders are no longer its own
     * HostError        the editor cannot be reached, or refuses
@@ -28,7 +27,6 @@ __all__ = [
     "ModelBroken",
     "TweezeError",
     "UnknownModel",
-    "WorkerDied",
 ]
 
 
@@ -62,10 +60,6 @@ class Failure(TweezeError):  # noqa: N818
 
 class ModelBroken(Failure):
     """Weights that are missing, damaged, or do not fit their architecture."""
-
-
-class WorkerDied(Failure):
-    """The process that holds the model went away in the middle of a job."""
 
 
 class EngineUnreachable(Failure):

@@ -12,6 +12,7 @@ import contextlib
 import hmac
 import ipaddress
 import logging
+import math
 import os
 import re
 import secrets
@@ -106,10 +107,9 @@ class Osc:
         self._transport: asyncio.DatagramTransport | None = None
         self._subscribers: dict[_Address, float] = {}
         self._requests: dict[str, asyncio.Task[None]] = {}
-        self._told: dict[str, tuple[JobState, float]] = {}
         self._dropped = 0
         self._beat: asyncio.Task[None] | None = None
-        self._unlisten: Callable[[], None] = lambda: None
+        self._subscriptions = contextlib.ExitStack()
 
     async def open(self) -> None:
         """Begin to listen; a port that is taken is logged, and the door stays shut."""
@@ -126,12 +126,13 @@ class Osc:
                 port = 0
         Access(port, self._secret).write(self._folders)
         if self._transport is not None:
-            self._unlisten = self._service.listen(self._tell)
+            for subscriber, every in ((self._tell, _TELL), (self._note_change, math.inf)):
+                self._subscriptions.callback(self._service.subscribe(subscriber, every=every))
             self._beat = asyncio.create_task(self._keep_beating(), name="osc-heartbeat")
 
     async def close(self) -> None:
         """Stop listening."""
-        self._unlisten()
+        self._subscriptions.close()
         tasks = [*self._requests.values(), *([self._beat] if self._beat else [])]
         for task in tasks:
             task.cancel()
@@ -251,13 +252,6 @@ class Osc:
             await asyncio.sleep(0.1)
 
     def _tell(self, status: Status) -> None:
-        state, when = self._told.get(status.id, (None, 0.0))
-        now = time.monotonic()
-        if state is status.state and now - when < _TELL:
-            return
-        self._told[status.id] = (status.state, now)
-        if status.state.final:
-            del self._told[status.id]
         if status.state is JobState.DONE:
             names = [clip.name for clip in status.clips]
             self._send("/tweeze/job/done", [status.id, *names], self._present())
@@ -266,8 +260,9 @@ class Osc:
         else:
             values: list[_Value] = [status.id, float(status.progress)]
             self._send("/tweeze/job/progress", values, self._present())
-        if state is not status.state:
-            self._tell_engine(self._present())
+
+    def _note_change(self, status: Status) -> None:
+        self._tell_engine(self._present())
 
     async def _keep_beating(self) -> None:
         while True:

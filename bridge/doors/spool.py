@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import math
 import os
 import stat
 import time
@@ -141,7 +142,6 @@ class Spool:
         self._patience = patience
         self._owned = owned
         self._incomplete: dict[Path, tuple[tuple[int, int], float]] = {}
-        self._told: dict[str, tuple[Status, float]] = {}
         self._unwritten: dict[Path, Status] = {}
         self._ended_since_cleaning = 0
         self._requests: dict[str, asyncio.Task[None]] = {}
@@ -152,12 +152,13 @@ class Spool:
         self._blind = ""  # why there are no events
         self._watched: list[int] = []
         self._stumbled = ""  # what the last look failed at
-        self._unlisten: Callable[[], None] = lambda: None
+        self._subscriptions = contextlib.ExitStack()
 
     async def open(self) -> None:
         """Bring the statuses on disk up to date, and begin to look for files."""
         self._catch_up()
-        self._unlisten = self._service.listen(self._tell)
+        for subscriber, every in ((self._write, _TELL), (self._note_change, math.inf)):
+            self._subscriptions.callback(self._service.subscribe(subscriber, every=every))
         self._watch()
         self._look.set()
         self._tasks = [
@@ -182,7 +183,7 @@ class Spool:
 
     def detach(self) -> None:
         """Write no further statuses; called when the service has said its last."""
-        self._unlisten()
+        self._subscriptions.close()
 
     # Coming in.
 
@@ -439,19 +440,9 @@ class Spool:
 
     # Going out.
 
-    def _tell(self, status: Status) -> None:
-        """Write a status down, though not every step of the progress."""
-        known, when = self._told.get(status.id, (None, 0.0))
-        now = time.monotonic()
-        if known is not None and known.state is status.state and now - when < _TELL:
-            return
-        self._told[status.id] = (status, now)
-        if status.state.final:
-            del self._told[status.id]
-            self._ended_since_cleaning += 1
-        self._write(status)
-        if known is None or known.state is not status.state:
-            self._beat.set()
+    def _note_change(self, status: Status) -> None:
+        self._ended_since_cleaning += status.state.final
+        self._beat.set()
 
     def _write(self, status: Status, folder: Path | None = None) -> None:
         """Write a status down: a job's, or in the folder `request_status` a request's."""
@@ -517,6 +508,7 @@ class Spool:
                 worker=service.worker_pid,
                 requests=len(self._requests),
                 blind=self._blind,
+                notice=one_line(service.journal.notice),
                 stalled=int(service.stalled),
             )
             try:

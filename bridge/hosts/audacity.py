@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -66,8 +65,6 @@ class AudacityHost:
         self._shown = ""
         self._hindered: set[str] = set()  # jobs of which it was said that the journal refuses
         self._awaited: set[str] = set()  # jobs whose request tells, if they are refused
-        self._owed: deque[Callable[[], None]] = deque()  # what the journal could not take yet
-        self._paying = threading.Lock()  # here and in the thread that inserts
         self._ended = asyncio.Event()
         self._news = asyncio.Event()
         self._notices: set[asyncio.Task[None]] = set()
@@ -79,7 +76,7 @@ class AudacityHost:
 
     async def run(self) -> None:
         """Insert the clips of jobs as they are done, and attend Audacity's starts."""
-        unlisten = self._service.listen(self._hear)
+        unsubscribe = self._service.subscribe(self._hear)
         tasks = [
             asyncio.create_task(self._insert_all(), name="audacity-insert"),
             asyncio.create_task(self._keep_telling(), name="audacity-tell"),
@@ -92,7 +89,7 @@ class AudacityHost:
             await self._thread.rest(_REST)
             raise
         finally:
-            unlisten()
+            unsubscribe()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -169,7 +166,7 @@ class AudacityHost:
             for status in looked:
                 if status.state is JobState.FAILED:
                     refused.append(status)
-                    self._owe(partial(self._service.journal.attend, status.id))
+                    self._service.outbox.attend(status.id)
         finally:
             self._awaited -= sent.keys()
         going = [sent[status.id] for status in looked if status.state is not JobState.FAILED]
@@ -192,7 +189,7 @@ class AudacityHost:
         while True:
             self._ended.clear()
             try:
-                if self._pay():
+                if self._service.outbox.flush():
                     for entry in self._service.journal.attended_by(_NAME):
                         if entry.status.state.final and entry.job.id not in self._awaited:
                             await self._finish(entry.job, entry.status)
@@ -236,7 +233,7 @@ class AudacityHost:
                         f"cut short: look, and run 'tweeze insert {job.id}' if it is not."
                     )
         self._hindered.discard(job.id)
-        self._owe(lambda: self._service.journal.attend(job.id))
+        self._service.outbox.attend(job.id)
         if sentence:
             self._say(sentence)
 
@@ -249,7 +246,7 @@ class AudacityHost:
         again: bool = False,
     ) -> int:
         """Insert the clips that wait, and return how many; blocking."""
-        journal = self._service.journal
+        journal, outbox = self._service.journal, self._service.outbox
         place_at = job.placement
         assert place_at is not None
         waiting = [n for n in range(len(status.clips)) if again or self._waits(job, n)]
@@ -266,9 +263,9 @@ class AudacityHost:
                     place.insert(status.clips[number], mute=place_at.mute and number == 0)
                 except BaseException:
                     if not place.in_doubt:
-                        self._settle(job.id, number, Insertion.FREE)
+                        outbox.settle(job.id, number, Insertion.FREE)
                     raise
-                self._settle(job.id, number, Insertion.INSERTED)
+                outbox.settle(job.id, number, Insertion.INSERTED)
                 done += 1
         return done
 
@@ -279,27 +276,6 @@ class AudacityHost:
         journal = self._service.journal
         states = [journal.insertion(job.id, n) for n in range(len(status.clips))]
         return Insertion.CLAIMED in states
-
-    # What the journal is told: at once, or as soon as it takes it again.
-
-    def _settle(self, id_: str, clip: int, outcome: Insertion) -> None:
-        self._owe(lambda: self._service.journal.settle(id_, clip, outcome))
-
-    def _owe(self, record: Callable[[], None]) -> None:
-        self._owed.append(record)
-        if not self._pay():
-            _LOG.warning("The journal refuses: what became of a clip is written down later.")
-
-    def _pay(self) -> bool:
-        """Have the journal take what it could not take before; False while it refuses."""
-        with self._paying:
-            while self._owed:
-                try:
-                    self._owed[0]()
-                except TweezeError:
-                    return False
-                self._owed.popleft()
-        return True
 
     async def _insert_waiting(self, id_: str, *, again: bool) -> str:
         """Insert what is kept: all that waits, or the clips of one job.
@@ -334,7 +310,7 @@ class AudacityHost:
     def _insert_kept(
         self, entry: Entry, abandoned: Abandoned, *, release: bool, again: bool
     ) -> int:
-        if not self._pay():
+        if not self._service.outbox.flush():
             raise Failure(
                 "What became of earlier clips cannot be written down, so that one could go in "
                 f"twice: check that the disk of {self._folders.journal} has room, and try again."

@@ -1,19 +1,123 @@
-"""What a job must fulfil before it may enter the queue."""
+"""Admits jobs to the queue: looks whether each can be done before it may run."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import shutil
+from collections.abc import Callable
+from typing import Protocol
 
-from engine.errors import BadJob, Failure
+from engine.errors import BadAudio, BadInput, BadJob, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job
 from engine.models import catalogue
 from engine.options import Keep
+from engine.queue.tickets import Ticket, Tickets
 from engine.sound import audio
+from engine.waiting import aside
 
-__all__ = ["admit"]
+__all__ = ["Admissions", "Refuse", "admit"]
 
 _RESERVE = 32 << 20  # bytes that stay free on the disk
+_LOG = logging.getLogger("tweeze.service")
+
+
+class Refuse(Protocol):
+    """Ends a job that cannot be done, with a sentence for the user."""
+
+    def __call__(self, ticket: Ticket, message: str, *, bad_input: bool = False) -> None:
+        """End the job of `ticket`; `bad_input` says that the user can mend it."""
+
+
+class Admissions:
+    """Looks at one job after the other of each client, so that no client keeps others waiting.
+
+    Parameters
+    ----------
+    seconds
+        How long a look may take: the file may lie on a network share that does not answer.
+    admitted
+        Called when another job may run.
+    refuse
+        Called with a job that cannot be done.
+
+    """
+
+    def __init__(
+        self,
+        tickets: Tickets,
+        folders: Folders,
+        *,
+        seconds: float,
+        admitted: Callable[[], None],
+        refuse: Refuse,
+    ) -> None:
+        self._tickets = tickets
+        self._folders = folders
+        self._seconds = seconds
+        self._admitted = admitted
+        self._refuse = refuse
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by client
+
+    def begin(self, client: str) -> None:
+        """Look at the client's jobs that wait for it."""
+        if client not in self._tasks:
+            task = asyncio.create_task(self._admit_all(client), name=f"tweeze-admission-{client}")
+            self._tasks[client] = task
+
+    async def stop(self) -> None:
+        """Stop looking; jobs that were not admitted stay where they are."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _admit_all(self, client: str) -> None:
+        try:
+            while (ticket := self._tickets.next_to_admit(client)) is not None:
+                await self._admit(ticket)
+        finally:
+            del self._tasks[client]
+
+    async def _admit(self, ticket: Ticket) -> None:
+        """Look whether a job can be done; in a thread that may hang, and is then left to itself."""
+        job = ticket.job
+        try:
+            looking = ticket.looking = aside(
+                lambda: _look_at(job, self._folders), name=f"admission-{job.id}"
+            )
+            await asyncio.wait({looking}, timeout=self._seconds)
+            if ticket.status.state.final:  # it was cancelled meanwhile
+                return
+            if not looking.done():
+                raise BadAudio(
+                    f"'{job.mixture.name}' could not be looked at within "
+                    f"{self._seconds:.0f} s: the disk or network share that holds it does "
+                    "not answer. Copy the file to a disk of this machine."
+                )
+            looking.result()
+        except TweezeError as error:
+            self._refuse(ticket, str(error), bad_input=isinstance(error, BadInput))
+        except Exception as error:
+            _LOG.exception("Job %s could not be looked at.", job.id)
+            self._refuse(ticket, f"'{job.mixture.name}' could not be looked at ({error}).")
+        else:
+            _LOG.info("Job %s: %s, %s.", job.id, job.options.model, ascii(job.queries))
+            ticket.admitted.set()
+            self._admitted()
+        finally:
+            if ticket.looking is not None:
+                ticket.looking.cancel()
+                ticket.looking = None
+
+
+def _look_at(job: Job, folders: Folders) -> None:
+    """Look whether a job can be done (`admit`); may block for as long as a file system does."""
+    with contextlib.suppress(OSError):
+        folders.make()  # somebody may have removed one
+    admit(job, folders)
 
 
 def admit(job: Job, folders: Folders) -> audio.AudioInfo:

@@ -29,6 +29,7 @@ __all__ = ["FRESH", "STALLED", "VERSION", "Heartbeat", "is_fresh"]
 FRESH = 5.0  # seconds; after that a sign of life says nothing any more (see home.lua, common.lsp)
 VERSION = version("tweeze")
 STALLED = 60  # seconds without progress after which a queue may be stuck
+_NOTICE = 400  # characters, so that the whole fits into the file
 _SIZE = 1024  # bytes of the file, always: one that lies there can be written over by any other
 
 
@@ -48,8 +49,9 @@ class Heartbeat:
     are those in memory, `queue` is the number of waiting jobs, `requests` that of requests which an
     editor is busy with, `running` the running job's id or ''; `worker` is a process id or 0.
     `blind` says, in a sentence, why the file system does not tell the engine of new files, or is
-    ''. `stalled` counts the seconds since any job last came on, 0 where there is none. `time` is
-    when the file was written (seconds since 1970).
+    ''; `notice` what happened to the journal (`Journal.notice`). `stalled` counts the seconds since
+    any job last came on, 0 where there is none. `time` is when the file was written (seconds since
+    1970).
     """
 
     pid: int
@@ -61,6 +63,7 @@ class Heartbeat:
     worker: int = 0
     requests: int = 0
     blind: str = ""
+    notice: str = ""
     stalled: int = 0
     time: int = field(default=0, compare=False)
 
@@ -89,6 +92,7 @@ class Heartbeat:
             ("worker", str(self.worker)),
             ("requests", str(self.requests)),
             ("blind", self.blind),
+            ("notice", self.notice[:_NOTICE]),
             ("stalled", str(self.stalled)),
             ("time", str(int(time.time()))),
         ]
@@ -114,6 +118,7 @@ class Heartbeat:
                 worker=int(said["worker"]),
                 requests=int(said.get("requests", "0")),  # engines of 0.1 do not say it
                 blind=said.get("blind", ""),
+                notice=said.get("notice", ""),
                 stalled=int(said.get("stalled", "0")),
                 time=int(said["time"]),
             )

@@ -18,50 +18,17 @@ from typing import Any, TypeVar
 
 from engine.errors import BadInput, BadJob, Failure, Foreign
 from engine.job import Job
+from engine.queue.schema import SCHEMA, check_tables, migrate
 from engine.status import JobState, Status
 
 __all__ = ["Entry", "Insertion", "Journal"]
 
-# What leads from each schema to the next, the first from an empty file. What is written here is in
-# users' hands: a change is a further step, never another text of an old one.
-_STEPS = (
-    """
-CREATE TABLE jobs (
-    number   INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of acceptance
-    id       TEXT NOT NULL UNIQUE,
-    job      TEXT NOT NULL,
-    state    TEXT NOT NULL,
-    status   TEXT NOT NULL,
-    deaths   INTEGER NOT NULL DEFAULT 0,
-    accepted REAL NOT NULL,                      -- seconds since 1970, as are the other times
-    changed  REAL NOT NULL
-);
-CREATE INDEX jobs_by_state ON jobs (state);
-CREATE TABLE insertions (
-    id      TEXT NOT NULL REFERENCES jobs (id),
-    clip    INTEGER NOT NULL,                    -- index in the status's clips
-    state   TEXT NOT NULL,
-    changed REAL NOT NULL,
-    PRIMARY KEY (id, clip)
-);
-""",
-    "CREATE INDEX jobs_by_change ON jobs (changed);  -- for those that ended long ago\n",
-    """
--- The editor whose part has yet to attend to the job's end; empty where none has.
-ALTER TABLE jobs ADD COLUMN attendant TEXT NOT NULL DEFAULT '';
-UPDATE jobs SET attendant = 'audacity'
-    WHERE state IN ('queued', 'running')
-    AND instr(job, char(10) || 'host=audacity' || char(10)) > 0;
-CREATE INDEX jobs_by_attendant ON jobs (attendant, number);
-""",
-)
-SCHEMA = len(_STEPS)
 _ROW = "number, id, job, state, status, deaths, accepted, changed, attendant"
 _Row = tuple[int, str, str, str, str, int, float, float, str]
 _T = TypeVar("_T")
 _FINAL = tuple(state.value for state in JobState if state.final)
-# The jobs that must outlive the file: those that go on, and those whose editor has yet to hear of
-# their end. Not where a clip was claimed: whether it is in a project, the file alone can tell.
+# The jobs that must outlive a damaged file: those that go on, and those whose editor has yet to
+# attend to their end. Not where a clip was claimed: whether it is in a project, only the file knew.
 _AT_STAKE = (
     f"(state NOT IN ({', '.join('?' * len(_FINAL))}) "
     "OR attendant != '' AND id NOT IN (SELECT id FROM insertions))"
@@ -99,9 +66,13 @@ class Journal:
     `owned` says whether this process is still the one. Where it is not, the journal refuses: what
     lies at the path then is another process's.
 
-    A file that SQLite cannot read is set aside under a new name and begun anew. Where that
-    happens while the journal is in use, or the file is removed or exchanged, the new one gets all
-    that can still be read, and at least the jobs that have not come to their end.
+    A file that SQLite cannot read is set aside under a new name, and a new one begun. Whether that
+    is found at the start or later is the same; later, the jobs at stake go into the new one.
+
+    Attributes
+    ----------
+    notice
+        What happened to an earlier file, in a sentence for the user; '' where nothing did.
 
     Raises
     ------
@@ -115,15 +86,15 @@ class Journal:
     def __init__(self, path: Path, *, owned: Callable[[], bool] = lambda: True) -> None:
         self.path = path
         self.owned = owned
+        self.notice = ""
         self._lock = threading.Lock()
-        self._file: tuple[int, int] | None = None
-        self._sizes = (0, 0)
         with self._sentences():
             self._database = self._open_or_begin()
+            self._file, self._sizes = _identity(path), _sizes(path)
             rows = self._database.execute(
                 f"SELECT {_ROW} FROM jobs WHERE {_AT_STAKE}", _FINAL
             ).fetchall()
-            self._going: dict[str, _Row] = {row[1]: row for row in rows}
+            self._at_stake: dict[str, _Row] = {row[1]: row for row in rows}
 
     def close(self) -> None:
         """Close the file; the journal is of no further use."""
@@ -224,8 +195,7 @@ class Journal:
         if not again:
             sql += "WHERE insertions.state = 'free'"
         claimed = self._change((sql, (id, clip, time.time()))) == 1
-        if id in self._going and self._going[id][3] in _FINAL:
-            del self._going[id]
+        self._remember(id)
         return claimed
 
     def settle(self, id: str, clip: int, outcome: Insertion) -> None:  # noqa: A002
@@ -238,21 +208,18 @@ class Journal:
         sql = f"SELECT {_ROW} FROM jobs WHERE id = ? AND {_AT_STAKE}"
         rows: list[_Row] = self._rows(sql, (id, *_FINAL))
         if rows:
-            self._going[id] = rows[0]
+            self._at_stake[id] = rows[0]
         else:
-            self._going.pop(id, None)
+            self._at_stake.pop(id, None)
 
     def _open_or_begin(self) -> sqlite3.Connection:
         try:
-            database = self._open()
+            return self._open()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             self._set_aside(error)
-            database = self._open()
-        self._file = _identity(self.path)
-        self._sizes = _sizes(self.path)
-        return database
+            return self._open()
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(
@@ -272,8 +239,8 @@ class Journal:
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check found damage")
             if version < SCHEMA:
-                _migrate(database, version)
-            _check_tables(database)
+                migrate(database, version)
+            check_tables(database)
         except BaseException:
             database.close()
             raise
@@ -285,35 +252,34 @@ class Journal:
         for suffix in ("-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
-        _LOG.error(
-            "The journal could not be read (%s): it lies at %s now, and a new one was begun.",
-            error,
-            aside,
+        self.notice = (
+            f"The journal could not be read ({error}): it lies at {aside} now, and a new one was "
+            "begun."
         )
+        _LOG.error("%s", self.notice)
 
-    def _rebuild(self, reason: str) -> None:
-        """Begin a new file, with all that the old one still tells, or at least what goes on."""
-        copy = _readable_copy(self._database)
-        with contextlib.suppress(sqlite3.Error):
-            self._database.close()
-        try:
+    def _open_again(self, reason: str, *, moved: bool = False) -> None:
+        """Open what lies at the path, or begin it, and write the jobs at stake into it.
+
+        A file that was only `moved` or removed can still be read: all that it holds comes along.
+        """
+        with contextlib.closing(sqlite3.connect(":memory:")) as kept:
+            if moved:
+                with contextlib.suppress(sqlite3.Error):
+                    self._database.backup(kept)
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()  # first: at its end SQLite removes files by their names
+            self._file = None  # until it is open again
             self._database = self._open_or_begin()
-            if copy is not None and not _same(copy, self._database):
-                copy.backup(self._database)
-        finally:
-            if copy is not None:
-                copy.close()
+            if kept.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                kept.backup(self._database)
         marks = ", ".join("?" * len(_ROW.split(", ")))
-        with self._database:
-            self._database.executemany(
-                f"INSERT OR IGNORE INTO jobs ({_ROW}) VALUES ({marks})", list(self._going.values())
-            )
-        _LOG.error(
-            "The journal %s could no longer be used (%s): it was built anew, with %s.",
-            self.path,
-            reason,
-            "all that it held" if copy is not None else "the jobs that are under way",
-        )
+        sql = f"INSERT OR IGNORE INTO jobs ({_ROW}) VALUES ({marks})"
+        self._database.executemany(sql, list(self._at_stake.values()))
+        self._file = _identity(self.path)
+        said = f"The journal {self.path} could no longer be used ({reason}): it was begun anew."
+        self.notice = self.notice or said
+        _LOG.error("%s", said)
 
     def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do something with the file; if it turns out damaged, once more with a new one."""
@@ -323,17 +289,17 @@ class Journal:
                     f"The journal {self.path} is no longer this engine's: its folder was removed, "
                     "moved or exchanged."
                 )
-            if _identity(self.path) != self._file:
-                self._rebuild("somebody removed or exchanged the file")
+            if self._file is None or _identity(self.path) != self._file:
+                self._open_again("somebody removed or exchanged the file", moved=True)
             # SQLite would not notice: it goes on in a file that the next process cannot read.
             elif any(now < then for now, then in zip(_sizes(self.path), self._sizes, strict=True)):
-                self._rebuild("somebody cut the file off")
+                self._open_again("somebody cut the file off")
             try:
                 found = work(self._database)
             except sqlite3.DatabaseError as error:
                 if not _means_damage(error):
                     raise
-                self._rebuild(str(error))
+                self._open_again(str(error))
                 found = work(self._database)
             self._sizes = _sizes(self.path)
             return found
@@ -393,55 +359,6 @@ def _means_damage(error: sqlite3.DatabaseError) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return any(words in str(error) for words in ("disk I/O error", "no such table"))
     return type(error) is sqlite3.DatabaseError
-
-
-def _readable_copy(database: sqlite3.Connection) -> sqlite3.Connection | None:
-    """Return what a connection can still read, in memory; None if that is not whole."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    try:
-        database.backup(copy)
-        if copy.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
-            _check_tables(copy)
-            return copy
-    except sqlite3.Error:
-        pass
-    copy.close()
-    return None
-
-
-def _same(one: sqlite3.Connection, other: sqlite3.Connection) -> bool:
-    sql = "SELECT count(*), max(changed) FROM jobs"
-    found: bool = one.execute(sql).fetchone() == other.execute(sql).fetchone()
-    return found
-
-
-def _check_tables(database: sqlite3.Connection) -> None:
-    try:
-        database.execute(
-            "SELECT number, id, job, state, status, deaths, attendant FROM jobs LIMIT 1"
-        )
-        database.execute("SELECT id, clip, state, changed FROM insertions LIMIT 1")
-    except sqlite3.OperationalError as error:
-        if "no such" in str(error):  # whatever this file is, it will not become a journal
-            raise sqlite3.DatabaseError(str(error)) from error
-        raise
-
-
-def _migrate(database: sqlite3.Connection, version: int) -> None:
-    """Take a file from its schema to the present one, all the way or not at all."""
-    if version < 0 or (
-        version == 0 and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    ):
-        raise sqlite3.DatabaseError(f"no journal has the schema {version}")
-    steps = "".join(_STEPS[version:])
-    try:
-        database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA}; COMMIT;")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-    if version:
-        _LOG.info("The journal was brought from schema %d to %d.", version, SCHEMA)
 
 
 def _entry(row: tuple[int, str, str, int, float, float]) -> Entry | None:

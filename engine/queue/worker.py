@@ -21,6 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+import psutil
+
 from engine.advice.suggestions import advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
@@ -42,10 +44,12 @@ from engine.queue.messages import (
 )
 from engine.sound.memory import OutOfMemory, is_exhausted
 from engine.status import Clip, Heard
+from engine.throttle import Throttle
 
 __all__ = ["Listen", "Separate", "main", "serve"]
 
 PULSE = 1.0  # seconds between signs of life
+_PROGRESS = 0.05  # seconds between two messages of a job's progress
 _NICENESS = 5  # the editor comes first
 _PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
 
@@ -171,13 +175,10 @@ def _do(
     job = work.job
     presence: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
-    last = 0.0
+    throttle = Throttle(_PROGRESS)
 
     def on_progress(share: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= 0.05 or share >= 1.0:
-            last = now
+        if throttle.passes(job.id, share >= 1.0):
             pipe.send(Progress(job.id, share))
 
     def on_presence(shares: tuple[float, ...]) -> None:
@@ -330,12 +331,10 @@ def _take_over(lock: ProcessLock) -> None:
                     lock.path.unlink()
                 elif old:
                     killed = old
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(old, getattr(signal, "SIGKILL", signal.SIGTERM))
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        psutil.Process(old).kill()
                 elif old is not None:
                     raise Failure(_HELD.format("whose number nobody wrote down", lock.path))
-            except OSError as error:
-                raise Failure(
-                    _HELD.format(f"process {old}, {error.strerror}", lock.path)
-                ) from error
+            except (OSError, psutil.Error) as error:
+                raise Failure(_HELD.format(f"process {old}, {error}", lock.path)) from error
         time.sleep(0.02)

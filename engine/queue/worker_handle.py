@@ -1,4 +1,4 @@
-"""The service's end of a worker: starts the process, hears what it says, ends it."""
+"""The service's end of a worker: starts the process, receives its messages, ends it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from engine.errors import Failure
 from engine.folders import Folders
 from engine.queue.messages import FromWorker, Gone, Pulse, ToWorker
+from engine.waiting import aside, within
 
 __all__ = ["WorkerHandle", "WorkerMain"]
 
@@ -38,10 +39,17 @@ class WorkerHandle:
 
     """
 
-    def __init__(self, main: WorkerMain, folders: Folders) -> None:
+    def __init__(
+        self,
+        main: WorkerMain,
+        folders: Folders,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.inbox: asyncio.Queue[FromWorker] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._heard = time.monotonic()
+        self._clock = clock
+        self._last_sign = clock()
         self.greeted = False
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -57,8 +65,8 @@ class WorkerHandle:
             ) from error
         finally:
             theirs.close()
-        self._listener = threading.Thread(target=self._listen, name="worker-listener", daemon=True)
-        self._listener.start()
+        self._receiver = threading.Thread(target=self._receive, name="worker-receiver", daemon=True)
+        self._receiver.start()
         _LOG.info("Worker %s started.", self._process.pid)
 
     @property
@@ -69,11 +77,11 @@ class WorkerHandle:
     @property
     def silence(self) -> float:
         """Seconds since the worker last said anything, counted from its start."""
-        return time.monotonic() - self._heard
+        return self._clock() - self._last_sign
 
     def excuse(self) -> None:
-        """Count the silence from now: the listener itself was held up (a suspended machine)."""
-        self._heard = time.monotonic()
+        """Count the silence from now: the receiver itself was held up (a suspended machine)."""
+        self._last_sign = self._clock()
 
     def send(self, message: ToWorker) -> None:
         """Send a message; that the worker is gone is heard from the inbox, not from here."""
@@ -93,32 +101,35 @@ class WorkerHandle:
         what it holds is freed when it ends.
         """
         self.kill()
-        deadline = time.monotonic() + _END
-        while self._listener.is_alive() or self._process.is_alive():
-            if time.monotonic() > deadline:
-                _LOG.warning(
-                    "Worker %d was killed and does not end: a disk or network share that it reads "
-                    "does not answer, perhaps. It is left behind.",
-                    self.pid,
-                )
-                return None
-            await asyncio.sleep(0.005)
+        try:
+            await within(_END, aside(self._await_end, name="worker-end"))
+        except asyncio.TimeoutError:
+            _LOG.warning(
+                "Worker %d was killed and does not end: a disk or network share that it reads "
+                "does not answer, perhaps. It is left behind.",
+                self.pid,
+            )
+            return None
         code = self._process.exitcode
         self._process.close()
         self._connection.close()
         _LOG.info("A worker ended (exit code %s).", code)
         return code
 
-    def _listen(self) -> None:
+    def _await_end(self) -> None:
+        self._process.join()
+        self._receiver.join()
+
+    def _receive(self) -> None:
         while True:
             try:
                 message: FromWorker = self._connection.recv()
             except Exception:  # closed, or cut off in the middle of a message
                 message = Gone()
-            self._heard = time.monotonic()
+            self._last_sign = self._clock()
             self.greeted = True
             if not isinstance(message, Pulse):
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     self._loop.call_soon_threadsafe(self.inbox.put_nowait, message)
             if isinstance(message, Gone):
                 return

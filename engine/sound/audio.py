@@ -27,7 +27,6 @@ __all__ = [
     "AudioInfo",
     "FrameWriter",
     "Sound",
-    "blocks",
     "frame_bytes",
     "opened",
     "probe",
@@ -135,12 +134,6 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         for note in sound.notes:
             _LOG.warning("%s", note)
         return samples, sound.rate
-
-
-def blocks(path: Path, frames: int = _BLOCK) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield a file's samples in blocks of shape `(channels, <= frames)`; see `Sound.blocks`."""
-    with opened(path) as sound:
-        yield from sound.blocks(frames)
 
 
 def frame_bytes(channels: int) -> int:

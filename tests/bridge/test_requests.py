@@ -141,7 +141,7 @@ def test_cancelled_while_it_sends(
         (folders.cancel / "r-1").touch()
         assert cancelled.wait(DEADLINE)
 
-    monkeypatch.setattr("engine.queue.service.admit", look)
+    monkeypatch.setattr("engine.queue.admission.admit", look)
 
     async def scenario() -> None:
         async with service_in(folders) as service:

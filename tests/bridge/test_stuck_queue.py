@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from bridge import cli
 from bridge.doctor import _queue
+from engine.folders import Folders
 from engine.job import Job
 from engine.queue.heartbeat import STALLED, Heartbeat
+from engine.queue.journal import Journal
+from engine.queue.lock import ProcessLock
 from engine.status import JobState
 from tests.bridge.conftest import Home, until
 from tests.engine.sound.test_reader import looping_wav
@@ -76,6 +81,24 @@ def test_doctor_and_status_say_that_nothing_comes_on() -> None:
     assert not found[0].ok
     assert found[0].said == "no job has come on for 100 s: job j-1, 2 waiting"
     assert list(_queue(Heartbeat(1))) == []
+
+
+def test_status_says_where_a_damaged_journal_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWEEZE_HOME", str(tmp_path))
+    folders = Folders(tmp_path)
+    folders.make()
+    folders.journal.write_bytes(b"this is no database " * 400)
+    journal = Journal(folders.journal)
+    lock = ProcessLock(folders.lock)
+    assert lock.take()
+    Heartbeat(os.getpid(), notice=journal.notice).write(folders.heartbeat)
+    cli.status(job="", as_json=False)
+    (aside,) = tmp_path.glob("journal.damaged-*.sqlite")
+    assert f"it lies at {aside} now, and a new one was begun." in capsys.readouterr().out
+    lock.drop()
+    journal.close()
 
 
 def until_looking(home: Home) -> None:

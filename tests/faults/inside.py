@@ -12,7 +12,8 @@ from bridge.doors.spool import Spool, check_private
 from engine.folders import Folders
 from engine.queue.cleaning import Keeping
 from engine.queue.journal import Journal
-from engine.queue.service import Limits, Service
+from engine.queue.limits import Limits
+from engine.queue.service import Service
 from engine.queue.worker_handle import WorkerMain
 from tests.faults.engine import main as standin_main
 

@@ -263,6 +263,7 @@ from unittest import mock
 import bridge.hosts.audacity as host
 from engine.folders import Folders
 from engine.queue.journal import Journal
+from engine.queue.outbox import Outbox
 
 home, moment = Path(sys.argv[1]), sys.argv[2]
 timeline = home / "timeline"
@@ -293,7 +294,7 @@ class Dying(Journal):
         die("settled")
 
 journal = Dying(home / "journal.sqlite")
-service = mock.Mock(journal=journal, folders=Folders(home))
+service = mock.Mock(journal=journal, outbox=Outbox(journal), folders=Folders(home))
 with mock.patch.object(host, "Pipe", Pipe), mock.patch.object(host, "Place", Place):
     editor = host.AudacityHost(service)
     for entry in journal.recent():

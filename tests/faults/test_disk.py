@@ -17,6 +17,7 @@ from engine.errors import Failure
 from engine.folders import Folders
 from engine.job import Job
 from engine.options import Keep, Options
+from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Insertion, Journal
 from engine.status import JobState, Status
 from tests.faults.inside import door_in, run, until
@@ -389,7 +390,7 @@ def cut(path: Path) -> None:
 
 @pytest.mark.fault(
     "the journal is overwritten, exchanged, removed or cut off while jobs run and wait",
-    promise="it is set aside and built anew, that is said, and every accepted job still ends",
+    promise="it is set aside and begun anew, that is said, and every accepted job still ends",
 )
 @pytest.mark.parametrize(
     "damage",
@@ -423,7 +424,8 @@ def test_journal_damaged(
             assert status.state is JobState.QUEUED
             known = {entry.job.id for entry in service.journal.unfinished()}
             assert known == {"running", "waiting", "new"}
-            assert "it was built anew" in caplog.text
+            assert "it was begun anew" in caplog.text
+            assert "begun" in service.journal.notice
             (folders.root / "hold").unlink()
             for name in ("running", "waiting", "new"):
                 assert (await service.finished(name)).state is JobState.DONE
@@ -457,6 +459,7 @@ def test_journal_damaged_between(tmp_path: Path, mixture: Path) -> None:
             status = await told(folders, "job-1")
             assert status.state is JobState.FAILED
             assert "ask for it again" in status.message
+            await until(lambda: (beat := Heartbeat.read(folders.heartbeat)) and beat.notice)
             await service.submit(Job("job-2", mixture, ("dog",)))
             assert (await service.finished("job-2")).state is JobState.DONE
 

@@ -21,7 +21,8 @@ from engine.folders import Folders
 from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Journal
-from engine.queue.service import Limits, Service
+from engine.queue.limits import Limits
+from engine.queue.service import Service
 from engine.request import Request
 from engine.status import JobState, Status
 from tests.faults.engine import main as standin_main

@@ -101,7 +101,7 @@ def _in_room(folders: Folders, job: Job, room: int) -> Status:
                 if noted.exists():
                     seen = max(seen, int(noted.read_text() or 0))
 
-            service.listen(look)
+            service.subscribe(look)
             await service.submit(job)
             found.append(await service.finished(job.id))
             (folders.root / "noted").write_text(str(seen))

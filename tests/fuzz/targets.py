@@ -290,8 +290,8 @@ class SpoolFiles(_Doors):
         for _ in range(2):  # what is not whole is given up at the second look
             await self.spool._take_all()
         await asyncio.gather(*self.spool._requests.values(), return_exceptions=True)
-        for id_ in list(self.service._tickets):
-            self.service.cancel(id_)
+        for entry in self.journal.unfinished():
+            self.service.cancel(entry.job.id)
         for id_ in self.journal.ended_before(time.time() + 60):
             self.journal.forget(id_)
 

@@ -254,7 +254,7 @@ def test_the_layout_closes_files_that_an_older_tweeze_left_open(tmp_path: Path) 
     outside.write_text("x")
     outside.chmod(0o644)
     (folders.root / "link").symlink_to(outside)
-    layout.settle(folders)
+    layout.migrate(folders)
     assert mode(folders.root / "engine.crash.log") == 0o600
     assert mode(folders.root / "reaper") == 0o600
     assert mode(outside) == 0o644

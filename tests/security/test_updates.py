@@ -19,9 +19,9 @@ from engine.errors import Failure
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job
-from engine.queue import journal as journals
+from engine.queue import schema
 from engine.queue.heartbeat import VERSION, Heartbeat
-from engine.queue.journal import SCHEMA, Insertion, Journal
+from engine.queue.journal import Insertion, Journal
 from engine.status import JobState, Status
 from tests.security.conftest import Home, until
 from tests.security.old_engine import OLD
@@ -115,7 +115,7 @@ def test_an_older_journal_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     write_old_journal(path, Path("/music/street.wav"))
     journal = Journal(path)
-    assert version_of(path) == SCHEMA > 1
+    assert version_of(path) == schema.SCHEMA > 1
     assert [entry.job.id for entry in journal.unfinished()] == ["old-running", "old-queued"]
     done = journal.get("old-done")
     assert done is not None
@@ -163,8 +163,8 @@ def test_jobs_of_audacity_are_taken_over(tmp_path: Path) -> None:
 def test_half_a_migration_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal.sqlite"
     write_old_journal(path, Path("/music/street.wav"))
-    steps = (*journals._STEPS[:1], "CREATE TABLE half (a); CREATE TABLE jobs (b);")
-    monkeypatch.setattr(journals, "_STEPS", steps)
+    steps = (*schema.STEPS[:1], "CREATE TABLE half (a); CREATE TABLE jobs (b);")
+    monkeypatch.setattr(schema, "STEPS", steps)
     with pytest.raises(Failure):
         Journal(path)
     assert version_of(path) == 1
@@ -204,7 +204,7 @@ def test_a_newer_journal_is_refused_untouched(home: Home) -> None:
     check_private(home.folders)
     path = home.folders.journal
     database = sqlite3.connect(path)
-    database.executescript(f"CREATE TABLE other (a); PRAGMA user_version = {SCHEMA + 1};")
+    database.executescript(f"CREATE TABLE other (a); PRAGMA user_version = {schema.SCHEMA + 1};")
     database.close()
     before = path.read_bytes()
     failed = home.tweeze("start")
@@ -227,7 +227,7 @@ def test_a_newer_layout_is_refused(home: Home) -> None:
 
 
 @pytest.mark.fault("the journal is somebody else's SQLite", promise="it is set aside, not used")
-@pytest.mark.parametrize("version", [0, -3, SCHEMA])
+@pytest.mark.parametrize("version", [0, -3, schema.SCHEMA])
 def test_a_strange_database_is_set_aside(tmp_path: Path, version: int) -> None:
     path = tmp_path / "journal.sqlite"
     database = sqlite3.connect(path)

@@ -20,7 +20,8 @@ from engine.folders import Folders
 from engine.job import Job, Task
 from engine.options import Keep, Options
 from engine.queue.journal import Journal
-from engine.queue.service import Activity, Limits, Service
+from engine.queue.limits import Limits
+from engine.queue.service import Activity, Service
 from engine.queue.worker_handle import WorkerMain
 from engine.status import Heard, JobState, Status
 
@@ -139,7 +140,7 @@ def test_a_job_is_done_and_told_step_by_step(folders: Folders, wav: Path) -> Non
     async def scenario() -> None:
         async with service_in(folders) as service:
             told: list[Status] = []
-            service.listen(told.append)
+            service.subscribe(told.append)
             first = job(1, wav, options=Options(keep=Keep.BOTH))
             status = await service.submit(first)
             assert status.state is JobState.QUEUED
@@ -307,7 +308,7 @@ def test_clients_take_turns(folders: Folders, wav: Path) -> None:
             for number, client in enumerate("aaabbc", start=1):
                 await service.submit(job(number, wav, client=client))
             order: list[str] = []
-            service.listen(lambda s: order.append(s.id) if s.state is JobState.DONE else None)
+            service.subscribe(lambda s: order.append(s.id) if s.state is JobState.DONE else None)
             file.unlink()
             await until(lambda: len(order) == 7)
             assert order == [f"job-{n}" for n in (0, 4, 6, 1, 5, 2, 3)]
@@ -400,5 +401,29 @@ def test_a_full_disk_is_said_before_the_work(
             assert status.state is JobState.FAILED
             assert "has 1 MB left: free some space" in status.message
             assert not status.bad_input
+
+    run(scenario())
+
+
+def test_a_queue_in_which_no_job_comes_on_counts_the_seconds(folders: Folders, wav: Path) -> None:
+    async def scenario() -> None:
+        now = 100.0
+        journal = Journal(folders.journal)
+        service = Service(folders, journal, clock=lambda: now)  # not started: no job comes on
+        now += 50
+        assert (service.stalled, service.activity) == (0.0, Activity.IDLE)
+        await service.submit(job(1, wav))
+        assert (service.stalled, service.activity) == (0.0, Activity.LOOKING)
+        now += 42
+        await service.submit(job(2, wav))
+        assert service.stalled == 42.0
+        service.cancel("job-1")
+        assert service.stalled == 0.0
+        now += 3
+        assert service.stalled == 3.0
+        service.cancel("job-2")
+        assert (service.stalled, service.activity) == (0.0, Activity.IDLE)
+        await service.stop()
+        journal.close()
 
     run(scenario())
