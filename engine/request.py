@@ -6,12 +6,13 @@ Tweeze understands (`query`, which may come several times, `keep`, `mute`, ...).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.errors import BadJob
-from engine.job import check_id, lines, parse_lines
+from engine.errors import BadInput, BadJob, Failure
+from engine.job import Status, check_id, lines, parse_lines
 
-__all__ = ["Request"]
+__all__ = ["Request", "raise_refused"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,24 @@ class Request:
             raise BadJob(f"The request has the form {known['tweeze'][:20]!r}; '1' is known here.")
         rest = tuple(pair for pair in pairs if pair[0] not in ("tweeze", "id", "host"))
         return cls(known["id"], known["host"], rest)
+
+
+def raise_refused(refused: Sequence[Status], going: Sequence[str]) -> None:
+    """Raise what the engine says of a request's jobs that failed as soon as they were sent.
+
+    `going` says, a text each, which jobs of the request go on all the same.
+
+    Raises
+    ------
+    BadInput
+        What was asked for is wrong.
+    Failure
+        Something else, a full disk for instance.
+
+    """
+    if not refused:
+        return
+    said = " ".join(dict.fromkeys(status.message for status in refused))
+    if going:
+        said += f" The others go on: {'; '.join(going)}."
+    raise BadInput(said) if all(status.bad_input for status in refused) else Failure(said)

@@ -17,13 +17,13 @@ import lupa.lua54
 import pytest
 from odd_disk import odd_disk
 
-from bridge.hosts.reaper import ReaperHost
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job, JobState, Status, lines
 from engine.queue.heartbeat import FRESH, Heartbeat
 from engine.queue.lock import ProcessLock
 from engine.request import Request
+from reaper.resident import ReaperResident
 from tests.faults.resident import ROOT, resident, until, write_noise
 from tests.faults.test_disk import Disk, disk
 
@@ -131,7 +131,7 @@ def test_reapers_sign_of_life(folders: Folders) -> None:
         is_admitted=lambda id_: True,
         status=lambda id_: Status(id_, JobState.QUEUED),
     )
-    host = ReaperHost(queue)  # type: ignore[arg-type]
+    host = ReaperResident(queue)  # type: ignore[arg-type]
     alive, told = folders.spool / "reaper" / "alive", []
     alive.parent.mkdir()
     alive.write_text(lines([("tweeze", "1"), ("time", str(int(time.time())))]))

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from bridge import launch
-from bridge.doors.spool import Spool, check_private
-from bridge.hosts import reaper
+from bridge.doors.spool import Spool
+from bridge.private import check_private
+from bridge.requests import Requests
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job, JobState, Status
@@ -23,6 +24,7 @@ from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Journal
 from engine.queue.service import Limits, Service
 from engine.request import Request
+from reaper import resident as reaper_resident
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import Resident, write_noise
@@ -52,7 +54,7 @@ def folders(tmp_path: Path) -> Folders:
 async def door(folders: Folders, limits: Limits) -> AsyncIterator[Service]:
     journal = Journal(folders.journal)
     service = Service(folders, journal, limits=limits, worker_main=standin_main)
-    spool = Spool(service, {})
+    spool = Spool(service, Requests(service, {}))
     await spool.open()
     await service.start()
     try:
@@ -209,13 +211,13 @@ def test_clips_that_cannot_be_removed(
 def test_models_on_a_share_that_hangs(
     folders: Folders, share: hanging.Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaper, "_WAKING", 0.3)
+    monkeypatch.setattr(reaper_resident, "_WAKING", 0.3)
     (folders.models / "far").symlink_to(share.path, target_is_directory=True)
     share.hang()
 
     async def scenario() -> None:
         async with service_in(folders) as service:
-            host = reaper.ReaperHost(service)
+            host = reaper_resident.ReaperResident(service)
             part = asyncio.create_task(host.run())
             await until(share.holds)
             told: list[Status] = []

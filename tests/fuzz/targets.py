@@ -210,7 +210,7 @@ class _Doors(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from bridge.doors.spool import check_private
+        from bridge.private import check_private
         from engine.queue.journal import Journal
         from engine.queue.service import Service
 
@@ -244,8 +244,10 @@ class SpoolFiles(_Doors):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         from bridge.doors.spool import Spool
+        from bridge.requests import Requests
 
-        self.spool = Spool(self.service, {"reaper": _Host()}, patience=-1)
+        self.requests = Requests(self.service, {"reaper": _Host()})
+        self.spool = Spool(self.service, self.requests, patience=-1)
 
     def strategy(self) -> st.SearchStrategy[bytes]:
         name = st.one_of(st.sampled_from([b"job-1", b"x", b"a" * 65]), st.binary(max_size=20))
@@ -285,10 +287,10 @@ class SpoolFiles(_Doors):
         assert not strays, f"a file came to lie outside its folder: {strays}"
 
     async def _look(self) -> None:
-        self.spool._catch_up()
+        self.spool._statuses.catch_up()
         for _ in range(2):  # what is not whole is given up at the second look
             await self.spool._take_all()
-        await asyncio.gather(*self.spool._requests.values(), return_exceptions=True)
+        await asyncio.gather(*self.requests._tasks.values(), return_exceptions=True)
         for id_ in list(self.service._tickets):
             self.service.cancel(id_)
         for id_ in self.journal.ended_before(time.time() + 60):
@@ -304,8 +306,10 @@ class OscHandler(_Doors):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         from bridge.doors.osc import Osc
+        from bridge.requests import Requests
 
-        self.osc = Osc(self.service, {"reaper": _Host()})
+        self.requests = Requests(self.service, {"reaper": _Host()})
+        self.osc = Osc(self.service, self.requests)
         self.osc._secret = inputs.SECRET
         self.osc._transport = self  # type: ignore[assignment]
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
@@ -330,11 +334,7 @@ class OscHandler(_Doors):
         with _errors_count() as errors:
             self.osc._take(data, ("127.0.0.1", 40_000))
         assert not errors, errors[0]
-        for task in list(self.osc._requests.values()):
-            task.cancel()
-        await asyncio.gather(*self.osc._requests.values(), return_exceptions=True)
-        for path in self.folders.requests.iterdir():
-            path.unlink()
+        await self.requests.close()
 
 
 class OscSocket(Target):
@@ -690,7 +690,7 @@ class Commands(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from bridge.doors.spool import check_private
+        from bridge.private import check_private
 
         check_private(Folders(folder / "home"))
         (folder / "street.wav").write_bytes(inputs.sounds()[0])
