@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -37,7 +38,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that the editors declare; its `**options` receive them."""
+    """Return a command with the options that the editors declare, for its `**options`."""
+
+    @functools.wraps(command)
+    def extended(*arguments: Any, **options: Any) -> None:
+        command(*arguments, **options)
+
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     declared = [
@@ -53,10 +59,10 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
         for host in hosts.HOSTS
         for option in host.options
     ]
-    command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+    extended.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*own, *declared]
     )
-    return command
+    return extended
 
 
 def install(editor: Where, **options: Any) -> None:

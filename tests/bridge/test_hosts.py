@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import typer
 from desk.host import DeskHost
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from bridge import cli, doctor, hosts, launch
+from bridge import cli, doctor, hosts, hosts_cli, launch
 from bridge.doors.osc import Access
 from engine.errors import BadInput
 from engine.folders import Folders
@@ -66,15 +66,6 @@ class Machine:
             launch.stop(self.folders)
             process.wait(DEADLINE)
 
-    def tweeze(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "desk", "cli", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-        )
-
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
@@ -83,70 +74,75 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield made
 
 
+Tweeze = Callable[..., tuple[int, list[str], str]]
+
+
 @pytest.fixture
-def checks(
+def tweeze(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[], dict[str, bool]]:
-    """Runs `tweeze doctor`, without what it examines besides editors: that takes a while."""
-
-    def run() -> dict[str, bool]:
-        cli.run(["doctor", "--json"])
-        found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
-        return {one["name"]: one["ok"] for one in found}
-
-    monkeypatch.setattr(doctor, "EXAMINATIONS", ())
+) -> Tweeze:
+    """The command line as it is with the desk in the registry: exit code, lines, complaint."""
     monkeypatch.setattr(hosts, "HOSTS", (*hosts.HOSTS, DeskHost()))
+    app = typer.Typer()
+    hosts_cli.add_to(app)
+    app.command()(cli.doctor)
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(doctor, "EXAMINATIONS", ())  # of what is no editor; they take a while
     for name in ("HOME", "TWEEZE_HOME"):
         monkeypatch.setenv(name, machine.environment[name])
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        code = cli.run(list(arguments))
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err
+
     return run
 
 
+def checks(tweeze: Tweeze) -> dict[str, bool]:
+    """What `tweeze doctor` says of editors."""
+    _, (facts,), _ = tweeze("doctor", "--json")
+    return {one["name"]: one["ok"] for one in json.loads(facts)}
+
+
 def test_a_new_editor(
-    machine: Machine,
-    checks: Callable[[], dict[str, bool]],
-    tmp_path: Path,
-    noise: Callable[..., Path],
+    machine: Machine, tweeze: Tweeze, tmp_path: Path, noise: Callable[..., Path]
 ) -> None:
     desk = tmp_path / "desk"
-    assert "--desk-folder" in machine.tweeze("install", "--help").stdout
-    assert checks() == {}
+    assert any("--desk-folder" in line for line in tweeze("install", "--help")[1])
+    assert checks(tweeze) == {}
 
     # Put in, with an option of its own, which no other editor takes.
-    wrong = machine.tweeze("install", "audacity", "--desk-folder", str(desk))
-    assert (wrong.returncode, wrong.stderr) == (2, "--desk-folder is for Desk: leave it out.\n")
-    wrong = machine.tweeze("install", "desk")
-    assert (wrong.returncode, wrong.stderr) == (2, "Say where the desk is: --desk-folder FOLDER.\n")
-    done = machine.tweeze("install", "desk", "--desk-folder", str(desk))
-    assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
+    wrong = tweeze("install", "audacity", "--desk-folder", str(desk))
+    assert wrong == (2, [], "--desk-folder is for Desk: leave it out.\n")
+    wrong = tweeze("install", "desk")
+    assert wrong == (2, [], "Say where the desk is: --desk-folder FOLDER.\n")
+    code, said, _ = tweeze("install", "desk", "--desk-folder", str(desk))
+    assert code == 0
     assert said[0] == f"The desk is {desk}."
     assert said[-1] == "At the desk: lay down a selection."
-    assert checks() == {"desk tracks": True, "start at login": True}
+    assert checks(tweeze) == {"desk tracks": True, "start at login": True}
     (desk / "tracks").rmdir()
-    assert not checks()["desk tracks"]
+    assert checks(tweeze) == {"desk tracks": False, "start at login": True}
     (desk / "tracks").mkdir()
 
     # Requests reach it, through the spool and over OSC; its refusals come back.
-    refused = machine.tweeze("trigger", "dog", "--host", "desk")
-    assert (refused.returncode, refused.stderr) == (1, "Nothing lies on the desk.\n")
+    refused = tweeze("trigger", "dog", "--host", "desk")
+    assert refused == (1, [], "Nothing lies on the desk.\n")
     noise(desk / "selection.wav", 1.0)
-    asked = machine.tweeze("trigger", "dog", "--host", "desk")
-    assert asked.returncode == 0, asked.stderr
-    assert asked.stdout.startswith("Desk: job ")
+    code, (said_of_job,), _ = tweeze("trigger", "dog", "--host", "desk")
+    assert code == 0
+    assert said_of_job.startswith("Desk: job ")
     until(lambda: (desk / "tracks" / "Desk - dog.wav").exists(), "the delivery")
     over_osc(machine, "rain")  # of the editor that asked last
     until(lambda: (desk / "tracks" / "Desk - rain.wav").exists(), "the second delivery")
 
     # Taken out.
-    done = machine.tweeze("uninstall", "desk")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "The desk is gone.",
-        "The engine no longer starts at login.",
-    ]
-    assert checks() == {}
+    code, said, _ = tweeze("uninstall", "desk")
+    assert (code, said) == (0, ["The desk is gone.", "The engine no longer starts at login."])
+    assert checks(tweeze) == {}
 
 
 def over_osc(machine: Machine, query: str) -> None:

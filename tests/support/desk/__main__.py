@@ -1,25 +1,16 @@
-"""Tweeze with the desk registered, and nothing else changed: `python -m desk engine|cli ...`."""
+"""The engine with the desk registered, and nothing else changed but the model."""
 
 from __future__ import annotations
 
 import functools
-import sys
 
 import standins
 
-from bridge import hosts
+from bridge import app, hosts
 from desk.host import DeskHost
+from engine.queue.service import Service
 
 if __name__ == "__main__":
     hosts.HOSTS = (*hosts.HOSTS, DeskHost())
-    if sys.argv[1] == "engine":
-        from bridge import app
-        from engine.queue.service import Service
-
-        app.Service = functools.partial(Service, worker_main=standins.main)  # type: ignore[misc]
-        app.main()
-    else:
-        from bridge import cli
-
-        sys.argv = ["tweeze", *sys.argv[2:]]
-        cli.main()
+    app.Service = functools.partial(Service, worker_main=standins.main)  # type: ignore[misc]
+    app.main()
