@@ -329,6 +329,8 @@ class OscHandler(_Doors):
             assert data.count(inputs.SECRET.encode()) > 1 or inputs.SECRET.encode() not in packet
         if inputs.SECRET.encode() not in data:
             assert not self.sent, "an answer without the secret"
+        elif data.startswith(inputs.packet("/tweeze/play", "s", inputs.osc_text(inputs.SECRET))):
+            assert self.sent, "a message with the secret is dropped without a word"
 
     async def _take(self, data: bytes) -> None:
         with _errors_count() as errors:
