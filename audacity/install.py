@@ -23,9 +23,10 @@ from audacity.settings import Settings, escape
 from engine import editing
 from engine.errors import BadInput, HostError
 from engine.folders import Folders, xdg_folder
+from engine.host import Check
 from engine.request import OPTIONS
 
-__all__ = ["SHORTCUTS", "Editor", "Finding", "check", "find", "install", "installed", "uninstall"]
+__all__ = ["SHORTCUTS", "Editor", "check", "find", "install", "installed", "uninstall"]
 
 SHORTCUTS = {"tweeze.ny": "Ctrl+Alt+Y", "tweeze-again.ny": "Ctrl+Alt+Shift+Y"}
 """Keys for the commands: free in Audacity's own defaults."""
@@ -66,16 +67,6 @@ class Editor:
     plugins: Path
     module: Path
     module_time: int
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: what was found, and what to do where that is wrong."""
-
-    name: str
-    ok: bool
-    said: str
-    remedy: str = ""
 
 
 def find() -> Editor:
@@ -209,7 +200,7 @@ def installed(folders: Folders) -> bool:
     return bool(_Record.load(folders).files)
 
 
-def check(folders: Folders) -> Iterator[Finding]:
+def check(folders: Folders) -> Iterator[Check]:
     """Look at every step of an installation; says nothing where there was none."""
     record = _Record.load(folders)
     if not record.files:
@@ -218,11 +209,11 @@ def check(folders: Folders) -> Iterator[Finding]:
     try:
         editor = find()
     except HostError as error:
-        yield Finding("audacity", False, str(error), again)
+        yield Check("audacity", False, str(error), again)
         return
     missing = [Path(name).name for name in record.files if not Path(name).exists()]
     said = f"{', '.join(missing)} missing" if missing else f"4 menu commands in {editor.plugins}"
-    yield Finding("audacity menu", not missing, said, again)
+    yield Check("audacity menu", not missing, said, again)
     settings = Settings(editing.read(editor.settings))
     off = [
         key
@@ -230,7 +221,7 @@ def check(folders: Folders) -> Iterator[Finding]:
         if group.startswith("Module") and settings.get(group, key) != value
     ]
     said = "is switched off, or new to Audacity" if off else f"enabled, {editor.module}"
-    yield Finding(f"audacity {_MODULE}", not off, said, again)
+    yield Check(f"audacity {_MODULE}", not off, said, again)
     spool = _lisp(folders.spool)
     other = [
         Path(name).name
@@ -238,7 +229,7 @@ def check(folders: Folders) -> Iterator[Finding]:
         if Path(name).exists() and f'"{spool}/"'.encode() not in Path(name).read_bytes()
     ]
     said = f"{', '.join(other)} name another" if other else "is the one the menu commands name"
-    yield Finding("audacity spool", not other, said, again)
+    yield Check("audacity spool", not other, said, again)
 
 
 def _wanted(editor: Editor) -> dict[_Key, str]:

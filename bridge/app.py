@@ -18,14 +18,16 @@ import psutil
 
 from bridge import hosts
 from bridge.doors.osc import Osc
-from bridge.doors.spool import Spool, check_private
-from bridge.hosts import Host, HostMaker
+from bridge.doors.spool import Spool
 from bridge.layout import migrate
 from bridge.notify import notify
+from bridge.private import check_private
+from bridge.requests import Requests
 from engine.cores import limit_threads
 from engine.display import LogFormatter
 from engine.errors import Failure, TweezeError
 from engine.folders import Folders
+from engine.host import Host, Resident
 from engine.queue.cleaning import Keeping
 from engine.queue.heartbeat import FRESH, VERSION, Heartbeat, is_fresh
 from engine.queue.journal import Journal
@@ -59,7 +61,7 @@ def main() -> None:
         migrate(folders)
         _log_to(folders)
         _LOG.info("Tweeze %s started, process %d, folder %s.", VERSION, os.getpid(), folders.root)
-        asyncio.run(serve(folders, hosts.REGISTERED, lock))
+        asyncio.run(serve(folders, hosts.HOSTS, lock))
         _LOG.info("The engine ended.")
         code = 0
     except TweezeError as error:
@@ -107,8 +109,8 @@ def _runs(pid: int) -> bool:
     return False
 
 
-async def serve(folders: Folders, makers: Sequence[HostMaker], lock: ProcessLock) -> None:
-    """Serve until the process is asked to end.
+async def serve(folders: Folders, editors: Sequence[Host], lock: ProcessLock) -> None:
+    """Serve these editors until the process is asked to end.
 
     Raises
     ------
@@ -120,15 +122,19 @@ async def serve(folders: Folders, makers: Sequence[HostMaker], lock: ProcessLock
     service = Service(
         folders, journal, limits=Limits.of_environment(), keeping=Keeping.of_environment()
     )
-    present = {host.name: host for host in (maker(service) for maker in makers)}
-    spool = Spool(service, present, owned=lock.holds)
-    osc = Osc(service, present)
+    residents = {editor.name: editor.attach(service, notify) for editor in editors}
+    requests = Requests(service, residents)
+    spool = Spool(service, requests, owned=lock.holds)
+    osc = Osc(service, requests)
     end = asyncio.Event()
     _on_signals(end)
     await spool.open()
     await service.start()
     await osc.open()
-    tasks = [asyncio.create_task(_run(host), name=f"host-{host.name}") for host in present.values()]
+    tasks = [
+        asyncio.create_task(_run(name, resident), name=f"host-{name}")
+        for name, resident in residents.items()
+    ]
     tasks.append(asyncio.create_task(_guard(lock, end), name="lock"))
     try:
         await end.wait()
@@ -148,6 +154,7 @@ async def serve(folders: Folders, makers: Sequence[HostMaker], lock: ProcessLock
         await asyncio.gather(*tasks, return_exceptions=True)
         await osc.close()
         await spool.close()
+        await requests.close()
         await service.stop()
         spool.detach()
         journal.close()
@@ -164,14 +171,14 @@ async def _guard(lock: ProcessLock, end: asyncio.Event) -> None:
     end.set()
 
 
-async def _run(host: Host) -> None:
-    """Run a host's own work; where it breaks, the others go on."""
+async def _run(name: str, resident: Resident) -> None:
+    """Run an editor's own work; where it breaks, the others go on."""
     while True:
         try:
-            await host.run()
+            await resident.run()
             return
         except Exception:
-            _LOG.exception("The part for %s broke; it is started again.", host.name)
+            _LOG.exception("The part for %s broke; it is started again.", name)
         await asyncio.sleep(5)
 
 

@@ -11,34 +11,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 
 from bridge.doors.osc import Access
-from bridge.doors.spool import check_private
+from bridge.private import check_private
 from engine import models, processes
 from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
+from engine.host import Check
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.lock import holder
 from engine.settings import Settings
 
-__all__ = ["EXAMINATIONS", "Check", "examine"]
+__all__ = ["EXAMINATIONS", "examine"]
 
 _ROOM = 1 << 30  # bytes; an hour of stereo at 48 kHz needs 1.4 GB a clip
 _LOADING = 300.0  # seconds that a model may take to load
 _KILLED = 5.0  # seconds that a killed process gets to end
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: what was found, and what to do where that is wrong."""
-
-    name: str
-    ok: bool
-    said: str
-    remedy: str = ""
 
 
 def examine(folders: Folders) -> Iterator[Check]:

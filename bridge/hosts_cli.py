@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 import typer
 
-from bridge import launch, login
+from bridge import hosts, launch, login
 from bridge.client import Client
 from bridge.inputs import sounds
 from bridge.option_flags import takes_options
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
+from engine.host import Check, Host, Option
 from engine.job import new_id
 from engine.option_types import write
 from engine.options import Options
@@ -23,80 +24,85 @@ from engine.request import Request
 from engine.settings import Settings
 from engine.status import JobState, Status
 
-if TYPE_CHECKING:
-    from bridge.doctor import Check
-
 __all__ = ["add_to", "examine"]
 
-
-class Editor(str, Enum):
-    """The editors that have menu commands to install."""
-
-    AUDACITY = "audacity"
-    REAPER = "reaper"
-
-
-Where = Annotated[Editor, typer.Argument(help="The editor.")]
+_NAMES = "|".join(host.name for host in hosts.HOSTS)
+_USUAL = hosts.HOSTS[0].name
+Where = Annotated[str, typer.Argument(metavar="EDITOR", help=f"The editor: {_NAMES}.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command(short_help="Put Tweeze's commands into Audacity or REAPER.")(install)
+    titles = " or ".join(host.title for host in hosts.HOSTS)
+    app.command(short_help=f"Put Tweeze's commands into {titles}.")(_with_options(install))
     app.command(short_help="Take Tweeze's commands out of an editor.")(uninstall)
     app.command(short_help="Do what the editor's menu command does.")(trigger)
     app.command(short_help="Insert clips that were kept into the project in front.")(insert)
     app.command(short_help="Say where the engine hears OSC, and the secret for it.")(osc)
 
 
-def install(
-    editor: Where,
-    resource: Annotated[
-        Path | None, typer.Option(help="REAPER's resource folder, if it is not the usual one.")
-    ] = None,
-    osc: Annotated[
-        bool, typer.Option("--osc", help="REAPER listens to OSC, on EVERY network interface.")
-    ] = False,
-) -> None:
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with the options that the editors declare, for its `**options`."""
+
+    @functools.wraps(command)
+    def extended(*arguments: Any, **options: Any) -> None:
+        command(*arguments, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    declared = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=Annotated[
+                option.kind if option.kind is bool else option.kind | None,
+                typer.Option(option.flag, help=option.help),
+            ],
+        )
+        for host in hosts.HOSTS
+        for option in host.options
+    ]
+    extended.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*own, *declared]
+    )
+    return extended
+
+
+def install(editor: Where, **options: Any) -> None:
     """Put Tweeze's commands into an editor, and have the engine start at login."""
+    host = hosts.named(editor)
+    _refuse_strange(host, options)
     folders = Folders.of_user()
     Settings.of_environment()  # else the engine's start would fail when all else is done
     folders.make()
-    if editor is Editor.REAPER:
-        from reaper.install import find as find_reaper
-        from reaper.install import install as put_into_reaper
-
-        done = put_into_reaper(find_reaper(resource), folders, osc=osc)
-        hint = (
-            "In REAPER: select items, then Ctrl+Alt+Y, or Actions > 'Tweeze - separate selection'."
-        )
-    else:
-        from audacity.install import find
-        from audacity.install import install as put_in
-        from engine import models
-
-        if resource is not None or osc:
-            raise BadInput("--resource and --osc are for REAPER: leave them out.")
-        done = put_in(find(), folders, models.names(folders))
-        hint = "In Audacity: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y)."
+    done = host.install(folders, {option.name: options[option.name] for option in host.options})
     done.append(login.enable(folders))
     beat, started = launch.ensure(folders)
     done.append(f"The engine {'has started' if started else 'runs'} (process {beat.pid}).")
-    for sentence in [*done, hint]:
+    for sentence in [*done, host.first_steps]:
         print(sentence)
+
+
+def _refuse_strange(host: Host, options: dict[str, Any]) -> None:
+    """Refuse options that only another editor understands."""
+
+    def given(option: Option) -> bool:
+        return bool(options[option.name] != option.default)
+
+    for other in hosts.HOSTS:
+        flags = [option.flag for option in other.options]
+        if other is not host and any(map(given, other.options)):
+            are, them = ("are", "them") if len(flags) > 1 else ("is", "it")
+            raise BadInput(f"{' and '.join(flags)} {are} for {other.title}: leave {them} out.")
 
 
 def uninstall(editor: Where) -> None:
     """Take Tweeze's commands out of an editor; what you changed since stays."""
-    from audacity.install import installed as in_audacity
-    from audacity.install import uninstall as take_out_of_audacity
-    from reaper.install import installed as in_reaper
-    from reaper.install import uninstall as take_out_of_reaper
-
     folders = Folders.of_user()
-    take_out = take_out_of_reaper if editor is Editor.REAPER else take_out_of_audacity
-    for sentence in take_out(folders):
+    for sentence in hosts.named(editor).uninstall(folders):
         print(sentence)
-    if not in_audacity(folders) and not in_reaper(folders):
+    if not any(host.installed(folders) for host in hosts.HOSTS):
         print(login.disable())
 
 
@@ -105,7 +111,7 @@ def trigger(
     queries: Annotated[
         list[str] | None, typer.Argument(metavar="[QUERY]...", help="The sounds, in words.")
     ] = None,
-    host: Annotated[Editor, typer.Option(help="The editor.")] = Editor.AUDACITY,
+    host: Annotated[str, typer.Option(metavar=f"<{_NAMES}>", help="The editor.")] = _USUAL,
     *,
     options: Options,
     mute: bool,
@@ -127,7 +133,7 @@ def trigger(
 
 def insert(
     job: Annotated[str, typer.Argument(help="A job's id; without it, all that waits.")] = "",
-    host: Annotated[Editor, typer.Option(help="The editor.")] = Editor.AUDACITY,
+    host: Annotated[str, typer.Option(metavar=f"<{_NAMES}>", help="The editor.")] = _USUAL,
     again: Annotated[bool, typer.Option("--again", help="Also clips that are in already.")] = False,
 ) -> None:
     """Insert clips that were kept, into the project that is in front."""
@@ -154,11 +160,12 @@ def osc() -> None:
     print(f"host    127.0.0.1\nport    {access.port}\nsecret  {access.secret}")
 
 
-def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
+def _ask(host: str, fields: list[tuple[str, str]]) -> Status:
     """Send a request and wait until the engine has carried it out."""
+    editor = hosts.named(host)
     client = Client(Folders.of_user())
     launch.ensure(client.folders)
-    request = Request(new_id(), host.value, tuple(fields))
+    request = Request(new_id(), editor.name, tuple(fields))
     text = request.to_text()  # refuses what cannot be sent before anything is
     try:
         replace_text(client.folders.requests / request.id, text)
@@ -174,25 +181,11 @@ def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
 
 
 def examine(folders: Folders) -> Iterator[Check]:
-    """Look at what was installed into editors; says nothing where nothing was."""
-    from audacity.install import check
-    from audacity.install import installed as in_audacity
-    from bridge.doctor import Check
-    from reaper.install import faults
-    from reaper.install import installed as in_reaper
-
-    names = []
-    if in_audacity(folders):
-        names.append("audacity")
-        for found in check(folders):
-            yield Check(found.name, found.ok, found.said, found.remedy)
-    resource = in_reaper(folders)
-    if resource is not None:
-        names.append("reaper")
-        wrong = faults(folders)
-        remedy = "Close REAPER and run 'tweeze install reaper' again."
-        yield Check("REAPER's actions", not wrong, " ".join(wrong) or str(resource), remedy)
-    if names:
+    """Examine what was installed into editors; yields nothing where nothing was."""
+    present = [host for host in hosts.HOSTS if host.installed(folders)]
+    for host in present:
+        yield from host.check(folders)
+    if present:
         said = "this Tweeze" if login.is_current(folders) else "another one, or none"
-        remedy = f"Close the editor and run 'tweeze install {names[0]}' again."
+        remedy = f"Close the editor and run 'tweeze install {present[0].name}' again."
         yield Check("start at login", login.is_current(folders), said, remedy)

@@ -1,31 +1,145 @@
-"""What a request comes to, alike for every editor's part of Tweeze."""
+"""Carries out requests, whichever door they come in through.
+
+A door only translates: it makes a `Request` of what it got, submits it here, and passes on the
+statuses that come back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
 
-from engine.errors import BadInput, Failure
-from engine.status import Status
+from engine.errors import BadInput, BadJob, TweezeError
+from engine.host import Report, Resident
+from engine.job import check_id
+from engine.queue.service import Service
+from engine.request import Request
+from engine.status import JobState, Status
 
-__all__ = ["raise_refused"]
+__all__ = ["Requests"]
+
+_LOG = logging.getLogger("tweeze.requests")
 
 
-def raise_refused(refused: Sequence[Status], going: Sequence[str]) -> None:
-    """Raise what the engine says of a request's jobs that failed as soon as they were sent.
+class Requests:
+    """The requests under way, each a task of its own. Lives in the engine's event loop.
 
-    `going` says, a text each, which jobs of the request go on all the same.
-
-    Raises
-    ------
-    BadInput
-        What was asked for is wrong.
-    Failure
-        Something else, a full disk for instance.
+    Parameters
+    ----------
+    service
+        The queue that the jobs of requests go to.
+    hosts
+        The editors' parts of the resident process, by the editor's name.
 
     """
-    if not refused:
-        return
-    said = " ".join(dict.fromkeys(status.message for status in refused))
-    if going:
-        said += f" The others go on: {'; '.join(going)}."
-    raise BadInput(said) if all(status.bad_input for status in refused) else Failure(said)
+
+    def __init__(self, service: Service, hosts: Mapping[str, Resident]) -> None:
+        self._service = service
+        self._hosts = hosts
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._statuses: dict[str, Status] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._tasks
+
+    def submit(self, request: Request, report: Report) -> None:
+        """Begin to carry out a request; `report` is called with each of its statuses.
+
+        Where the request names no editor, the one is meant from which the last job came.
+
+        Raises
+        ------
+        BadInput
+            The request cannot be written down, there is no such editor, or the id is taken.
+
+        """
+        request.to_text()  # what no request file could say, nothing else may say either
+        if self._service.journal.get(request.id) is not None or request.id in self:
+            raise BadJob(f"The id {request.id} is taken: send the request under a new one.")
+        name = request.host or self._last_host()
+        host = self._hosts.get(name)
+        if host is None:
+            raise BadJob(
+                f"There is no editor '{name[:40]}'; there are: {', '.join(self._hosts) or 'none'}."
+            )
+        self._tell(Status(request.id, JobState.QUEUED), report)
+        work = self._carry_out(host, replace(request, host=name), report)
+        task = asyncio.create_task(work, name=f"request-{request.id}")
+        self._tasks[request.id] = task
+        task.add_done_callback(lambda _: self._end(request.id, report))
+
+    def cancel(self, id: str) -> None:  # noqa: A002
+        """Cancel a request, or a job.
+
+        Raises
+        ------
+        BadJob
+            There is none of that id.
+
+        """
+        check_id(id)
+        if id in self._tasks:
+            self._tasks[id].cancel()
+        else:
+            self._service.cancel(id)
+
+    def cancel_all(self) -> None:
+        """Cancel all requests and jobs that have not ended, whoever asked for them."""
+        for entry in self._service.journal.unfinished():
+            self._service.cancel(entry.job.id)
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancel what is under way, and wait for its end."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _last_host(self) -> str:
+        for entry in self._service.journal.recent():
+            place = entry.job.placement
+            if place is not None and place.host in self._hosts:
+                return place.host
+        raise BadInput(f"No editor has asked yet: name one of {', '.join(self._hosts)}.")
+
+    def _tell(self, status: Status, report: Report) -> None:
+        self._statuses[status.id] = status
+        report(status)
+
+    def _end(self, id_: str, report: Report) -> None:
+        """Forget a request; one that has no outcome was cancelled, before it began perhaps."""
+        del self._tasks[id_]
+        last = self._statuses.pop(id_)
+        if not last.state.final:
+            report(replace(last, state=JobState.CANCELLED, message="Cancelled."))
+
+    async def _carry_out(self, host: Resident, request: Request, report: Report) -> None:
+        last = Status(request.id, JobState.RUNNING)
+
+        def tell(status: Status) -> None:
+            nonlocal last
+            last = replace(status, id=request.id)
+            self._tell(last, report)
+
+        tell(last)
+        try:
+            await host.handle(request, tell)
+            if not last.state.final:
+                tell(replace(last, state=JobState.DONE, progress=1.0))
+        except TweezeError as error:
+            bad = isinstance(error, BadInput)
+            tell(replace(last, state=JobState.FAILED, message=str(error), bad_input=bad))
+        except Exception:
+            _LOG.exception("Request %s failed.", request.id)
+            message = (
+                "Tweeze failed on this request in a way it does not know; the log at "
+                f"{self._service.folders.log} holds the details."
+            )
+            tell(replace(last, state=JobState.FAILED, message=message))

@@ -6,17 +6,18 @@ Tweeze understands: `query`, which may come several times, and any option of a j
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import BadJob, BadQuery
+from engine.errors import BadInput, BadJob, BadQuery, Failure
 from engine.job import Placement, check_id, clean_query
 from engine.option_types import Option, read, table
 from engine.options import Options
+from engine.status import Status
 from engine.text_form import lines, parse_lines
 
-__all__ = ["OPTIONS", "Request", "option_fields"]
+__all__ = ["OPTIONS", "Request", "option_fields", "raise_refused"]
 
 OPTIONS: tuple[Option[Any], ...] = (*table(Options), *table(Placement))
 """The options that a request can name: those of its jobs and of their placement."""
@@ -111,3 +112,24 @@ def option_fields(texts: Iterable[str]) -> list[tuple[str, str]]:
         option = known[name]
         fields[name] = option.write(option.read(value))
     return list(fields.items())
+
+
+def raise_refused(refused: Sequence[Status], going: Sequence[str]) -> None:
+    """Raise what the engine says of a request's jobs that failed as soon as they were sent.
+
+    `going` says, a text each, which jobs of the request go on all the same.
+
+    Raises
+    ------
+    BadInput
+        What was asked for is wrong.
+    Failure
+        Something else, a full disk for instance.
+
+    """
+    if not refused:
+        return
+    said = " ".join(dict.fromkeys(status.message for status in refused))
+    if going:
+        said += f" The others go on: {'; '.join(going)}."
+    raise BadInput(said) if all(status.bad_input for status in refused) else Failure(said)

@@ -1,8 +1,8 @@
 """The OSC door: other programs and controllers ask over UDP, from this machine only.
 
-Every message begins with the user's secret, for other users share the loopback. A packet that is
-malformed, or without the secret, is dropped without an answer. Verbs become requests in the spool
-folder, so that they get the same checks as any other; none can name a path.
+Every message begins with the user's secret, for other users share the loopback. What comes without
+it is dropped without an answer; what comes with it and cannot be used is answered with a sentence.
+Verbs become requests; none can name a path. `osc_packets` takes packets apart.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ import ipaddress
 import logging
 import math
 import os
-import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from bridge.hosts import Host
+from bridge.doors.osc_packets import Message, Value, messages
+from bridge.requests import Requests
 from engine.display import shown
 from engine.errors import BadInput, BadJob, TweezeError
-from engine.files import read_small, replace_text
+from engine.files import read_small
 from engine.folders import Folders
-from engine.job import check_id, new_id
+from engine.job import new_id
 from engine.queue.service import Service
-from engine.request import OPTIONS, Request, option_fields
+from engine.request import Request, option_fields
 from engine.settings import Settings
 from engine.status import JobState, Status
 from engine.text_form import lines, parse_lines
@@ -40,22 +39,17 @@ __all__ = ["Access", "Osc"]
 
 _VERBS = ("separate", "again", "cancel", "status", "subscribe")
 _SECRET = 32  # characters; a shorter one was not made by Tweeze, and could be guessed
-_PACKET = 4096  # bytes; no verb needs more
-# Judged before anything parses it: one message (no bundle) of a known verb, text first.
-_ARGUMENTS = 4 + len(OPTIONS)  # at most: query, editor, keep, mute, and each option by its name
-_SHAPE = re.compile(
-    rb"/tweeze/(?:%s)\0{1,4},s[sifTF]{0,%d}\0{1,4}" % ("|".join(_VERBS).encode(), _ARGUMENTS)
-)
+_SAID = 200  # characters of an answer that go into the log
+_MINUTE = 60.0  # seconds in which no answer is logged twice
+_LOGGED = 16  # different answers that are logged in that time
 _SUBSCRIBERS = 16
 _SUBSCRIBED = 600.0  # seconds; a controller that is there renews
-_FOLLOWED = 16  # requests under way at once
-_PATIENCE = 180.0  # seconds that the outcome of a request is waited for
+_ASKED = 16  # requests of this door under way at once
 _TELL = 0.1  # seconds between two progress values of one job
 _BEAT = 5.0  # seconds between two signs of life
 _LOG = logging.getLogger("tweeze.osc")
 
 _Address = tuple[str, int]
-_Value = str | int | float | bool
 
 
 @dataclass(frozen=True)
@@ -99,15 +93,17 @@ class Access:
 class Osc:
     """The door. `TWEEZE_OSC_PORT` names another port than the usual one; 0 keeps it shut."""
 
-    def __init__(self, service: Service, hosts: Mapping[str, Host]) -> None:
+    def __init__(self, service: Service, requests: Requests) -> None:
         self._service = service
-        self._hosts = hosts
+        self._requests = requests
         self._folders = service.folders
         self._secret = ""
         self._transport: asyncio.DatagramTransport | None = None
         self._subscribers: dict[_Address, float] = {}
-        self._requests: dict[str, asyncio.Task[None]] = {}
+        self._asked: set[str] = set()  # requests of this door that have not ended
         self._dropped = 0
+        self._logged: set[str] = set()
+        self._logged_since = 0.0
         self._beat: asyncio.Task[None] | None = None
         self._subscriptions = contextlib.ExitStack()
 
@@ -133,44 +129,61 @@ class Osc:
     async def close(self) -> None:
         """Stop listening."""
         self._subscriptions.close()
-        tasks = [*self._requests.values(), *([self._beat] if self._beat else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
         if self._transport is not None:
             self._transport.close()
+            self._transport = None
 
     # Coming in.
 
     def _take(self, packet: bytes, sender: _Address) -> None:
-        message = _parse(packet) if _is_here(sender) else None
-        if message is None or not self._knows_secret(message.params[0]):
+        found = messages(packet) if _is_here(sender) else ()
+        known = [message for message in found if self._knows(message.secret)]
+        if not known:
             self._dropped += 1
             if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8, ...: a flood logs little
                 _LOG.warning("Dropped %d packets: malformed, or without secret.", self._dropped)
-            return
-        verb, arguments = message.address.rpartition("/")[2], message.params[1:]
+        for message in known:
+            self._answer(message, sender)
+
+    def _knows(self, secret: bytes) -> bool:
+        return hmac.compare_digest(secret, self._secret.encode())
+
+    def _answer(self, message: Message, sender: _Address) -> None:
         try:
-            self._act(verb, arguments, sender)
+            self._act(message, sender)
         except TweezeError as error:
-            self._send("/tweeze/error", [shown(str(error))], {sender, *self._present()})
+            said = shown(str(error).replace(self._secret, "(the secret)"))
+            self._log(said)
+            self._send("/tweeze/error", [said], {sender, *self._present()})
 
-    def _knows_secret(self, said: object) -> bool:
-        return isinstance(said, str) and hmac.compare_digest(said.encode(), self._secret.encode())
+    def _log(self, said: str) -> None:
+        """Log what is answered, each sentence once a minute: a controller may send it for ever."""
+        now = time.monotonic()
+        if now - self._logged_since > _MINUTE:
+            self._logged_since = now
+            self._logged.clear()
+        if said not in self._logged and len(self._logged) < _LOGGED:
+            self._logged.add(said)
+            _LOG.warning("Answered over OSC: %s", said[:_SAID])
 
-    def _act(self, verb: str, arguments: list[_Value], sender: _Address) -> None:
-        if verb == "subscribe":
-            self._subscribe(arguments, sender)
-        elif verb == "status":
-            self._tell_engine({sender, *self._present()})
-        elif verb == "cancel":
-            self._cancel(_text(arguments, 0))
-        elif verb == "again":
-            self._ask([("action", "again")], _text(arguments, 0))
-        else:
-            self._separate(arguments)
+    def _act(self, message: Message, sender: _Address) -> None:
+        act: dict[str, Callable[[list[Value]], None]] = {
+            "/tweeze/separate": self._separate,
+            "/tweeze/again": self._again,
+            "/tweeze/cancel": self._cancel,
+            "/tweeze/status": lambda arguments: self._tell_engine({sender, *self._present()}),
+            "/tweeze/subscribe": lambda arguments: self._subscribe(arguments, sender),
+        }
+        if message.address not in act:
+            raise BadInput(
+                f"There is no message '{message.address[:40]}'; there are: {', '.join(act)}."
+            )
+        act[message.address](message.arguments())
 
-    def _separate(self, arguments: list[_Value]) -> None:
+    def _separate(self, arguments: list[Value]) -> None:
         queries = [part.strip() for part in _text(arguments, 0).split(";") if part.strip()]
         if not queries:
             raise BadInput("There is no query: /tweeze/separate SECRET 'dog barking'.")
@@ -180,51 +193,32 @@ class Osc:
         keep, mute = _text(placed, 1), (placed[2] if len(placed) > 2 else "")
         if keep:
             named.append(f"keep={keep}")
-        if mute != "":
+        if mute not in (None, ""):
             named.append(f"mute={mute if isinstance(mute, str) else 'yes' if mute == 1 else 'no'}")
         fields = [("action", "separate"), *(("query", query) for query in queries)]
         self._ask([*fields, *option_fields(named)], _text(placed, 0))
 
-    def _ask(self, fields: list[tuple[str, str]], named: str) -> None:
-        """Leave a request in the spool, and tell later how it ended."""
-        if len(self._requests) >= _FOLLOWED:
+    def _again(self, arguments: list[Value]) -> None:
+        self._ask([("action", "again")], _text(arguments, 0))
+
+    def _ask(self, fields: list[tuple[str, str]], editor: str) -> None:
+        if len(self._asked) >= _ASKED:
             raise BadInput("Too many requests at once: wait until some have ended.")
-        request = Request(new_id(), self._host(named), tuple(fields))
-        try:
-            replace_text(self._folders.requests / request.id, request.to_text())
-        except OSError as error:
-            raise BadInput(f"The request could not be taken ({error.strerror}).") from error
-        task = asyncio.create_task(self._follow(request.id), name=f"osc-{request.id}")
-        self._requests[request.id] = task
-        task.add_done_callback(lambda _: self._requests.pop(request.id, None))
+        request = Request(new_id(), editor, tuple(fields))
+        self._requests.submit(request, self._tell_request)
 
-    def _host(self, named: str) -> str:
-        """Return the editor that is meant: the named one, or the one that asked last."""
-        if named:
-            if named not in self._hosts:
-                raise BadInput(f"There is no editor '{named[:40]}': {', '.join(self._hosts)}.")
-            return named
-        for entry in self._service.journal.recent():
-            place = entry.job.placement
-            if place is not None and place.host in self._hosts:
-                return place.host
-        raise BadInput(f"No editor has asked yet: name one of {', '.join(self._hosts)}.")
-
-    def _cancel(self, job: str) -> None:
+    def _cancel(self, arguments: list[Value]) -> None:
         """Cancel one job or request, or all that has not ended."""
+        job = _text(arguments, 0)
         if job:
-            ids = [check_id(job)]
+            self._requests.cancel(job)
         else:
-            ids = [entry.job.id for entry in self._service.journal.unfinished()]
-            ids += self._requests
-        for id_ in ids:
-            if id_ in self._requests:
-                replace_text(self._folders.cancel / id_, "end\n")
-            else:
-                self._service.cancel(id_)
+            self._requests.cancel_all()
 
-    def _subscribe(self, arguments: list[_Value], sender: _Address) -> None:
-        port = arguments[0] if arguments else sender[1]
+    def _subscribe(self, arguments: list[Value], sender: _Address) -> None:
+        port = _argument(arguments, 0)
+        if port is None:
+            port = sender[1]
         if isinstance(port, float) and port.is_integer():
             port = int(port)  # some controllers know no other numbers
         if isinstance(port, bool) or not isinstance(port, int) or not 1024 <= port < 65536:
@@ -239,17 +233,14 @@ class Osc:
 
     # Going out.
 
-    async def _follow(self, id_: str) -> None:
-        """Wait for a request's outcome in the spool."""
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError, BadInput):
-                status = Status.from_text(read_small(self._folders.request_status / id_))
-                if status.state in (JobState.FAILED, JobState.CANCELLED):
-                    self._send("/tweeze/job/failed", [id_, status.message], self._present())
-                if status.state.final:
-                    return
-            await asyncio.sleep(0.1)
+    def _tell_request(self, status: Status) -> None:
+        """Follow a request; jobs that come of it tell of themselves."""
+        if not status.state.final:
+            self._asked.add(status.id)
+            return
+        self._asked.discard(status.id)
+        if status.state is not JobState.DONE:
+            self._send("/tweeze/job/failed", [status.id, status.message], self._present())
 
     def _tell(self, status: Status) -> None:
         if status.state is JobState.DONE:
@@ -258,7 +249,7 @@ class Osc:
         elif status.state.final:
             self._send("/tweeze/job/failed", [status.id, status.message], self._present())
         else:
-            values: list[_Value] = [status.id, float(status.progress)]
+            values: list[Value] = [status.id, float(status.progress)]
             self._send("/tweeze/job/progress", values, self._present())
 
     def _note_change(self, status: Status) -> None:
@@ -271,14 +262,14 @@ class Osc:
 
     def _tell_engine(self, to: set[_Address]) -> None:
         service = self._service
-        values: list[_Value] = [service.activity.value, service.queue_length, service.running]
+        values: list[Value] = [service.activity.value, service.queue_length, service.running]
         self._send("/tweeze/engine", values, to)
 
     def _present(self) -> set[_Address]:
         now = time.monotonic()
         return {address for address, end in self._subscribers.items() if end > now}
 
-    def _send(self, address: str, values: list[_Value], to: set[_Address]) -> None:
+    def _send(self, address: str, values: list[Value], to: set[_Address]) -> None:
         if not to or self._transport is None:
             return
         builder = OscMessageBuilder(address)
@@ -302,23 +293,20 @@ class _Protocol(asyncio.DatagramProtocol):
             _LOG.exception("A packet could not be handled.")
 
 
-def _parse(packet: bytes) -> OscMessage | None:
-    """Return the one message in a packet, or None."""
-    if len(packet) > _PACKET or len(packet) % 4 or not _SHAPE.match(packet):
-        return None
-    try:
-        message = OscMessage(packet)
-    except Exception:  # python-osc has no one error for all that can be wrong
-        return None
-    known = message.address.removeprefix("/tweeze/") in _VERBS
-    return message if known and message.params else None
-
-
 def _is_here(address: _Address) -> bool:
     """Return whether an address is on this machine: nothing comes from or goes to another."""
     return ipaddress.ip_address(address[0]).is_loopback
 
 
-def _text(arguments: list[_Value], index: int) -> str:
-    value = arguments[index] if index < len(arguments) else ""
+def _argument(arguments: list[Value], index: int) -> Value:
+    """Return an argument; None where there is none, or nil."""
+    return arguments[index] if index < len(arguments) else None
+
+
+def _text(arguments: list[Value], index: int) -> str:
+    """Return an argument that is text; '' where it is left out.
+
+    Some controllers always send a number along, the state of the button; it counts as nothing.
+    """
+    value = _argument(arguments, index)
     return value if isinstance(value, str) else ""

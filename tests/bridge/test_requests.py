@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from audacity.insertion import Inserter
+from audacity.resident import AudacityResident
 from audacity.timeline import Captured
 from bridge.doors.spool import Spool
-from bridge.hosts import audacity
-from bridge.hosts.audacity import AudacityHost
+from bridge.requests import Requests
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.queue.service import Service
@@ -37,23 +38,23 @@ class Desk:
         self.tracks: list[Captured] = []
         self.told: list[str] = []
 
-        async def notify(sentence: str) -> None:
-            self.told.append(sentence)
-
-        monkeypatch.setattr(audacity, "notify", notify)
-        monkeypatch.setattr(AudacityHost, "_capture", lambda *_: list(self.tracks))
-        monkeypatch.setattr(AudacityHost, "_insert", lambda *_: 1)
+        monkeypatch.setattr(AudacityResident, "_capture", lambda *_: list(self.tracks))
+        monkeypatch.setattr(Inserter, "_insert", lambda *_: 1)
 
     def track(self, path: Path) -> None:
         self.tracks.append(Captured(path, path.stem, 0, 16_000, 16_000, 1, "abc"))
 
+    async def notify(self, sentence: str) -> None:
+        self.told.append(sentence)
+
     async def ask(self, service: Service, *fields: tuple[str, str]) -> Status:
-        host = AudacityHost(service)
-        spool = Spool(service, {host.name: host})
+        host = AudacityResident(service, self.notify)
+        requests = Requests(service, {"audacity": host})
+        spool = Spool(service, requests)
         await spool.open()
         task = asyncio.create_task(host.run())
         try:
-            request = Request("r-1", host.name, (("action", "separate"), *fields))
+            request = Request("r-1", "audacity", (("action", "separate"), *fields))
             replace_text(self.folders.requests / request.id, request.to_text())
             path = self.folders.request_status / request.id
 
@@ -70,6 +71,7 @@ class Desk:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await spool.close()
+            await requests.close()
             spool.detach()
 
 

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 import standins
 
-from bridge.doors import spool as spool_module
-from bridge.doors.spool import Spool, check_private
-from bridge.hosts import Report
+from bridge.doors import statuses
+from bridge.doors.spool import Spool
+from bridge.private import check_private
+from bridge.requests import Requests
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
+from engine.host import Report
 from engine.job import Job
 from engine.queue.cleaning import Keeping
 from engine.queue.heartbeat import Heartbeat
@@ -69,13 +71,15 @@ async def door(
 ) -> AsyncIterator[Service]:
     journal = Journal(folders.journal)
     service = Service(folders, journal, keeping=keeping, worker_main=standins.main)
-    spool = Spool(service, {host.name: host for host in hosts}, patience=patience)
+    requests = Requests(service, {host.name: host for host in hosts})
+    spool = Spool(service, requests, patience=patience)
     await spool.open()
     await service.start()
     try:
         yield service
     finally:
         await spool.close()
+        await requests.close()
         await service.stop()
         spool.detach()
         journal.close()
@@ -261,7 +265,7 @@ def test_requests_reach_their_host_and_its_answer_the_status(folders: Folders) -
             stranger = Request("r-2", "cubase", ())
             replace_text(folders.requests / "r-2", stranger.to_text())
             status = await answer(folders, "r-2")
-            assert "no part for the editor 'cubase' here; there are: editor" in status.message
+            assert "There is no editor 'cubase'; there are: editor" in status.message
             waiting = Request("r-3", "editor", (("query", "wait"),))
             replace_text(folders.requests / "r-3", waiting.to_text())
             path = folders.request_status / "r-3"
@@ -339,7 +343,7 @@ def test_a_spool_that_is_removed_comes_back(folders: Folders, short_wav: Path) -
 def test_old_statuses_go_and_unfinished_jobs_keep_theirs(
     folders: Folders, short_wav: Path, noise: Callable[..., Path]
 ) -> None:
-    old = time.time() - spool_module.KEEP - 60
+    old = time.time() - statuses.KEEP - 60
     for folder in (folders.status, folders.request_status):
         for name in ("old", "young"):
             (folder / name).write_text(Status(name, JobState.DONE).to_text())
@@ -385,7 +389,7 @@ def test_a_status_lives_as_long_as_its_clips(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By it alone a script that can only read files finds what it waits for."""
-    monkeypatch.setattr(spool_module, "STATUSES", 3)
+    monkeypatch.setattr(statuses, "STATUSES", 3)
     ages = {"weeks": 20, "months": 200}  # the latter where TWEEZE_KEEP_DAYS has another value
     expected = {name: kept(folders, name, days=days) for name, days in ages.items()}
     for number in range(10):

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from audacity import insertion, resident
+from audacity.resident import AudacityResident
 from audacity.timeline import Captured, OtherProject
 from bridge import app
 from bridge.doors.spool import Spool
-from bridge.hosts import audacity as host
-from bridge.hosts.audacity import AudacityHost
+from bridge.requests import Requests
 from engine.errors import Cancelled
 from engine.files import replace_text
 from engine.folders import Folders
@@ -126,10 +127,11 @@ class Timeline:
         async def notify(sentence: str) -> None:
             timeline.told.append(sentence)
 
-        monkeypatch.setattr(host, "Pipe", Pipe)
-        monkeypatch.setattr(host, "Place", Place)
-        monkeypatch.setattr(host.timeline, "capture", capture)
-        monkeypatch.setattr(host, "notify", notify)
+        monkeypatch.setattr(app, "notify", notify)
+        monkeypatch.setattr(resident, "Pipe", Pipe)
+        monkeypatch.setattr(insertion, "Pipe", Pipe)
+        monkeypatch.setattr(insertion, "Place", Place)
+        monkeypatch.setattr(resident.timeline, "capture", capture)
 
 
 class Studio:
@@ -139,13 +141,14 @@ class Studio:
         self.folders = folders
         self.journal = journal
         self.service = Service(folders, journal, worker_main=standin_main)
-        self.host = AudacityHost(self.service)
-        self.spool = Spool(self.service, {self.host.name: self.host})
+        self.host = AudacityResident(self.service, app.notify)
+        self.requests = Requests(self.service, {"audacity": self.host})
+        self.spool = Spool(self.service, self.requests)
         self.part: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Have the host insert what comes."""
-        self.part = asyncio.create_task(app._run(self.host))
+        self.part = asyncio.create_task(app._run("audacity", self.host))
 
     async def end(self) -> None:
         """End the host as the engine's end does."""
@@ -197,6 +200,7 @@ async def studio(folders: Folders, kind: type[Journal] = Journal) -> AsyncIterat
     finally:
         await made.end()
         await made.spool.close()
+        await made.requests.close()
         await made.service.stop()
         made.spool.detach()
         journal.close()

@@ -8,9 +8,9 @@ import os
 import signal
 from multiprocessing.connection import Connection
 
-from bridge import app
-from bridge.hosts import Report
+from bridge import app, hosts
 from engine.folders import Folders
+from engine.host import Notify, Report, Resident
 from engine.job import Job
 from engine.queue.journal import Journal
 from engine.queue.service import Service
@@ -45,9 +45,12 @@ class DyingJournal(Journal):
 class Desk:
     """An editor whose selection is always the file `selection.wav` in the home folder."""
 
-    def __init__(self, service: Service, *, name: str = "desk") -> None:
-        self._service = service
+    def __init__(self, name: str) -> None:
         self.name = name
+
+    def attach(self, service: Service, notify: Notify) -> Resident:
+        self._service = service
+        return self
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -62,8 +65,7 @@ if __name__ == "__main__":
     from tests.faults.engine import main as worker_main  # by a name that the worker can import
 
     app.Service = functools.partial(Service, worker_main=worker_main)  # type: ignore[misc]
-    desks = tuple(functools.partial(Desk, name=f"desk{n}") for n in (1, 2))
-    app.hosts.REGISTERED = (*app.hosts.REGISTERED, *desks)  # type: ignore[attr-defined]
+    hosts.HOSTS = (*hosts.HOSTS, Desk("desk1"), Desk("desk2"))  # type: ignore[assignment]
     if os.environ.get("TWEEZE_DYING_JOURNAL"):
         app.Journal = DyingJournal  # type: ignore[misc]
     app.main()

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from bridge.doors.spool import Spool, check_private
+from bridge.doors.spool import Spool
+from bridge.private import check_private
+from bridge.requests import Requests
 from engine.folders import Folders
 from engine.queue.cleaning import Keeping
 from engine.queue.journal import Journal
@@ -49,7 +51,7 @@ async def door_in(folders: Folders, **limits: float) -> AsyncIterator[Service]:
     """The same, behind a spool folder."""
     check_private(folders)
     async with service_in(folders, **limits) as service:
-        spool = Spool(service, {})
+        spool = Spool(service, Requests(service, {}))
         await spool.open()
         try:
             yield service

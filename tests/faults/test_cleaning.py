@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.doors import spool
+from bridge.doors import statuses
 from engine.folders import Folders
 from engine.job import Job
 from engine.queue.cleaning import Keeping, clean
@@ -163,7 +163,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     promise="the youngest stay, and all of jobs that go on; the folder does not grow",
 )
 def test_statuses_do_not_pile_up(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "STATUSES", 5)
+    monkeypatch.setattr(statuses, "STATUSES", 5)
     journal = Journal(folders.journal)
     (folders.root / "hold").touch()
     mixture = write_noise(folders.root / "mixture.wav", 10.0)

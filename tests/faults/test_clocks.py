@@ -17,7 +17,6 @@ import lupa.lua54
 import pytest
 from odd_disk import odd_disk
 
-from bridge.hosts.reaper import ReaperHost
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job
@@ -26,6 +25,7 @@ from engine.queue.lock import ProcessLock
 from engine.request import Request
 from engine.status import JobState, Status
 from engine.text_form import lines
+from reaper.resident import ReaperResident
 from tests.faults.resident import ROOT, resident, until, write_noise
 from tests.faults.test_disk import Disk, disk
 
@@ -133,7 +133,7 @@ def test_reapers_sign_of_life(folders: Folders) -> None:
         is_admitted=lambda id_: True,
         status=lambda id_: Status(id_, JobState.QUEUED),
     )
-    host = ReaperHost(queue)  # type: ignore[arg-type]
+    host = ReaperResident(queue)  # type: ignore[arg-type]
     alive, told = folders.spool / "reaper" / "alive", []
     alive.parent.mkdir()
     alive.write_text(lines([("tweeze", "1"), ("time", str(int(time.time())))]))

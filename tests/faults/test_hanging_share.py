@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from bridge import launch
-from bridge.doors.spool import Spool, check_private
-from bridge.hosts import reaper
+from bridge.doors.spool import Spool
+from bridge.private import check_private
+from bridge.requests import Requests
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import Job
@@ -25,6 +26,7 @@ from engine.queue.limits import Limits
 from engine.queue.service import Service
 from engine.request import Request
 from engine.status import JobState, Status
+from reaper import resident as reaper_resident
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import Resident, write_noise
@@ -54,7 +56,7 @@ def folders(tmp_path: Path) -> Folders:
 async def door(folders: Folders, limits: Limits) -> AsyncIterator[Service]:
     journal = Journal(folders.journal)
     service = Service(folders, journal, limits=limits, worker_main=standin_main)
-    spool = Spool(service, {})
+    spool = Spool(service, Requests(service, {}))
     await spool.open()
     await service.start()
     try:
@@ -132,7 +134,7 @@ def test_a_clients_jobs_keep_their_order(
     async def scenario() -> None:
         async with service_in(folders, admission=600) as service:
             ended: list[str] = []
-            service.listen(lambda s: ended.append(s.id) if s.state.final else None)
+            service.subscribe(lambda s: ended.append(s.id) if s.state.final else None)
             await service.submit(Job("job-1", share.path / "far.wav", ("dog",), client="a"))
             await service.submit(Job("job-2", near, ("dog",), client="a"))
             for number in (3, 4):
@@ -211,13 +213,13 @@ def test_clips_that_cannot_be_removed(
 def test_models_on_a_share_that_hangs(
     folders: Folders, share: hanging.Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaper, "_WAKING", 0.3)
+    monkeypatch.setattr(reaper_resident, "_WAKING", 0.3)
     (folders.models / "far").symlink_to(share.path, target_is_directory=True)
     share.hang()
 
     async def scenario() -> None:
         async with service_in(folders) as service:
-            host = reaper.ReaperHost(service)
+            host = reaper_resident.ReaperResident(service)
             part = asyncio.create_task(host.run())
             await until(share.holds)
             told: list[Status] = []

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bridge.doors.spool import check_private
-from bridge.hosts import audacity as host
-from bridge.hosts.audacity import AudacityHost
+from audacity import insertion, resident
+from audacity.resident import AudacityResident
+from bridge.private import check_private
 from engine.errors import Failure
 from engine.folders import Folders
 from engine.queue.journal import Insertion, Journal
@@ -34,7 +34,7 @@ def folders(tmp_path: Path) -> Folders:
 def timeline(monkeypatch: pytest.MonkeyPatch) -> Timeline:
     made = Timeline()
     made.install(monkeypatch)
-    monkeypatch.setattr(host, "_LOOK", 0.1)
+    monkeypatch.setattr(insertion, "_LOOK", 0.1)
     return made
 
 
@@ -113,7 +113,7 @@ def test_the_engine_ends_between_two_clips(folders: Folders, timeline: Timeline)
 def test_the_engine_ends_and_audacity_hangs(
     folders: Folders, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "_REST", 0.2)
+    monkeypatch.setattr(resident, "_REST", 0.2)
 
     async def first() -> None:
         async with studio(folders) as engine:
@@ -218,10 +218,10 @@ def test_the_engine_starts_anew_in_the_gap(folders: Folders, timeline: Timeline)
     promise="the next look into the journal finds it: its clip goes in",
 )
 def test_lost_news(folders: Folders, timeline: Timeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: AudacityHost, status: Status) -> None:
+    def fail(self: AudacityResident, status: Status) -> None:
         raise RuntimeError("as a bug would")
 
-    monkeypatch.setattr(AudacityHost, "_hear", fail)
+    monkeypatch.setattr(AudacityResident, "_hear", fail)
 
     async def scenario() -> None:
         async with studio(folders) as engine:

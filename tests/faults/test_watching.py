@@ -16,6 +16,7 @@ import pytest
 from bridge.client import Client
 from bridge.doors import events
 from bridge.doors.spool import Spool
+from bridge.requests import Requests
 from engine.folders import Folders
 from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
@@ -176,7 +177,7 @@ def test_the_thread_dies(folders: Folders, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with service_in(folders) as service:
-            spool = Spool(service, {})
+            spool = Spool(service, Requests(service, {}))
             await spool.open()
             assert spool._events is not None
             assert spool._events.come

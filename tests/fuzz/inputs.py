@@ -256,16 +256,31 @@ def packets(secret: str = SECRET) -> st.SearchStrategy[bytes]:
         st.tuples(st.just("i"), st.integers(-(1 << 31), (1 << 31) - 1).map(
             lambda n: struct.pack(">i", n))),
         st.tuples(st.just("f"), st.floats(width=32).map(lambda n: struct.pack(">f", n))),
-        st.sampled_from([("T", b""), ("F", b""), ("i", b"\0"), ("s", b"abc")]),
+        st.floats().map(lambda n: ("d", struct.pack(">d", n))),
+        st.integers(-(1 << 63), (1 << 63) - 1).map(lambda n: ("h", struct.pack(">q", n))),
+        st.sampled_from([
+            ("T", b""), ("F", b""), ("N", b""), ("i", b"\0"), ("s", b"abc"), ("b", bytes(8)),
+            ("t", bytes(8)), ("[", b""), ("]", b""), ("I", b""), ("\0", b""),
+        ]),
     )  # fmt: skip
-    verbs = st.sampled_from(["separate", "again", "cancel", "status", "subscribe"])
+    verbs = st.sampled_from(["separate", "again", "cancel", "status", "subscribe", "play", "*"])
 
     def build(verb: str, arguments: list[tuple[str, bytes]]) -> bytes:
         tags = "s" + "".join(tag for tag, _ in arguments)
         values = (osc_text(secret), *(value for _, value in arguments))
         return packet(f"/tweeze/{verb}", tags, *values)
 
-    return st.builds(build, verbs, st.lists(argument, max_size=6))
+    single = st.builds(build, verbs, st.lists(argument, max_size=6))
+    due = st.one_of(st.sampled_from([0, 1, (1 << 64) - 1]), st.integers(0, (1 << 64) - 1))
+    return st.recursive(
+        single, lambda parts: st.builds(bundle, st.lists(parts, max_size=3), due), max_leaves=4
+    )
+
+
+def bundle(elements: Sequence[bytes], due: int = 1) -> bytes:
+    """Return a bundle's bytes; the time tag 1 means immediately."""
+    sized = (len(element).to_bytes(4, "big") + element for element in elements)
+    return b"#bundle\0" + due.to_bytes(8, "big") + b"".join(sized)
 
 
 def osc_seeds(secret: str = SECRET) -> tuple[bytes, ...]:
@@ -280,6 +295,10 @@ def osc_seeds(secret: str = SECRET) -> tuple[bytes, ...]:
         packet("/tweeze/subscribe", "si", text(secret), struct.pack(">i", 9000)),
         packet("/tweeze/subscribe", "sf", text(secret), struct.pack(">f", float("nan"))),
         b"#bundle\0" + bytes(7) + b"\1" + (24).to_bytes(4, "big") + bytes(24),
+        bundle([packet("/tweeze/status", "s", text(secret)), bundle([packet("/tweeze/cancel", "s", text(secret))])]),
+        bundle([packet("/tweeze/cancel", "s", text(secret))], due=1 << 63),
+        packet("/tweeze/separate", "ssNNh", text(secret), text("dog"), struct.pack(">q", 1)),
+        packet("/tweeze/cancel", "sd", text(secret), struct.pack(">d", 1.0)),
     )  # fmt: skip
 
 

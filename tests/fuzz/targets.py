@@ -211,7 +211,7 @@ class _Doors(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from bridge.doors.spool import check_private
+        from bridge.private import check_private
         from engine.queue.journal import Journal
         from engine.queue.service import Service
 
@@ -245,8 +245,10 @@ class SpoolFiles(_Doors):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         from bridge.doors.spool import Spool
+        from bridge.requests import Requests
 
-        self.spool = Spool(self.service, {"reaper": _Host()}, patience=-1)
+        self.requests = Requests(self.service, {"reaper": _Host()})
+        self.spool = Spool(self.service, self.requests, patience=-1)
 
     def strategy(self) -> st.SearchStrategy[bytes]:
         name = st.one_of(st.sampled_from([b"job-1", b"x", b"a" * 65]), st.binary(max_size=20))
@@ -286,10 +288,10 @@ class SpoolFiles(_Doors):
         assert not strays, f"a file came to lie outside its folder: {strays}"
 
     async def _look(self) -> None:
-        self.spool._catch_up()
+        self.spool._statuses.catch_up()
         for _ in range(2):  # what is not whole is given up at the second look
             await self.spool._take_all()
-        await asyncio.gather(*self.spool._requests.values(), return_exceptions=True)
+        await asyncio.gather(*self.requests._tasks.values(), return_exceptions=True)
         for entry in self.journal.unfinished():
             self.service.cancel(entry.job.id)
         for id_ in self.journal.ended_before(time.time() + 60):
@@ -305,8 +307,10 @@ class OscHandler(_Doors):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         from bridge.doors.osc import Osc
+        from bridge.requests import Requests
 
-        self.osc = Osc(self.service, {"reaper": _Host()})
+        self.requests = Requests(self.service, {"reaper": _Host()})
+        self.osc = Osc(self.service, self.requests)
         self.osc._secret = inputs.SECRET
         self.osc._transport = self  # type: ignore[assignment]
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
@@ -326,16 +330,14 @@ class OscHandler(_Doors):
             assert data.count(inputs.SECRET.encode()) > 1 or inputs.SECRET.encode() not in packet
         if inputs.SECRET.encode() not in data:
             assert not self.sent, "an answer without the secret"
+        elif data.startswith(inputs.packet("/tweeze/play", "s", inputs.osc_text(inputs.SECRET))):
+            assert self.sent, "a message with the secret is dropped without a word"
 
     async def _take(self, data: bytes) -> None:
         with _errors_count() as errors:
             self.osc._take(data, ("127.0.0.1", 40_000))
         assert not errors, errors[0]
-        for task in list(self.osc._requests.values()):
-            task.cancel()
-        await asyncio.gather(*self.osc._requests.values(), return_exceptions=True)
-        for path in self.folders.requests.iterdir():
-            path.unlink()
+        await self.requests.close()
 
 
 class OscSocket(Target):
@@ -691,7 +693,7 @@ class Commands(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from bridge.doors.spool import check_private
+        from bridge.private import check_private
 
         check_private(Folders(folder / "home"))
         (folder / "street.wav").write_bytes(inputs.sounds()[0])

@@ -17,7 +17,7 @@ from audacity import pipe as pipes
 from audacity.pipe import NotRunning, Pipe
 from bridge import layout
 from bridge.doors.osc import Access
-from bridge.doors.spool import check_private
+from bridge.private import check_private
 from engine.errors import Failure
 from engine.folders import Folders
 from tests.fuzz import inputs

@@ -14,7 +14,7 @@ import pytest
 
 from bridge import layout
 from bridge.client import Client
-from bridge.doors.spool import check_private
+from bridge.private import check_private
 from engine.errors import Failure
 from engine.files import replace_text
 from engine.folders import Folders

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.hosts import audacity
-from bridge.hosts.audacity import AudacityHost
+from audacity.insertion import Inserter
+from audacity.resident import AudacityResident
 from engine.folders import Folders
 from engine.job import Job, Placement
 from engine.queue.journal import Journal
@@ -28,13 +28,12 @@ def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.Monk
     async def notify(sentence: str) -> None:
         told.append(sentence)
 
-    monkeypatch.setattr(audacity, "notify", notify)
-    monkeypatch.setattr(AudacityHost, "_insert", lambda self, job, status, abandoned: 1)
+    monkeypatch.setattr(Inserter, "_insert", lambda self, job, status, abandoned: 1)
 
     async def scenario() -> None:
         journal = Journal(folders.journal)
-        host = AudacityHost(Service(folders, journal))
-        await host._finish(job, status)
+        host = AudacityResident(Service(folders, journal), notify)
+        await host._inserter._finish(job, status)
         await asyncio.sleep(0)  # the desktop is told in a task of its own
         host._tell()
         journal.close()

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,127 @@ def test_an_editor_must_be_known(named: str, tmp_path: Path) -> None:
         made.socket.close()
 
 
+def bundle(*elements: bytes, due: int = 1) -> bytes:
+    """Return a bundle; `due` is its time tag, of which 1 means immediately."""
+    sized = (len(element).to_bytes(4, "big") + element for element in elements)
+    return b"#bundle\0" + due.to_bytes(8, "big") + b"".join(sized)
+
+
+def message(controller: Controller, verb: str, *arguments: tuple[str, Any]) -> bytes:
+    """Return a message with the secret, and arguments of given OSC types."""
+    builder = OscMessageBuilder(f"/tweeze/{verb}")
+    builder.add_arg(controller.secret)
+    for kind, value in arguments:
+        builder.add_arg(value, kind)
+    return builder.build().dgram
+
+
+def test_a_bundle_is_taken_apart(desk: Studio, controller: Controller) -> None:
+    """Also within a bundle, and where its time has come; what is without the secret is not."""
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    separate = message(controller, "separate", ("s", "dog"), ("s", "reaper"))
+    stranger = separate.replace(controller.secret.encode(), b"0" * 32).replace(b"dog", b"cat")
+    past = (time.time_ns() // 10**9 + 2_208_988_800 - 1) << 32
+    status = message(controller, "status")
+    controller.heard.clear()
+    packet = bundle(stranger, bundle(separate, due=past), status)
+    controller.socket.sendto(packet, controller.engine)
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.names() == ["Take 1", "Take 1 - dog"]
+    until(controller.hears("/tweeze/engine"))
+    assert not controller.said("/tweeze/error")
+
+
+def test_other_types_are_understood(desk: Studio, controller: Controller) -> None:
+    """Doubles and 64-bit integers are numbers; nil is an argument that is left out."""
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    nil = ("N", None)
+    arguments = (("s", "dog"), ("s", "reaper"), nil, ("d", 1.0))
+    controller.socket.sendto(message(controller, "separate", *arguments), controller.engine)
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.project.items[0].values["B_MUTE"] == 1.0
+    controller.socket.sendto(message(controller, "again", nil), controller.engine)
+    desk.cycle_until(lambda: len(desk.project.undo) == 2, "the second insertion")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.settimeout(DEADLINE)
+        for kind, value in (("h", int), ("d", float)):
+            port = (kind, value(other.getsockname()[1]))
+            controller.socket.sendto(message(controller, "subscribe", port), controller.engine)
+            assert OscMessage(other.recv(4096)).address == "/tweeze/engine"
+    controller.heard.clear()
+    controller.socket.sendto(message(controller, "subscribe", nil), controller.engine)
+    until(controller.hears("/tweeze/engine"))
+    assert not controller.said("/tweeze/error")
+
+
+@pytest.mark.fault(
+    "a controller that knows the secret sends what OSC allows and Tweeze cannot use",
+    promise="a sentence says why, to the controller and in the log; nothing is carried out",
+)
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda c: message(c, "separate", ("s", "dog"), ("b", b"x")), "OSC type 'b' means nothing"),
+        (lambda c: message(c, "cancel", ("t", 1)), "OSC type 't' means nothing"),
+        (lambda c: message(c, "separate", ("s", "dog"))[:-4], "is the packet cut short?"),
+        (lambda c: message(c, "separate", ("s", "dog")) + b"x", "is the packet cut short?"),
+        (lambda c: bundle(message(c, "cancel"))[:-4], "is the packet cut short?"),
+        (lambda c: bundle(message(c, "cancel"), due=1 << 63), "A bundle for later"),
+        (lambda c: message(c, "cancel", ("s", "x" * 5000)), "and 4,096 is the most"),
+        (lambda c: bundle(message(c, "cancel"), bytes(5000)), "and 4,096 is the most"),
+        (lambda c: message(c, "play"), "There is no message '/tweeze/play'; there are: /tweeze/"),
+        (lambda c: message(c, "separate", *[("s", "dog")] * 4), "'dog' cannot be kept"),
+        (
+            lambda c: message(c, "separate", ("s", "dog"), *[("N", None)] * 2, ("d", 0.5)),
+            "'0.5' is no choice for mute",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_answered(
+    controller: Controller, door: Engine, make: Callable[[Controller], bytes], sentence: str
+) -> None:
+    controller.heard.clear()
+    controller.socket.sendto(make(controller), controller.engine)
+    until(controller.hears("/tweeze/error"), sentence)
+    ((said,),) = controller.said("/tweeze/error")
+    assert sentence in said
+    log = door.folders.log.read_text("utf-8")
+    assert said[:150] in log
+    assert controller.secret not in log
+    # The same without the secret: no word.
+    controller.heard.clear()
+    wrong = make(controller).replace(controller.secret.encode(), b"0" * 32)
+    controller.socket.sendto(wrong, controller.engine)
+    controller.send("status")  # comes after it
+    until(controller.hears("/tweeze/engine"))
+    assert not controller.said("/tweeze/error")
+
+
+def test_a_request_is_cancelled_before_it_begins(desk: Studio, controller: Controller) -> None:
+    """In one bundle with its cancelling: it ends, and says so."""
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    separate = message(controller, "separate", ("s", "dog"), ("s", "reaper"))
+    controller.socket.sendto(bundle(separate, message(controller, "cancel")), controller.engine)
+    until(controller.hears("/tweeze/job/failed"))
+    assert controller.said("/tweeze/job/failed")[0][1] == "Cancelled."
+    until(lambda: (beat := Heartbeat.of_living(desk.folders)) and beat.requests == 0)
+    desk.reaper.cycle()
+    assert not desk.recent()
+
+
+def test_requests_over_osc_need_no_file(desk: Studio, controller: Controller) -> None:
+    known = set(desk.folders.request_status.iterdir())
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    controller.send("separate", "dog", "reaper")
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert set(desk.folders.request_status.iterdir()) == known
+
+
 def test_wrong_arguments_are_errors(desk: Studio, controller: Controller) -> None:
     for verb, arguments in (
         ("separate", ()),
@@ -410,7 +532,7 @@ def test_without_the_secret_nothing_happens(desk: Studio, controller: Controller
 
 
 def malformed(rng: random.Random, secret: str) -> bytes:
-    """Noise, halves of messages, wrong types and sizes, bundles that would loop or nest."""
+    """Noise, halves of messages, wrong types and sizes, bundles that would loop, nest or wait."""
     good = OscMessageBuilder("/tweeze/separate")
     good.add_arg(secret)
     good.add_arg("dog")
@@ -425,7 +547,7 @@ def malformed(rng: random.Random, secret: str) -> bytes:
     if kind == 3:
         return b"#bundle\0" + bytes(8) + rng.choice([b"\xff\xff\xff\xfc", b"\0\0\0\0"]) + packet
     if kind == 4:
-        return b"#bundle\0" + bytes(7) + b"\1" + len(packet).to_bytes(4, "big") + packet
+        return b"#bundle\0\xff" + bytes(7) + len(packet).to_bytes(4, "big") + packet
     if kind == 5:
         inner = b"#bundle\0" + bytes(8)
         for _ in range(60):
@@ -442,7 +564,7 @@ def malformed(rng: random.Random, secret: str) -> bytes:
 
 @pytest.mark.fault(
     "50,000 malformed packets arrive over OSC",
-    promise="all are dropped, and the engine answers",
+    promise="none is carried out, the log stays small, and the engine answers",
 )
 def test_50000_malformed_packets(door: Engine, controller: Controller) -> None:
     """The engine stays up, its memory flat, its queue empty."""

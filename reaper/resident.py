@@ -12,22 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from bridge.requests import raise_refused
 from engine import disk_clock, models
 from engine.advice import suggestions
 from engine.errors import BadInput, BadJob, HostError
 from engine.files import read_small, replace_text
 from engine.folders import Folders
+from engine.host import Report
 from engine.job import clean_query
 from engine.queue.heartbeat import is_fresh
 from engine.queue.service import Service
-from engine.request import Request
+from engine.request import Request, raise_refused
 from engine.status import JobState, Status
 from engine.text_form import lines, one_line, parse_lines
 from engine.waiting import aside, within
 from reaper.wake import Waker
 
-__all__ = ["ReaperHost"]
+__all__ = ["ReaperResident"]
 
 _NAME = "reaper"
 _WAKING = 15.0  # seconds that REAPER gets to start the script
@@ -38,7 +38,7 @@ _KEPT = 24 * 3600.0  # seconds that answers are kept
 _T = TypeVar("_T")
 
 
-class ReaperHost:
+class ReaperResident:
     """Carries out requests with the help of the script `Tweeze - listen`.
 
     A request's `action` is `separate` (with `query`, `keep`, `mute`, `model`), `again`, `insert`
@@ -50,11 +50,6 @@ class ReaperHost:
         self._service = service
         self._folders = service.folders
         self._spool = service.folders.spool / _NAME
-
-    @property
-    def name(self) -> str:
-        """What requests call this host."""
-        return _NAME
 
     async def run(self) -> None:
         """Keep on offer what there is to choose from; clean up what was answered long ago."""
@@ -71,7 +66,7 @@ class ReaperHost:
             self._clean()
             await asyncio.sleep(_OFFER)
 
-    async def handle(self, request: Request, report: Callable[[Status], None]) -> None:
+    async def handle(self, request: Request, report: Report) -> None:
         """Have the script carry out a request.
 
         Raises
