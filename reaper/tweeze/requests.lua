@@ -29,8 +29,8 @@ local function options_in(rows, offered)
   return options
 end
 
--- Return a request as its text gives it. What it leaves open is as it was the last time; of that
--- which the window does not show, only where the queries are the last ones, too.
+-- Return a request as its text gives it. What it leaves open is as it was the last time; but an
+-- option that the window does not show has its default, unless the last queries are repeated.
 local function understand(rows, offered)
   local request = settings.load()
   request.action = text.one(rows, 'action', 'separate')

@@ -78,7 +78,7 @@ local function new(where, project, batch, stage)
   }
 end
 
--- Begin to separate `regions` of a project as a request says: queries, keep, mute, model.
+-- Begin to separate `regions` of a project as a request says: queries, keep, mute, model, options.
 -- `id` names the batch, and its jobs with a number behind it.
 function run.begin(where, project, regions, request, id)
   local batch = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge.cli import run
 from engine.errors import BadInput, BadJob
 from engine.job import Job, Placement
 from engine.option_types import table, write
@@ -184,6 +185,17 @@ def test_a_wrong_value_is_one_sentence_that_says_what_is_right(option: Any) -> N
         assert all(text in option.allowed for text in option.words)
     assert option.read(option.write(option.default)) == option.default
     assert set(option.words) == {option.write(option.read(text)) for text in option.words}
+
+
+@pytest.mark.parametrize("command", ["separate", "trigger"])
+@pytest.mark.parametrize("option", table(Options)[1:], ids=lambda option: option.name)
+def test_a_wrong_value_on_the_command_line_is_one_sentence(
+    command: str, option: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "a.wav", "dog", f"--{option.name}", "odd"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"--{option.name} must be {option.allowed}, not 'odd'.\n"
 
 
 @pytest.mark.parametrize(
