@@ -1,4 +1,4 @@
-"""REAPER's part of the resident process: hands wishes to the script that listens in REAPER.
+"""REAPER's part of the resident process: hands requests to the script that listens in REAPER.
 
 The script captures the selection, sends the jobs, and inserts the clips itself; here it is only
 woken, asked, and told what there is to choose from.
@@ -21,10 +21,11 @@ from engine.host import Report
 from engine.job import clean_query
 from engine.queue.heartbeat import is_fresh
 from engine.queue.service import Service
-from engine.request import Request, raise_refused
+from engine.request import OPTIONS, Request, raise_refused
 from engine.status import JobState, Status
 from engine.text_form import lines, one_line, parse_lines
 from engine.waiting import aside, within
+from reaper.offer import option_rows
 from reaper.wake import Waker
 
 __all__ = ["ReaperResident"]
@@ -41,7 +42,7 @@ _T = TypeVar("_T")
 class ReaperResident:
     """Carries out requests with the help of the script `Tweeze - listen`.
 
-    A request's `action` is `separate` (with `query`, `keep`, `mute`, `model`), `again`, `insert`
+    A request's `action` is `separate` (with `query` and any option), `again`, `insert`
     (what became ready while its project was closed), `cancel`, or `suggest`: its message then
     names terms to ask for instead of `query`, with semicolons between them.
     """
@@ -88,17 +89,17 @@ class ReaperResident:
         if action not in ("separate", "again", "insert"):
             raise BadInput(f"REAPER's part of Tweeze does not know the action {action[:40]!r}.")
         self._make_folders()
-        wish = self._spool / "wishes" / request.id
+        waiting = self._spool / "wishes" / request.id
         if not self._is_alive():
             await _aside(Waker.of(self._folders).wake)
-        replace_text(wish, request.to_text())
+        replace_text(waiting, request.to_text())
         try:
             said, jobs = await self._answer(request.id)
             refused = await self._refused(jobs)
         except BaseException:
             # Taken back where it still lies there, else stopped.
             try:
-                wish.unlink()
+                waiting.unlink()
             except OSError:
                 with contextlib.suppress(OSError):
                     replace_text(self._spool / "cancel" / request.id, "end\n")
@@ -171,6 +172,7 @@ class ReaperResident:
         return f"{count} cancelled." if count else "Nothing was at work."
 
     def _make_folders(self) -> None:
+        # Requests lie in 'wishes': scripts that were installed earlier look for them there.
         for folder in (self._spool, *(self._spool / n for n in ("wishes", "answers", "cancel"))):
             folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -194,8 +196,9 @@ async def _aside(work: Callable[[], _T]) -> _T:
 
 
 def _offer(folders: Folders) -> str:
-    """Return the models that are there and the sounds that `compact` was trained on, as a text."""
+    """Return the models that are there, options, and the sounds that `compact` was trained on."""
     pairs = [("tweeze", "1"), *(("model", name) for name in models.names(folders))]
+    pairs += option_rows(OPTIONS)
     return lines([*pairs, *(("sound", term) for term in suggestions.terms())])
 
 

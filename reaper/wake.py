@@ -1,4 +1,4 @@
-"""Waking REAPER: has a running REAPER start the script that listens to wishes."""
+"""Waking REAPER: has a running REAPER start the script that listens to requests."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ local run = require 'tweeze.run'
 local selection = require 'tweeze.selection'
 local settings = require 'tweeze.settings'
 local window = require 'tweeze.window'
-local wishes = require 'tweeze.wishes'
+local requests = require 'tweeze.requests'
 
 local actions = {}
 
@@ -47,11 +47,11 @@ local function keep_going(runs, each_cycle)
   reaper.defer(cycle)
 end
 
-local function begin(where, project, wish)
+local function begin(where, project, request)
   local regions, why = selection.find(project)
   if not regions then return nil, why end
-  return run.begin(where, project, regions, wish, home.new_id()),
-    selection.warnings(regions, wish.mute)
+  return run.begin(where, project, regions, request, home.new_id()),
+    selection.warnings(regions, request.mute)
 end
 
 local function conclude(self)
@@ -101,16 +101,15 @@ function actions.separate(scripts)
     if ready > 0 then said[#said + 1] = WAITS:format(ready) end
     return said
   end
-  local models, sounds = home.offer(where)
-  local entry = form.new(settings.load(), settings.history(), models, sounds)
+  local entry = form.new(settings.load(), settings.history(), home.offer(where))
   local runs, working = {}, nil
   local adviser = advice.new(where)
   window.open(TITLE)
   local function accept()
     advice.leave(adviser)
-    local wish = form.wish(entry)
-    settings.save(wish)
-    local self, said = begin(where, project, wish)
+    local request = form.request(entry)
+    settings.save(request)
+    local self, said = begin(where, project, request)
     if not self then
       window.close()
       tell(said)
@@ -139,11 +138,11 @@ end
 -- Tweeze: again, with what was typed and chosen last.
 function actions.again(scripts)
   local where, project = home.find(scripts), reaper.EnumProjects(-1)
-  local wish = settings.load()
-  if #wish.queries == 0 then
+  local request = settings.load()
+  if #request.queries == 0 then
     return tell('There is nothing to repeat yet: run "Tweeze - separate selection" first.')
   end
-  local self, said = begin(where, project, wish)
+  local self, said = begin(where, project, request)
   if not self then return tell(said) end
   print_all(said)
   keep_going({ self }, function()
@@ -199,32 +198,32 @@ function actions.collect(scripts)
   end)
 end
 
-local function begin_wish(where, wish, id)
+local function begin_request(where, request, id)
   local project = reaper.EnumProjects(-1)
   local regions, why
-  if #wish.queries == 0 then
+  if #request.queries == 0 then
     why = 'There is nothing to repeat yet: name a query.'
   else
     regions, why = selection.find(project)
   end
   if not regions then
-    wishes.answer(where, id, 'failed', why, {})
+    requests.answer(where, id, 'failed', why, {})
     return nil
   end
-  settings.save(wish)
-  local self = run.begin(where, project, regions, wish, id)
-  self.wished = true
-  self.warnings = selection.warnings(regions, wish.mute)
+  settings.save(request)
+  local self = run.begin(where, project, regions, request, id)
+  self.requested = true
+  self.warnings = selection.warnings(regions, request.mute)
   return self
 end
 
 local function answer_group(where, group)
   local said = { ('%d inserted.'):format(group.good), table.unpack(group.said) }
   local sentence = table.concat(said, ' ')
-  wishes.answer(where, group.id, #group.said == 0 and 'done' or 'failed', sentence, {})
+  requests.answer(where, group.id, #group.said == 0 and 'done' or 'failed', sentence, {})
 end
 
--- Note how a run ended that was taken up with others; with the last one the wish is answered.
+-- Note how a run ended that was taken up with others; with the last one the request is answered.
 local function count_in(where, group, self)
   group.open = group.open - 1
   if self.outcome == 'done' or self.outcome == 'partly' then group.good = group.good + 1 end
@@ -232,20 +231,21 @@ local function count_in(where, group, self)
   if group.open == 0 then answer_group(where, group) end
 end
 
--- Carry on with a run; false when it has ended. Whoever wished for it hears how it goes.
+-- Carry on with a run; false when it has ended. Whoever requested it hears how it goes.
 local function attend(where, self)
   local id, regions = self.batch.id, self.batch.regions
-  if self.wished and wishes.is_cancelled(where, id) then run.cancel(self) end
+  if self.requested and requests.is_cancelled(where, id) then run.cancel(self) end
   step(self)
-  if self.outcome and not self.wished then
+  if self.outcome and not self.requested then
     conclude(self)
     if self.group then count_in(where, self.group, self) end
   elseif self.outcome then
     local said = table.concat({ self.sentence or '', table.unpack(self.warnings) }, ' ')
-    wishes.answer(where, id, self.outcome, said, regions)
-  elseif self.wished and not self.told and self.stage ~= 'engine' and self.stage ~= 'capture' then
+    requests.answer(where, id, self.outcome, said, regions)
+  elseif self.requested and not self.told
+    and self.stage ~= 'engine' and self.stage ~= 'capture' then
     self.told = true
-    wishes.answer(where, id, 'sent', table.concat(self.warnings, ' '), regions)
+    requests.answer(where, id, 'sent', table.concat(self.warnings, ' '), regions)
   end
   return not self.outcome
 end
@@ -258,7 +258,7 @@ local function is_finished(where, batch)
   return true
 end
 
--- Take up all that waits for the project, as a wish asks. What is finished is answered for.
+-- Take up all that waits for the project, as a request asks. What is finished is answered for.
 local function insert_waiting(where, id, runs)
   local project = reaper.EnumProjects(-1)
   local group = { id = id, open = 0, good = 0, said = {} }
@@ -285,7 +285,7 @@ local function offer(where, project, runs)
   end
 end
 
--- Tweeze: listen, until it is ended. Hears the wishes that come over OSC, and offers what became
+-- Tweeze: listen, until it is ended. Hears the requests that come over OSC, and offers what became
 -- ready while a project was closed. There is one listener at a time.
 function actions.listen(scripts)
   local where, runs = home.find(scripts), {}
@@ -295,10 +295,10 @@ function actions.listen(scripts)
   local function look(now)
     next_look = now + 0.2
     pending.attend(listener, now)
-    wishes.be_alive(where)
-    local wish, id = wishes.take(where)
-    if wish and wish.action == 'insert' then insert_waiting(where, id, runs)
-    elseif wish then runs[#runs + 1] = begin_wish(where, wish, id) end
+    requests.be_alive(where)
+    local request, id = requests.take(where)
+    if request and request.action == 'insert' then insert_waiting(where, id, runs)
+    elseif request then runs[#runs + 1] = begin_request(where, request, id) end
     local project = reaper.EnumProjects(-1)
     if project ~= shown then
       shown = project

@@ -21,13 +21,21 @@ local KEYS = {
   [code 'home'] = 'home', [code 'end'] = 'end', [code 'del'] = 'delete',
 }
 
--- Return a form that starts from the last wish; `models` and `sounds` are what the engine offers.
+local function keeps(offer)
+  for _, option in ipairs(offer.options) do
+    if option.name == 'keep' and #option.values > 0 then return option.values end
+  end
+  return settings.KEEPS -- an engine that is older than this script names no options
+end
+
+-- Return a form that starts from the last request; `offer` is what the engine offers.
 -- `near` are the terms that it suggests for the query, as far as they are known.
-function form.new(last, history, models, sounds)
+function form.new(last, history, offer)
   local self = {
     typed = last.typed, cursor = utf8.len(last.typed) or 0, row = 1, picked = 0, fresh = true,
     keep = last.keep, mute = last.mute, model = last.model,
-    history = history, models = models, sounds = sounds, near = {},
+    history = history, near = {},
+    models = offer.models, sounds = offer.sounds, keeps = keeps(offer),
   }
   return self
 end
@@ -101,7 +109,7 @@ end
 
 local function change(self, by)
   local row = ROWS[self.row]
-  if row == 'keep' then self.keep = turn(settings.KEEPS, self.keep, by)
+  if row == 'keep' then self.keep = turn(self.keeps, self.keep, by)
   elseif row == 'mute' then self.mute = not self.mute
   elseif row == 'model' then self.model = turn(self.models, self.model, by) end
 end
@@ -133,13 +141,13 @@ end
 
 function edit.up(self) self.picked = math.max(self.picked - 1, 0) end
 
--- Return the wish, or nil where nothing was typed.
-function form.wish(self)
+-- Return the request, or nil where nothing was typed.
+function form.request(self)
   local queries = settings.queries(self.typed)
   if #queries == 0 then return nil end
   return {
     typed = table.concat(queries, '; '), queries = queries,
-    keep = self.keep, mute = self.mute, model = self.model,
+    keep = self.keep, mute = self.mute, model = self.model, options = {},
   }
 end
 
@@ -161,7 +169,7 @@ function form.key(self, char, unicode)
       self.picked, self.fresh = 0, false
       return nil
     end
-    return form.wish(self) and 'run' or nil
+    return form.request(self) and 'run' or nil
   end
   if key == 'tab' then self.row = self.row % #ROWS + 1
   elseif ROWS[self.row] ~= 'query' then

@@ -42,12 +42,19 @@ function home.start(where)
   return true
 end
 
--- Return what the engine offers: names of models, and sounds that it knows.
+-- Return what the engine offers: `models` and `sounds` by their names, and the `options` that a job
+-- can have: each one's name, and the texts of its values where they can be listed.
 function home.offer(where)
   local rows = text.read(where.spool .. '/reaper/offer') or {}
   local models = text.all(rows, 'model')
   if #models == 0 then models = { 'compact' } end
-  return models, text.all(rows, 'sound')
+  local options, forms = {}, text.all(rows, 'form')
+  for index, name in ipairs(text.all(rows, 'option')) do
+    local values = {}
+    for value in (forms[index] or ''):gmatch('[^|]+') do values[#values + 1] = value end
+    options[index] = { name = name, values = values }
+  end
+  return { models = models, sounds = text.all(rows, 'sound'), options = options }
 end
 
 -- Return a fresh id for a job; ids sort by the time of their making (UTC).

@@ -12,12 +12,13 @@ function jobs.mixture(where, id)
 end
 
 -- Send a job whose mixture is written; true, or nil and a reason.
-function jobs.send(where, id, region, wish, project)
+function jobs.send(where, id, region, request, project)
   local rows = { { 'tweeze', '1' }, { 'id', id }, { 'mixture', jobs.mixture(where, id) } }
   local function say(key, value) rows[#rows + 1] = { key, value } end
-  for _, query in ipairs(wish.queries) do say('query', query) end
-  say('model', wish.model)
-  say('keep', wish.keep)
+  for _, query in ipairs(request.queries) do say('query', query) end
+  say('model', request.model)
+  say('keep', request.keep)
+  for _, pair in ipairs(request.options) do say(pair[1], pair[2]) end
   say('title', region.title)
   say('client', 'reaper')
   say('host', 'reaper')
@@ -25,7 +26,7 @@ function jobs.send(where, id, region, wish, project)
   say('track', region.title)
   say('start', ('%d'):format(math.floor(region.position * region.rate + 0.5)))
   say('rate', ('%d'):format(region.rate))
-  say('mute', wish.mute and 'yes' or 'no')
+  say('mute', request.mute and 'yes' or 'no')
   return text.write(where.spool .. '/jobs/' .. id, rows)
 end
 

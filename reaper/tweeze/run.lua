@@ -78,15 +78,15 @@ local function new(where, project, batch, stage)
   }
 end
 
--- Begin to separate `regions` of a project as a wish says: queries, keep, mute, model.
+-- Begin to separate `regions` of a project as a request says: queries, keep, mute, model, options.
 -- `id` names the batch, and its jobs with a number behind it.
-function run.begin(where, project, regions, wish, id)
+function run.begin(where, project, regions, request, id)
   local batch = {
-    id = id, project = pending.project_mark(project), mute = wish.mute,
-    label = table.concat(wish.queries, ', '), regions = {},
+    id = id, project = pending.project_mark(project), mute = request.mute,
+    label = table.concat(request.queries, ', '), regions = {},
   }
   local self = new(where, project, batch, 'engine')
-  self.regions, self.wish = regions, wish
+  self.regions, self.request = regions, request
   return self
 end
 
@@ -136,7 +136,9 @@ local function send(self, region)
   local batch = self.batch
   batch.regions[#batch.regions + 1] = region
   local sent, why = pending.write(batch, self.project)
-  if sent then sent, why = jobs.send(self.where, region.job, region, self.wish, batch.project) end
+  if sent then
+    sent, why = jobs.send(self.where, region.job, region, self.request, batch.project)
+  end
   if not sent then
     fail(self, ('The job could not be sent (%s): run "tweeze doctor".'):format(why or '?'))
   end

@@ -31,18 +31,24 @@ function settings.history()
   return typed
 end
 
--- Return the last wish: what was typed, its queries, keep, mute and model.
+-- Return the last request: what was typed, its queries, keep, mute and model, and the `options` for
+-- which the window has no row, as pairs of name and value.
 function settings.load()
   local typed = get('query1', '')
   local keep = get('keep', 'target')
+  local options = {}
+  for name, value in get('options', ''):gmatch('([^;=]+)=([^;]*)') do
+    options[#options + 1] = { name, value }
+  end
   return {
     typed = typed, queries = settings.queries(typed),
     keep = keep, mute = get('mute', 'no') == 'yes', model = get('model', 'compact'),
+    options = options,
   }
 end
 
--- Keep a wish as the last one.
-function settings.save(wish)
+-- Keep a request as the last one.
+function settings.save(request)
   local history = settings.history()
   local number = 1
   local function put(typed)
@@ -51,14 +57,17 @@ function settings.save(wish)
       number = number + 1
     end
   end
-  put(wish.typed)
+  put(request.typed)
   for index = 1, REMEMBERED do
     local typed = history[index]
-    if typed and typed ~= wish.typed then put(typed) end
+    if typed and typed ~= request.typed then put(typed) end
   end
-  reaper.SetExtState(SECTION, 'keep', wish.keep, true)
-  reaper.SetExtState(SECTION, 'mute', wish.mute and 'yes' or 'no', true)
-  reaper.SetExtState(SECTION, 'model', wish.model, true)
+  reaper.SetExtState(SECTION, 'keep', request.keep, true)
+  reaper.SetExtState(SECTION, 'mute', request.mute and 'yes' or 'no', true)
+  reaper.SetExtState(SECTION, 'model', request.model, true)
+  local options = {}
+  for index, pair in ipairs(request.options) do options[index] = table.concat(pair, '=') end
+  reaper.SetExtState(SECTION, 'options', table.concat(options, ';'), true)
 end
 
 return settings

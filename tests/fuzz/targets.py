@@ -583,7 +583,7 @@ class Graphs(Target):
 
 
 class Lua(Target):
-    """What REAPER's scripts read: statuses, signs of life, offers, notes, wishes, clips."""
+    """What REAPER's scripts read: statuses, signs of life, offers, notes, requests, clips."""
 
     name = "lua"
 
@@ -637,7 +637,7 @@ reaper = {
 local home = require 'tweeze.home'
 local jobs = require 'tweeze.jobs'
 local pending = require 'tweeze.pending'
-local wishes = require 'tweeze.wishes'
+local requests = require 'tweeze.requests'
 local wav = require 'tweeze.wav'
 return function()
   local where = { root = folder, spool = folder .. '/spool' }
@@ -651,10 +651,14 @@ return function()
     end
   end
   home.heartbeat(where)
-  local models = home.offer(where)
-  assert(#models > 0)
-  local wish = wishes.take(where)
-  if wish then assert(type(wish.action) == 'string' and #wish.queries >= 0) end
+  local offer = home.offer(where)
+  assert(#offer.models > 0)
+  for _, option in ipairs(offer.options) do assert(type(option.name) == 'string') end
+  local request = requests.take(where)
+  if request then
+    assert(type(request.action) == 'string' and #request.queries >= 0)
+    for _, pair in ipairs(request.options) do assert(#pair == 2) end
+  end
   for _, batch in ipairs(pending.all()) do
     pending.belongs(batch, 0)
     pending.is_attended(batch)

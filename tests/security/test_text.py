@@ -29,6 +29,7 @@ from engine.display import LogFormatter, misleads
 from engine.errors import BadInput
 from engine.file_names import file_name
 from engine.job import Job, Placement, clean_query
+from engine.options import Options, Stereo
 from engine.status import Clip, ClipKind, Status
 from tests.security.conftest import ROOT, Home
 
@@ -307,9 +308,12 @@ def test_lua_keeps_it_text(tmp_path: Path, text: str) -> None:
           package.path = scripts .. '/?.lua'
           reaper = { GetExtState = function() return '' end }
           local settings, jobs = require 'tweeze.settings', require 'tweeze.jobs'
-          local wish = { queries = settings.queries(typed), model = 'compact', keep = 'target' }
+          local request = {
+            queries = settings.queries(typed), model = 'compact', keep = 'target',
+            options = { { 'stereo', 'linked' } },
+          }
           local region = { title = typed, position = 0.5, rate = 48000 }
-          return jobs.send({ root = folder, spool = folder }, 'j', region, wish, typed)
+          return jobs.send({ root = folder, spool = folder }, 'j', region, request, typed)
         end"""
     )
     (tmp_path / "jobs").mkdir()
@@ -320,6 +324,7 @@ def test_lua_keeps_it_text(tmp_path: Path, text: str) -> None:
     expected = [" ".join(part.split()) for part in _cleaned(text).split(";") if part.strip()]
     assert list(job.queries) == expected
     assert job.title == _cleaned(text)
+    assert job.options == Options(stereo=Stereo.LINKED)
     assert not (ROOT / "canary").exists()
 
 

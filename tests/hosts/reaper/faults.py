@@ -197,12 +197,12 @@ FAULTS = [
         "track_accessors_that_differ",
     ),
     # Jobs.
-    Fault("jobs", "  say('keep', wish.keep)\n", "", "again"),
-    Fault("jobs", "  say('model', wish.model)\n", "", "a_failed_job"),
+    Fault("jobs", "  say('keep', request.keep)\n", "", "again"),
+    Fault("jobs", "  say('model', request.model)\n", "", "a_failed_job"),
     Fault(
         "jobs",
-        "for _, query in ipairs(wish.queries) do say('query', query) end",
-        "say('query', wish.typed)",
+        "for _, query in ipairs(request.queries) do say('query', query) end",
+        "say('query', request.typed)",
         "clips_are_the_engines",
     ),
     Fault(
@@ -451,7 +451,10 @@ FAULTS = [
     ),
     Fault("settings", "local REMEMBERED = 10", "local REMEMBERED = 9", "the_window"),
     Fault(
-        "actions", "    settings.save(wish)\n    local self, said", "    local self, said", "again"
+        "actions",
+        "    settings.save(request)\n    local self, said",
+        "    local self, said",
+        "again",
     ),
     Fault("actions", "      shown = char ~= -1\n", "", "the_window_is_closed_at_work"),
     # Suggestions.

@@ -139,6 +139,43 @@ def test_separate_again_and_feedback(desk: Studio, controller: Controller) -> No
     desk.nothing_is_left()
 
 
+def test_any_option_can_be_named(desk: Studio, controller: Controller) -> None:
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    controller.send("separate", "dog", "reaper", "stereo=linked", "keep=both", "sharpness=1.5")
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.names() == ["Take 1", "Take 1 - dog", "Take 1 - without dog"]
+    settings = desk.reaper.settings
+    assert settings["Tweeze", "options"][0] == "stereo=linked;sharpness=1.50"
+    assert settings["Tweeze", "keep"][0] == "both"
+    # With another sound they are named anew; asked again, they are as they were.
+    controller.send("again")
+    desk.cycle_until(lambda: len(desk.project.undo) == 2, "the second insertion")
+    assert settings["Tweeze", "options"][0] == "stereo=linked;sharpness=1.50"
+    controller.send("separate", "rain")
+    desk.cycle_until(lambda: len(desk.project.undo) == 3, "the third insertion")
+    assert settings["Tweeze", "options"][0] == ""
+    assert {"Take 1 - rain", "Take 1 - without rain"} < set(desk.names())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["stereo=mono"], "'stereo' must be independent or linked, not 'mono'."),
+        (["tempo=3"], "There is no option 'tempo'; there are: model, keep, stereo"),
+        (["everything"], "'keep' must be target, residual or both, not 'everything'."),
+        (["both", "maybe"], "'mute' must be yes or no, not 'maybe'."),
+        (["both", 1, "mute=no"], "'mute' is named twice"),
+    ],
+)
+def test_a_wrong_option_is_an_error(
+    controller: Controller, arguments: list[str | int], said: str
+) -> None:
+    controller.send("separate", "dog", "reaper", *arguments)
+    until(controller.hears("/tweeze/error"))
+    assert controller.said("/tweeze/error")[0][0].startswith(said)
+
+
 def test_what_the_script_refuses_is_heard(desk: Studio, controller: Controller) -> None:
     listening(desk)
     controller.send("separate", "dog", "reaper")

@@ -1,0 +1,85 @@
+-- Requests that come from outside REAPER (over OSC, say): the engine leaves them in its spool, and
+-- hears through an answer file how they go.
+-- @noindex
+local home = require 'tweeze.home'
+local settings = require 'tweeze.settings'
+local text = require 'tweeze.text'
+
+local requests = {}
+
+local IN_WINDOW = { keep = true, mute = true, model = true }
+
+local function folder(where) return where.spool .. '/reaper' end
+
+-- Say that somebody in REAPER listens. A full disk lets nothing be written but what is there
+-- already, over which the new text fits.
+function requests.be_alive(where)
+  local path = folder(where) .. '/alive'
+  local rows = { { 'tweeze', '1' }, { 'time', tostring(os.time()) } }
+  if not text.write(path, rows) then text.write_over(path, rows) end
+end
+
+-- Return the options that rows name, but those for which the window has a row.
+local function options_in(rows, offered)
+  local options = {}
+  for _, option in ipairs(offered) do
+    local value = text.one(rows, option.name)
+    if value and not IN_WINDOW[option.name] then options[#options + 1] = { option.name, value } end
+  end
+  return options
+end
+
+-- Return a request as its text gives it. What it leaves open is as it was the last time; but an
+-- option that the window does not show has its default, unless the last queries are repeated.
+local function understand(rows, offered)
+  local request = settings.load()
+  request.action = text.one(rows, 'action', 'separate')
+  local queries = text.all(rows, 'query')
+  if #queries > 0 then
+    request.typed = table.concat(queries, '; ')
+    request.queries = queries
+    request.options = options_in(rows, offered)
+  end
+  request.keep = text.one(rows, 'keep', request.keep)
+  request.model = text.one(rows, 'model', request.model)
+  request.mute = text.one(rows, 'mute', request.mute and 'yes' or 'no') == 'yes'
+  return request
+end
+
+-- Take the oldest request: it and its id, or nil. Nobody else gets it.
+function requests.take(where)
+  local waiting = folder(where) .. '/wishes'
+  reaper.EnumerateFiles(waiting, -1)
+  local index, names = 0, {}
+  while true do
+    local name = reaper.EnumerateFiles(waiting, index)
+    if not name then break end
+    if name:match('^%w[%w_-]*$') then names[#names + 1] = name end
+    index = index + 1
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local mine = waiting .. '/.' .. name
+    if os.rename(waiting .. '/' .. name, mine) then
+      local rows = text.read(mine)
+      os.remove(mine)
+      if rows then return understand(rows, home.offer(where).options), name end
+    end
+  end
+  return nil
+end
+
+-- Return whether a request was taken back.
+function requests.is_cancelled(where, id)
+  return os.remove(folder(where) .. '/cancel/' .. id) ~= nil
+end
+
+-- Say how a request goes: `sent`, then `done`, `partly`, `failed`, `cancelled` or `later`; and by
+-- which jobs.
+function requests.answer(where, id, state, message, regions)
+  local rows = { { 'tweeze', '1' }, { 'id', id }, { 'state', state }, { 'message', message } }
+  for _, region in ipairs(regions) do rows[#rows + 1] = { 'job', region.job } end
+  text.write(folder(where) .. '/answers/' .. id, rows)
+end
+
+return requests
