@@ -39,24 +39,26 @@ def suggest(
     recordings that it was not trained on; the figure says by how many decibels the clip was nearer
     to the true sound than the mixture. Prints one term a line where the output is no terminal.
     """
-    from engine.advice import suggestions
+    from engine.advice import sentences, stems, suggestions
 
     (wanted,) = sounds([query], "'tweeze listen FILE' says what is heard in one")
     found = suggestions.suggest(wanted)
-    note = suggestions.stem_sentence([wanted]) if suggestions.is_stem(wanted) else ""
+    note = sentences.stem_sentence([wanted]) if stems.is_stem(wanted) else ""
+    note = note or sentences.english_sentence(wanted)
     if as_json:
         print(
             json.dumps({"query": wanted, "suggestions": [_facts(o) for o in found], "note": note})
         )
         return
     if note:
-        print(note, file=sys.stderr)
+        print(shown(note), file=sys.stderr)
     if not found:
-        print(
-            f"Nothing that the model knows is near '{shown(wanted)}': say in other words what kind "
-            "of sound it is.",
-            file=sys.stderr,
-        )
+        if not note:
+            print(
+                f"Nothing that the model knows is near '{shown(wanted)}': say in other words what "
+                "kind of sound it is.",
+                file=sys.stderr,
+            )
         return
     _print(
         ("term", "", "how well it is separated"),

@@ -1,4 +1,4 @@
-"""What to ask for: terms near a query that a model knows, and sentences of advice for a job.
+"""Terms to ask for that are near a query and that a model knows.
 
 Terms are captions of the classes that `compact` was trained on. Related are those that the text
 table places near the query; AudioSet's ontology and the classes' own hierarchy add what is
@@ -8,49 +8,26 @@ here loads a model.
 
 from __future__ import annotations
 
-import csv
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
-from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.models.base import FloatArray
+from engine.models.knowledge import SEPARATES_WELL, Knowledge, load_knowledge, together
 from engine.taxonomy.classes import Taxonomy, load_taxonomy
+from engine.taxonomy.english import English
+from engine.taxonomy.ontology import load_ontology, synonyms
+from engine.taxonomy.phrases import folded, numbers
 from engine.taxonomy.text import TextTable, load_text_table
 
-__all__ = [
-    "LOW_PRESENCE",
-    "SEPARATES_WELL",
-    "Adviser",
-    "Knowledge",
-    "Relation",
-    "Suggestion",
-    "advice",
-    "adviser",
-    "is_stem",
-    "load_knowledge",
-    "load_ontology",
-    "stem_sentence",
-    "suggest",
-    "term_of",
-    "terms",
-]
-
-LOW_PRESENCE = 0.25
-"""Presence below which a sound counts as missing (how often that is wrong: see the model card)."""
-SEPARATES_WELL = 3.0
-"""dB of SI-SDR improvement from which a class counts as one that the model separates well."""
+__all__ = ["Adviser", "Relation", "Suggestion", "adviser", "suggest", "term_of", "terms"]
 
 _LIMIT = 5
-_IN_A_SENTENCE = 3
-_OTHER_WORDS = "say in other words what kind of sound it is"
-_QUOTED = 60  # characters of a query that are repeated in a sentence
 _NEAR = 0.35  # cosine below which a term has nothing to do with the query
 _SUPPORT = 0.2  # how much the classes around a class count
 _STEP = 0.12  # how much less near a broader class is, for each step up
@@ -73,14 +50,6 @@ class Relation(str, Enum):
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """How well the model separates a class: mean SI-SDR improvement in dB, over `count` sounds."""
-
-    gain: float
-    count: int
-
-
-@dataclass(frozen=True)
 class Suggestion:
     """A term to ask for instead.
 
@@ -98,19 +67,6 @@ class Suggestion:
     def separates_well(self) -> bool | None:
         """Whether the model is good at it; None where nobody knows."""
         return None if self.gain is None else self.gain >= SEPARATES_WELL
-
-
-def load_knowledge() -> dict[str, Knowledge]:
-    """Return how well `compact` separates each class that was measured.
-
-    `knowledge.csv` beside the weights holds the columns `class`, `si_sdri` (mean, dB) and `n`;
-    `engine.training.knowledge` writes it. Without that file, nothing is known.
-    """
-    file = files("engine") / "models" / "compact" / "knowledge.csv"
-    if not file.is_file():
-        return {}
-    rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-    return {row["class"]: Knowledge(float(row["si_sdri"]), int(row["n"])) for row in rows}
 
 
 _classes = cache(load_taxonomy)
@@ -136,82 +92,12 @@ def terms() -> tuple[str, ...]:
 def suggest(query: str, limit: int = _LIMIT) -> tuple[Suggestion, ...]:
     """Return up to `limit` terms to ask for instead of `query`, the best one first.
 
+    None for a query that is not English; see `engine.advice.sentences.english_sentence`.
+
     >>> suggest("pheasant")[0].term
     'bird'
     """
     return adviser().suggest(query, limit)
-
-
-def advice(queries: Sequence[str], presence: Sequence[float]) -> tuple[str, ...]:
-    """Return the sentences of advice for a job's status, in the order of its queries.
-
-    `presence` is that of each query, 0 to 1, or empty where the model does not estimate it.
-    """
-    return tuple(_advice(queries, presence))
-
-
-def _advice(queries: Sequence[str], presence: Sequence[float]) -> Iterator[str]:
-    stems = [query for query in queries if is_stem(query)]
-    if stems:
-        yield stem_sentence(stems)
-    for query, share in zip(queries, presence, strict=False):
-        if share >= LOW_PRESENCE:
-            continue
-        terms = [f"'{found.term}'" for found in suggest(query, _IN_A_SENTENCE)]
-        better = f"try {_either(terms)} instead" if terms else _OTHER_WORDS
-        yield f"{_quoted(query)} was hardly heard in this recording: {better}."
-
-
-def _quoted(query: str) -> str:
-    return f"'{query}'" if len(query) <= _QUOTED else f"'{query[: _QUOTED - 1]}…'"
-
-
-def _either(terms: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(terms[:-1]), terms[-1]]))
-
-
-# Stems: what a song is made of, and what other programs take apart better.
-
-_STEMS = frozenset(
-    (
-        *("vocal", "vocals", "singing", "singer", "singers", "singing voice", "acapella"),
-        *("a cappella", "acappella", "a capella", "lead vocal", "lead vocals", "lead singer"),
-        *("backing vocal", "backing vocals", "background vocals", "harmony vocals", "choruses"),
-        *("male vocals", "female vocals", "male vocal", "female vocal", "voice of the singer"),
-        *("drums", "drumset", "drum set", "drum kit", "drumkit", "percussion and drums"),
-        *("bass", "bass line", "bassline", "bass guitar", "electric bass", "bass guitars"),
-        *("accompaniment", "instrumental", "instrumentals", "instruments", "karaoke"),
-        *("backing", "backing music", "music without vocals", "everything but the vocals"),
-        *("everything but vocals", "no vocals", "vocals removed"),
-    )
-)
-_BEFORE_STEM = re.compile(r"^(?:(?:the|just|only|isolated|solo|all|clean) )+")
-_IN_A_SONG = re.compile(
-    r" (?:in|of|from) (?:(?:a|the|this|my) )?(?:song|music|mix|track|recording|band)$"
-)
-_AS_A_STEM = re.compile(r"(?: (?:only|stems?|tracks?|parts?))+$")
-
-
-def is_stem(query: str) -> bool:
-    """Return whether a query asks for one of the parts that a finished song is mixed from.
-
-    Only as a whole: "bass drum" and "drums of a parade in the distance" are sounds like others.
-    """
-    words = _IN_A_SONG.sub("", _BEFORE_STEM.sub("", _folded(query)))
-    part = _AS_A_STEM.sub("", words)
-    return words in _STEMS or part in _STEMS or (part != words and f"{part}s" in _STEMS)
-
-
-def stem_sentence(stems: Sequence[str]) -> str:
-    """Return the sentence that says what serves better than a query for `stems`."""
-    named = " and ".join(map(_quoted, stems))
-    return (
-        f"For {named} out of a finished song, a program that splits songs into stems "
-        "(such as Demucs) serves better than Tweeze."
-    )
-
-
-# Suggestions.
 
 
 @dataclass(frozen=True)
@@ -224,7 +110,12 @@ class Adviser:
     ontology: Mapping[str, tuple[str, ...]]
 
     def suggest(self, query: str, limit: int = _LIMIT) -> tuple[Suggestion, ...]:
-        """Return up to `limit` terms other than the query itself, the best one first."""
+        """Return up to `limit` terms other than the query itself, the best one first.
+
+        None for a query that is not English.
+        """
+        if not self.english.read(query).is_english:
+            return ()
         own = self._classes_of(query)
         nearness = self._nearness(query)
         above = self._broader(own, nearness)
@@ -267,7 +158,7 @@ class Adviser:
         """Return what was measured of a class, or of those below it."""
         if name in self.knowledge:
             return self.knowledge[name]
-        return _together(self.knowledge[o] for o in self._below[name] if o in self.knowledge)
+        return together(self.knowledge[o] for o in self._below[name] if o in self.knowledge)
 
     def _lead(self, name: str) -> float:
         """Return by how much the model does better with a class than with most, dB.
@@ -280,9 +171,14 @@ class Adviser:
         return (known.gain - self._usual) * known.count / (known.count + _PRIOR)
 
     @cached_property
+    def english(self) -> English:
+        """The words that queries can be made of."""
+        return English(self.table, (*self.taxonomy.captions, *self.ontology))
+
+    @cached_property
     def _usual(self) -> float:
         """The model's mean over all that was measured, dB."""
-        known = _together(self.knowledge.values())
+        known = together(self.knowledge.values())
         return known.gain if known else 0.0
 
     @cached_property
@@ -323,7 +219,7 @@ class Adviser:
         found: dict[str, str] = {}
         for name, item in self.taxonomy.classes.items():
             for caption in item.captions:
-                found.setdefault(_folded(caption), name)
+                found.setdefault(folded(caption), name)
         return found
 
     @cached_property
@@ -331,17 +227,17 @@ class Adviser:
         """AudioSet's name by each of its parts, folded."""
         found: dict[str, str] = {}
         for name in self.ontology:
-            for part in _parts(name):
+            for part in synonyms(name):
                 found.setdefault(part, name)
         return found
 
     def _classes_of(self, query: str) -> frozenset[str]:
         """Return the classes that have the query among their captions."""
-        wanted = set(_numbers(_folded(query)))
+        wanted = set(numbers(folded(query)))
         return frozenset(
             name
             for name, item in self.taxonomy.classes.items()
-            if any(_folded(caption) in wanted for caption in item.captions)
+            if any(folded(caption) in wanted for caption in item.captions)
         )
 
     def _nearness(self, query: str) -> dict[str, float]:
@@ -382,7 +278,7 @@ class Adviser:
         What is above counts half for each step, so that "musical instrument" adds little to
         "mandolin".
         """
-        level = {self._aliases[word] for word in _numbers(_folded(query)) if word in self._aliases}
+        level = {self._aliases[word] for word in numbers(folded(query)) if word in self._aliases}
         above: dict[str, float] = {}
         add = _ONTOLOGY
         beside: set[str] = set()
@@ -394,7 +290,9 @@ class Adviser:
             add /= 2
         found: dict[str, float] = {}
         for name, more in [*above.items(), *((name, _SIBLING) for name in sorted(beside))]:
-            known = next((self._named[part] for part in _parts(name) if part in self._named), None)
+            known = next(
+                (self._named[part] for part in synonyms(name) if part in self._named), None
+            )
             if known is not None:
                 found.setdefault(known, more)
         return found
@@ -405,25 +303,18 @@ class Adviser:
         Longer forms of the query ("dog barking" for "dog") count as they are, other words less:
         what did not work with one of them will hardly work with another.
         """
-        said = _folded(self._term(name, query) or "").split()
+        said = folded(self._term(name, query) or "").split()
         longer = any(
             all(any(word.startswith(part) for word in said) for part in form.split())
-            for form in _numbers(_folded(query))
+            for form in numbers(folded(query))
         )
         return nearness if longer else min(nearness, _SYNONYM)
 
     def _term(self, name: str, query: str) -> str | None:
         """Return a class's plainest caption that is not the query itself."""
-        same = set(_numbers(_folded(query)))
+        same = set(numbers(folded(query)))
         captions = self.taxonomy.classes[name].captions
-        return next((c for c in captions if not same & set(_numbers(_folded(c)))), None)
-
-
-def _together(known: Iterable[Knowledge]) -> Knowledge | None:
-    """Return the mean of some measurements, or None of none."""
-    every = tuple(known)
-    count = sum(one.count for one in every)
-    return Knowledge(sum(one.gain * one.count for one in every) / count, count) if count else None
+        return next((c for c in captions if not same & set(numbers(folded(c)))), None)
 
 
 def _ranked(
@@ -452,37 +343,3 @@ def _with_a_good_one(ranked: Sequence[Suggestion], limit: int) -> list[Suggestio
     if kept and not any(one.separates_well for one in kept):
         kept[-1] = next((one for one in rest if one.separates_well), kept[-1])
     return kept
-
-
-# Words.
-
-_ARTICLE = re.compile(r"^(?:a|an|the|some|my) ")
-
-
-def _folded(text: str) -> str:
-    """Return lower-case words without punctuation and a leading article."""
-    words = " ".join(re.findall(r"[^\W_]+", text.casefold()))
-    return words if words in ("a cappella", "a capella") else _ARTICLE.sub("", words)
-
-
-def _numbers(words: str) -> Iterator[str]:
-    """Yield a folded phrase and what may be its singular or plural."""
-    yield words
-    for ending, other in (("ies", "y"), ("es", ""), ("s", "")):
-        if words.endswith(ending) and len(words) > len(ending) + 2:
-            yield words.removesuffix(ending) + other
-    yield f"{words}s"
-
-
-def _parts(name: str) -> list[str]:
-    """Return AudioSet's name for something and its synonyms, folded: "Water tap, faucet"."""
-    return list(dict.fromkeys(_folded(part) for part in [name, *re.split(r"[,()]", name)] if part))
-
-
-def load_ontology() -> dict[str, tuple[str, ...]]:
-    """Return AudioSet's names, each with those directly above it; see `audioset.md`."""
-    text = (files("engine.taxonomy") / "audioset.csv").read_text(encoding="utf-8")
-    return {
-        row["name"]: tuple(part for part in row["parents"].split("|") if part)
-        for row in csv.DictReader(text.splitlines())
-    }

@@ -239,9 +239,10 @@ def _read(record: Path) -> Entry:
             )
             for source in facts["sources"]
         )
-        kind = kinds.ROLES_OF_FORM_1[sources[0].role] if form == 1 else str(facts["kind"])
+        role = sources[0].role  # every model has a main source
+        kind = kinds.ROLES_OF_FORM_1[role] if form == 1 else str(facts["kind"])
         licence, origin = str(facts["licence"]), str(facts["origin"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return Entry(name, folder, "", problem=damaged)
     problem = "" if kind in kinds.KINDS else newer.format(f"its kind {kind[:40]!r}")
     return Entry(name, folder, kind, sources, licence, origin, problem=problem)

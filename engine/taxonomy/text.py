@@ -74,10 +74,14 @@ class TextTable:
         A query without any letter or digit of the Latin alphabet gives zeros, which the model has
         learned to answer with the whole mixture.
         """
-        rows = [row for word in _words(query) for row in self._rows_of(word)]
+        rows = [row for word in words_of(query) for row in self._rows_of(word)]
         total = (self._vectors[rows] * self._scales[rows, None]).sum(axis=0, dtype=np.float32)
         length = float(np.linalg.norm(total)) or 1.0
         return np.asarray(total / length, np.float32)
+
+    def knows(self, word: str) -> bool:
+        """Whether the table holds a lower-case word, or what is left without its ending."""
+        return any(candidate in self._rows for candidate in _spellings(word))
 
     def _rows_of(self, word: str) -> list[int]:
         for candidate in _spellings(word):
@@ -102,7 +106,8 @@ class TextTable:
         return pieces
 
 
-def _words(query: str) -> list[str]:
+def words_of(query: str) -> list[str]:
+    """Return a query's words in lower case: runs of Latin letters and digits, without accents."""
     text = unicodedata.normalize("NFKD", query[:MAX_CHARACTERS]).lower()
     return _WORD.findall("".join(c for c in text if not unicodedata.combining(c)))
 

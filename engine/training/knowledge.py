@@ -1,6 +1,6 @@
 """What evaluation found of each class, in the form in which suggestions use it.
 
-``knowledge.csv`` beside ``compact``'s weights; :func:`engine.advice.suggestions.load_knowledge`
+``knowledge.csv`` beside ``compact``'s weights; :func:`engine.models.knowledge.load_knowledge`
 reads it.
 """
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.advice.suggestions import SEPARATES_WELL, Adviser, load_knowledge, load_ontology
+from engine.advice.suggestions import Adviser
+from engine.models.knowledge import SEPARATES_WELL, load_knowledge
 from engine.taxonomy.classes import LabelError, load_taxonomy
+from engine.taxonomy.ontology import load_ontology
 from engine.taxonomy.text import load_text_table, read_text_table
 
 if TYPE_CHECKING:

@@ -35,7 +35,13 @@ def test_a_stem_and_nonsense_get_a_sentence(home: Any) -> None:
     assert "Demucs" not in done.stdout
     done = home.tweeze("suggest", "zxqw")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("Nothing that the model knows is near 'zxqw'")
+    assert done.stderr == (
+        "Queries are English: no word of 'zxqw' is known; describe the sound in English, for "
+        "example 'dog barking'.\n"
+    )
+    done = home.tweeze("suggest", "?")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("Nothing that the model knows is near '?'")
     done = home.tweeze("suggest", " ")
     assert done.returncode == 2
     assert done.stderr.startswith("The query is empty")

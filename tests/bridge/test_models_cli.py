@@ -82,6 +82,7 @@ def test_removing_leaves_the_checkpoint(home, added, capsys):
         (["remove", "compact"], "part of Tweeze"),
         (["pull", "demucs"], "it can pull: audiosep, audiosep-hive"),
         (["add", "nothing.ckpt"], "There is no file"),
+        (["add", ".", "--name", "x"], "There is no file"),
         (["add", "x.ckpt", "--name", "A B"], "is no name for a model"),
         (["verify", "nothing"], "There is no model named 'nothing'; there are: compact."),
         (["verify", "audiosep"], "run 'tweeze models pull audiosep'"),

@@ -38,6 +38,10 @@ def add(entry: Entry, files: Mapping[str, Path], progress: Progress) -> Entry:
 
     Without a tokenizer among the files it is looked for where it may lie already.
     """
+    roles = [role for role in (SEPARATOR, TEXT) if role in files]
+    for role in roles:
+        if not files[role].is_file():
+            raise BadInput(f"There is no file {files[role]}.")
     tokenizer = files.get(TOKENIZER) or find_tokenizer(entry.folder.parent)
     if tokenizer is None:
         raise BadInput(
@@ -46,7 +50,6 @@ def add(entry: Entry, files: Mapping[str, Path], progress: Progress) -> Entry:
             "https://huggingface.co/FacebookAI/roberta-base and name their folder with "
             "--tokenizer FOLDER."
         )
-    roles = [role for role in (SEPARATOR, TEXT) if role in files]
     sources = [source_of(role, files[role], entry.folder, progress) for role in roles]
     made = replace(entry, sources=tuple(sources))
     _convert(made, tokenizer)

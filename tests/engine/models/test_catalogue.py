@@ -22,6 +22,8 @@ from engine.models.audiosep import AudioSep, FastForm, fast
 from engine.models.audiosep import kind as audiosep
 
 UNREAD = "query_encoder.model.audio_branch"
+RECORD = '{"form": 2, "kind": "%s", "licence": "", "origin": "", "sources": %s}'
+INFINITE = '{"form": 1, "sources": [{"role": "text", "path": "", "size": Infinity, "sha256": ""}]}'
 
 
 @pytest.fixture
@@ -219,11 +221,18 @@ def test_a_full_disk_is_told_before_anything_is_written(
 
 def test_a_record_that_cannot_be_used_is_no_model_but_can_be_removed(home):
     records = {
-        "damaged": ("{", "[]", '{"form": 1}', '{"form": 2, "sources": []}', "[" * 100_000),
+        "damaged": (
+            "{",
+            "[]",
+            '{"form": 1}',
+            RECORD % ("compact", "[]"),
+            "[" * 100_000,
+            INFINITE,
+        ),
         "form 99 is unknown": ('{"form": 99}',),
     }
     records["kind 'harp' is unknown"] = (
-        '{"form": 2, "kind": "harp", "licence": "", "origin": "", "sources": []}',
+        RECORD % ("harp", '[{"role": "a", "path": "a", "size": 1, "sha256": "a"}]'),
     )
     for said, contents in records.items():
         for content in contents:

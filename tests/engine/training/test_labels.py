@@ -1,25 +1,17 @@
-"""The label tables are well-formed, and captions mean what the hierarchy says."""
+"""The label tables are well-formed."""
 
 import csv
-import re
 from importlib.resources import files
 
 import pytest
 
-from engine.taxonomy.classes import LabelError, SoundClass, Taxonomy, load_taxonomy
+from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import load_sources
 from engine.training.instruments import instrument_classes
 from engine.training.labels import label, load_rules
 
 TAXONOMY = load_taxonomy()
 RULES = load_rules(TAXONOMY)
-
-
-def test_captions_are_plain_words() -> None:
-    for item in TAXONOMY.classes.values():
-        assert len(set(item.captions)) == len(item.captions), item.name
-        for caption in item.captions:
-            assert re.fullmatch(r"[a-z0-9][a-z0-9 '-]*", caption), (item.name, caption)
 
 
 def test_every_rule_belongs_to_a_source() -> None:
@@ -49,14 +41,6 @@ def test_sources_are_pinned_and_licensed() -> None:
         assert source.version or source.kind != "debian", source.name
 
 
-def test_a_caption_fits_its_class_and_the_classes_below() -> None:
-    assert TAXONOMY.fits("bird", "owl")
-    assert TAXONOMY.fits("owl hooting", "owl")
-    assert not TAXONOMY.fits("owl hooting", "crow")
-    assert not TAXONOMY.fits("owl hooting", "bird")
-    assert TAXONOMY.fits("music", "violin")
-
-
 @pytest.mark.parametrize(
     ("source", "path", "expected"),
     [
@@ -70,12 +54,3 @@ def test_a_caption_fits_its_class_and_the_classes_below() -> None:
 )
 def test_files_get_their_class(source: str, path: str, expected: str | None) -> None:
     assert label(RULES, source, path) == expected
-
-
-def test_contradictions_are_named() -> None:
-    with pytest.raises(LabelError, match="unknown parent 'b'"):
-        Taxonomy({"a": SoundClass("a", ("b",), ("x",))})
-    with pytest.raises(LabelError, match="own ancestor"):
-        Taxonomy({"a": SoundClass("a", ("b",), ("x",)), "b": SoundClass("b", ("a",), ("y",))})
-    with pytest.raises(LabelError, match="no captions"):
-        Taxonomy({"a": SoundClass("a", (), ())})

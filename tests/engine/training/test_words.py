@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.advice.suggestions import Knowledge, adviser
+from engine.advice.suggestions import adviser
+from engine.models.knowledge import Knowledge
 from engine.taxonomy.classes import LabelError, load_taxonomy
 from engine.training import words
 from engine.training.words import Unseen, land, load_unseen, share_within, suggestion_report

@@ -1,0 +1,73 @@
+"""Sentences of advice: for a job that is done, and for a query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from engine.advice.stems import is_stem
+from engine.advice.suggestions import adviser, suggest
+
+__all__ = ["LOW_PRESENCE", "advice", "english_sentence", "stem_sentence"]
+
+LOW_PRESENCE = 0.25
+"""Presence below which a sound counts as missing (how often that is wrong: see the model card)."""
+
+_IN_A_SENTENCE = 3
+_OTHER_WORDS = "say in other words what kind of sound it is"
+_QUOTED = 60  # characters of a query that are repeated in a sentence
+
+
+def advice(queries: Sequence[str], presence: Sequence[float]) -> tuple[str, ...]:
+    """Return the sentences of advice for a job's status, in the order of its queries.
+
+    `presence` is that of each query, 0 to 1, or empty where the model does not estimate it.
+    """
+    return tuple(_advice(queries, presence))
+
+
+def _advice(queries: Sequence[str], presence: Sequence[float]) -> Iterator[str]:
+    stems = [query for query in queries if is_stem(query)]
+    if stems:
+        yield stem_sentence(stems)
+    for query, share in zip(queries, presence, strict=False):
+        if share >= LOW_PRESENCE:
+            continue
+        said = f"{_quoted(query)} was barely detected in this recording"
+        foreign = english_sentence(query)
+        if foreign:
+            yield f"{said}. {foreign}"
+            continue
+        terms = [f"'{found.term}'" for found in suggest(query, _IN_A_SENTENCE)]
+        better = f"try {_either(terms)} instead" if terms else _OTHER_WORDS
+        yield f"{said}: {better}."
+
+
+def _quoted(query: str) -> str:
+    return f"'{query}'" if len(query) <= _QUOTED else f"'{query[: _QUOTED - 1]}…'"
+
+
+def _either(terms: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(terms[:-1]), terms[-1]]))
+
+
+def stem_sentence(stems: Sequence[str]) -> str:
+    """Return the sentence that says what serves better than a query for `stems`."""
+    named = " and ".join(map(_quoted, stems))
+    return (
+        f"For {named} out of a finished song, a program that splits songs into stems "
+        "(such as Demucs) serves better than Tweeze."
+    )
+
+
+def english_sentence(query: str) -> str:
+    """Return the sentence that asks for English words, empty for a query that is English."""
+    found = adviser().english.read(query)
+    if found.is_english:
+        return ""
+    named = _quoted(query)
+    what = (
+        f"{named} seems to be in another language"
+        if found.known
+        else f"no word of {named} is known"
+    )
+    return f"Queries are English: {what}; describe the sound in English, for example 'dog barking'."
