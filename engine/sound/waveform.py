@@ -21,6 +21,8 @@ from engine.sound.segments import Segment
 
 __all__ = ["WaveformMasks"]
 
+_ROUNDING = 1e-12  # of a frame's mean power: what float32 leaves in an empty bin is below that
+
 
 class WaveformMasks:
     """The masks of a waveform model, segment by segment from the clip's start to its end."""
@@ -79,13 +81,17 @@ def _ratio(answer: ComplexArray, mixture: ComplexArray) -> ComplexArray:
     """Return the one mask `(frames, bins)` that makes most of `mixture` into `answer`.
 
     Both are `(channels, frames, bins)`; the mask is that of least squares over the channels, with
-    magnitudes up to 1. An answer that is the mixture gives 1, whatever the mixture holds.
+    magnitudes up to 1. Bins in which the mixture holds only what rounding left there take the mask
+    of the whole frame. An answer that is the mixture gives 1 in every bin, exactly.
     """
     x_real, x_imag = mixture.real.astype(np.float64), mixture.imag.astype(np.float64)
     y_real, y_imag = answer.real.astype(np.float64), answer.imag.astype(np.float64)
     power = (x_real * x_real + x_imag * x_imag).sum(axis=0)
     real = (y_real * x_real + y_imag * x_imag).sum(axis=0)
     imag = (y_imag * x_real - y_real * x_imag).sum(axis=0)
+    real, imag, power = (
+        part + _ROUNDING * part.mean(axis=-1, keepdims=True) for part in (real, imag, power)
+    )
     scale = np.maximum(power, np.hypot(real, imag))
     mask = np.zeros(power.shape, np.complex64)
     np.divide(real, scale, out=mask.real, where=scale > 0, casting="same_kind")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
@@ -11,6 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from known_models import Greedy
 
 import engine.sound.core
 from engine.folders import Folders
@@ -63,46 +63,11 @@ def test_a_single_real_mask_takes_no_more_than_there_is(masks):
     assert np.array_equal(shared(masks), np.minimum(masks, 1))
 
 
-@dataclass(frozen=True)
-class Greedy:
-    """Gives each query the share that it names, turned by its phase if there is one."""
-
-    turned: bool = False
-    frame_grid: FrameGrid = GRID
-    name: str = "greedy"
-
-    def embed(self, query):
-        return np.array([float(query)], np.float32)
-
-    def mask(self, magnitude, vectors, rms, keep):
-        masks = np.stack([np.full(magnitude.shape, vector[0], np.float32) for vector in vectors])
-        return masks * np.exp(1j * vectors[:, 0])[:, None, None, None].astype(
-            np.complex64
-        ) if self.turned else masks  # fmt: skip
-
-
 def samples_of(clips):
     return {
         clip.query or "residual": soundfile.read(clip.path, dtype="float32", always_2d=True)[0].T
         for clip in clips
     }
-
-
-@pytest.mark.parametrize("rate", [8_000, 32_000, 44_100, 96_000])
-@pytest.mark.parametrize("stereo", Stereo)
-@pytest.mark.parametrize("sharpness", [1.0, 0.5])
-def test_targets_share_at_every_rate(rate, stereo, sharpness, rng, wav, make_job, tmp_path):
-    x = (0.3 * rng.standard_normal((2, rate))).astype(np.float32)
-    queries = ("0.9", "0.6", "0.75")
-    options = {"stereo": stereo, "sharpness": sharpness, "keep": Keep.BOTH}
-    got = samples_of(
-        separate(make_job(wav(x, rate), *queries, **options), Greedy(), tmp_path / "o")
-    )
-    total = sum(float(query) ** sharpness for query in queries)
-    for query in queries:
-        share = float(query) ** sharpness / total
-        np.testing.assert_allclose(got[query], share * x, atol=1e-5)
-    assert np.abs(got["residual"]).max() < 1e-5
 
 
 @pytest.mark.parametrize("bandwidth", Bandwidth)

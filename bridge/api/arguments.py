@@ -1,0 +1,87 @@
+"""What callers pass, checked: errors name the value and what would do."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import BadAudio, BadInput, BadQuery
+from engine.job import QUERIES_LIMIT, clean_query
+from engine.options import Bandwidth, Options, Stereo
+from engine.sound.audio import CHANNELS, LOUDEST, RATES
+
+__all__ = ["checked_options", "checked_queries", "checked_rate", "checked_samples"]
+
+
+def checked_samples(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return samples as float32 of shape `(channels, frames)`; BadAudio if they are none."""
+    samples = np.asarray(array)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise BadAudio(
+            f"The samples are of type {samples.dtype}, and Tweeze takes floating-point ones, with "
+            "full scale at 1.0 (16-bit integers: divide by 32768)."
+        )
+    if samples.ndim == 1:
+        samples = samples[None]
+    if samples.ndim != 2 or 0 in samples.shape:
+        raise BadAudio(
+            f"The samples have the shape {np.shape(array)}, and Tweeze takes (frames,) or "
+            "(channels, frames), at least one frame."
+        )
+    if len(samples) > CHANNELS:
+        turned = " (transpose it: array.T)" if samples.shape[1] <= CHANNELS else ""
+        raise BadAudio(
+            f"The samples have the shape {samples.shape}, which is {len(samples)} channels; "
+            f"Tweeze takes 1 or 2{turned}."
+        )
+    with np.errstate(invalid="ignore"):
+        sane = np.abs(samples) <= LOUDEST
+    if not sane.all():
+        channel, frame = (int(index) for index in np.argwhere(~sane)[0])
+        raise BadAudio(
+            f"The sample at frame {frame} of channel {channel} is {samples[channel, frame]}: "
+            "samples must be finite, with full scale at 1.0."
+        )
+    return np.ascontiguousarray(samples, np.float32)
+
+
+def checked_rate(rate: SupportsIndex) -> int:
+    """Return a sample rate in Hz; BadAudio if it is none."""
+    try:
+        hertz = operator.index(rate)
+    except TypeError:
+        raise BadAudio(f"The sample rate is {rate!r}: give a whole number of Hz.") from None
+    if not RATES[0] <= hertz <= RATES[1]:
+        raise BadAudio(
+            f"The sample rate is {hertz:,} Hz, and Tweeze takes {RATES[0]:,} to {RATES[1]:,} Hz."
+        )
+    return hertz
+
+
+def checked_queries(queries: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the queries in their clean form; BadQuery if there are none, too many, or unfit."""
+    given = (queries,) if isinstance(queries, str) else tuple(queries)
+    for query in given:
+        if not isinstance(query, str):
+            raise BadQuery(f"The query {query!r} is not a text: describe a sound in a few words.")
+    if not 1 <= len(given) <= QUERIES_LIMIT:
+        raise BadQuery(f"There are {len(given)} queries: give 1 to {QUERIES_LIMIT}.")
+    return tuple(clean_query(query) for query in given)
+
+
+def checked_options(stereo: str, sharpness: float, bandwidth: str) -> Options:
+    """Return the options; BadInput names the one that cannot be."""
+    choices = {"stereo": (stereo, Stereo), "bandwidth": (bandwidth, Bandwidth)}
+    for name, (value, kind) in choices.items():
+        known = [choice.value for choice in kind]
+        if value not in known:
+            raise BadInput(f"{name} is {value!r}: take {' or '.join(map(repr, known))}.")
+    if not isinstance(sharpness, (int, float)):
+        raise BadInput(f"sharpness is {sharpness!r}: take a number from 0.1 to 10.")
+    return Options(
+        stereo=Stereo(stereo), sharpness=float(sharpness), bandwidth=Bandwidth(bandwidth)
+    )

@@ -1,0 +1,251 @@
+"""Separating arrays: all at once, or piece by piece with a bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import models
+from engine.errors import BadAudio
+from engine.folders import Folders
+from engine.models.base import Separator, Tunable
+from engine.options import Options
+from engine.sound import core
+from engine.sound.mixture import ArrayMixture, Mixture, decode
+
+from .arguments import checked_options, checked_queries, checked_rate, checked_samples
+
+__all__ = ["Piece", "Separation", "load", "loaded", "separate", "stream"]
+
+
+def _ignore(_: float) -> None:
+    """Follow no progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """What a mixture was separated into.
+
+    Attributes
+    ----------
+    targets
+        `(queries, channels, frames)`, float32: what each query describes.
+    residual
+        `(channels, frames)`, float32: the mixture minus the sum of the targets.
+    presence
+        For each query the probability, 0 to 1, that its sound is there at all; empty if the model
+        does not estimate it.
+
+    """
+
+    targets: npt.NDArray[np.float32]
+    residual: npt.NDArray[np.float32]
+    presence: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A stretch of the result of `stream`.
+
+    Attributes
+    ----------
+    start
+        Frame of the mixture at which it begins.
+    targets
+        `(queries, channels, frames)`, float32.
+    residual
+        `(channels, frames)`, float32.
+
+    """
+
+    start: int
+    targets: npt.NDArray[np.float32]
+    residual: npt.NDArray[np.float32]
+
+
+def load(model: str = "compact") -> Separator:
+    """Load a model, to be used for any number of separations.
+
+    Parameters
+    ----------
+    model
+        A name that `tweeze models` lists. `compact` comes with Tweeze; others are read from where
+        `tweeze models` put them.
+
+    Raises
+    ------
+    UnknownModel
+        There is none of that name.
+    ModelBroken
+        Its weights are missing or damaged.
+
+    """
+    return models.load(model, Folders.of_user())
+
+
+def loaded(model: str | Separator) -> Separator:
+    """Return the model itself, or the one of that name."""
+    return load(model) if isinstance(model, str) else model
+
+
+def separate(
+    array: npt.ArrayLike,
+    rate: SupportsIndex,
+    queries: str | Sequence[str],
+    *,
+    model: str | Separator = "compact",
+    stereo: str = "independent",
+    sharpness: float = 1.0,
+    bandwidth: str = "full",
+    on_progress: Callable[[float], None] | None = None,
+) -> Separation:
+    """Pull the sounds that queries describe out of a mixture.
+
+    Parameters
+    ----------
+    array
+        The mixture, floating-point, `(channels, frames)` or `(frames,)`; one or two channels.
+    rate
+        Its sample rate in Hz.
+    queries
+        One text, or up to 16: what each sound is, in a few words.
+    model
+        What `load` returned, or a name to load.
+    stereo
+        "independent" separates channel by channel, "linked" with one mask for both.
+    sharpness
+        The power to which masks are raised, 0.1 to 10. Above 1, less of what only resembles the
+        query stays, and less of the sound's own edges.
+    bandwidth
+        Above the band that the model hears, "full" goes on with its top bands' mask; "model" keeps
+        nothing.
+    on_progress
+        Called with the fraction done, 0 to 1. What it raises ends the separation.
+
+    Returns
+    -------
+    separation
+        Of the mixture's frames and channels, aligned to the sample.
+
+    Raises
+    ------
+    BadInput
+        An argument cannot be used: BadAudio, BadQuery or UnknownModel, where one of those fits.
+    Failure
+        The model answered with something that cannot be used.
+
+    """
+    samples, hertz = checked_samples(array), checked_rate(rate)
+    texts, options = checked_queries(queries), checked_options(stereo, sharpness, bandwidth)
+    separator = _set_up(model, options)
+    mixture = ArrayMixture(samples, hertz, separator.frame_grid.sample_rate)
+    targets = np.empty((len(texts), *samples.shape), np.float32)
+    residual = np.empty_like(samples)
+    presence: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+    for piece in _pieces(mixture, separator, texts, options, on_progress or _ignore):
+        span = slice(piece.start, piece.start + piece.targets.shape[-1])
+        targets[..., span], residual[:, span] = piece.targets, piece.residual
+        if piece.checkpoint is not None:
+            presence = piece.checkpoint.presence
+    return Separation(targets, residual, tuple(presence.tolist()))
+
+
+def stream(
+    blocks: Iterable[npt.ArrayLike],
+    rate: SupportsIndex,
+    queries: str | Sequence[str],
+    *,
+    model: str | Separator = "compact",
+    stereo: str = "independent",
+    sharpness: float = 1.0,
+    bandwidth: str = "full",
+    on_progress: Callable[[float], None] | None = None,
+) -> Iterator[Piece]:
+    """Separate a mixture of any length that comes in blocks; yields the result in pieces.
+
+    The samples are those of `separate`, in a memory that does not grow with the length. The whole
+    mixture is read before the first piece comes, because its level matters to the model; until the
+    iterator ends or is closed, it lies in a temporary folder.
+
+    Parameters are those of `separate`, but for `blocks`: arrays of the shapes that `separate`
+    takes, one after the other, all with the same channels. `on_progress` counts from the moment
+    when all were read.
+
+    Raises
+    ------
+    BadInput
+        An argument cannot be used, at once; a block cannot (BadAudio), when it is read.
+    Failure
+        The model answered with something that cannot be used.
+
+    """
+    hertz, texts = checked_rate(rate), checked_queries(queries)
+    options = checked_options(stereo, sharpness, bandwidth)
+    separator = _set_up(model, options)
+    return _streamed(blocks, hertz, texts, separator, options, on_progress or _ignore)
+
+
+def _streamed(
+    blocks: Iterable[npt.ArrayLike],
+    rate: int,
+    queries: Sequence[str],
+    separator: Separator,
+    options: Options,
+    on_progress: Callable[[float], None],
+) -> Iterator[Piece]:
+    checked = _alike(blocks)
+    first = next(checked, None)
+    if first is None:
+        raise BadAudio("There are no blocks: give at least one frame.")
+    with tempfile.TemporaryDirectory(prefix="tweeze-") as folder:
+        mixture = decode(
+            chain([first], checked), rate, len(first), separator.frame_grid, Path(folder)
+        )
+        for piece in _pieces(mixture, separator, queries, options, on_progress):
+            if piece.targets.shape[-1]:
+                yield Piece(piece.start, piece.targets, piece.residual)
+
+
+def _alike(blocks: Iterable[npt.ArrayLike]) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the blocks, checked; BadAudio at one that has other channels than the first."""
+    channels = 0
+    for number, block in enumerate(blocks):
+        samples = checked_samples(block)
+        channels = channels or len(samples)
+        if len(samples) != channels:
+            raise BadAudio(
+                f"Block {number} has {len(samples)} channels, and those before it {channels}."
+            )
+        yield samples
+
+
+def _set_up(model: str | Separator, options: Options) -> Separator:
+    separator = loaded(model)
+    return separator.tuned(options) if isinstance(separator, Tunable) else separator
+
+
+def _pieces(
+    mixture: Mixture,
+    separator: Separator,
+    queries: Sequence[str],
+    options: Options,
+    on_progress: Callable[[float], None],
+) -> Iterator[core.Piece]:
+    vectors = np.stack([separator.embed(query) for query in queries])
+    yield from core.pieces(
+        mixture,
+        separator,
+        vectors,
+        stereo=options.stereo,
+        sharpness=options.sharpness,
+        bandwidth=options.bandwidth,
+        on_progress=on_progress,
+    )
+    on_progress(1.0)
