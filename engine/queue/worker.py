@@ -24,7 +24,6 @@ from typing import NoReturn, Protocol
 import psutil
 
 from engine.advice.sentences import advice
-from engine.advice.suggestions import advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, Task

@@ -16,10 +16,8 @@ import soundfile
 
 from bridge import launch
 from bridge.cli import run
-from bridge.doors.spool import check_private
 from bridge.private import check_private
 from engine.advice.sentences import advice
-from engine.advice.suggestions import advice
 from engine.display import shown
 from engine.folders import Folders
 from engine.queue.heartbeat import Heartbeat
