@@ -60,8 +60,8 @@ def good(path: Path) -> None:
 
 
 CASES = [
-    Case("text", lambda p: p.write_text("once upon a time " * 99), "is no audio file"),
-    Case("random", lambda p: p.write_bytes(os.urandom(5000)), "is no audio file"),
+    Case("text", lambda p: p.write_text("once upon a time " * 99), "not an audio file"),
+    Case("random", lambda p: p.write_bytes(os.urandom(5000)), "not an audio file"),
     Case("empty", lambda p: p.touch(), "is empty (0 bytes)"),
     Case("no_frames", lambda p: sound(p, noise(0)), "holds no sound (0 frames)"),
     Case("nan", lambda p: sound(p, with_sample(np.nan)), "damaged sample at 0.750000 s"),

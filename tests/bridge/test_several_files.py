@@ -91,7 +91,7 @@ def test_the_others_are_done_where_one_is_bad(home: Any, short_wav: Path, tmp_pa
     ]
     (said,) = home.complaints(done)
     assert str(bad.name) in said
-    assert "is no audio file" in said
+    assert "not an audio file" in said
     assert done.returncode == 2
     assert home.leftovers() == []
 

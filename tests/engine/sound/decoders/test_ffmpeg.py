@@ -168,7 +168,7 @@ def test_a_playlist_leads_nowhere(tmp_path, way):
     ):
         path = tmp_path / "x.m4a"
         path.write_text(text)
-        with pytest.raises(Undecodable, match="is no audio file"):
+        with pytest.raises(Undecodable, match="not an audio file"):
             decode(path)
 
 
