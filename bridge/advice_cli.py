@@ -106,8 +106,8 @@ def _listen(file: Path, model: str, *, as_json: bool, named: bool) -> None:
         return
     if named:
         print(f"{shown(str(file))}:", flush=True)
-    if not any(one.times for one in status.heard):
-        print("Nothing is clearly heard; the likeliest are:", file=sys.stderr)
+    if status.heard and not any(one.times for one in status.heard):
+        print("No sound stands out; the likeliest are:", file=sys.stderr)
     _print(
         ("sound", "likely", "heard at"),
         [(one.name, f"{one.probability:.0%}", _when(one)) for one in status.heard],

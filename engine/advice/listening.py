@@ -44,7 +44,7 @@ def listen(
     A class of `compact` is named by its caption, so that each name can be asked for.
 
     Named are those that are `LIKELY` somewhere, 20 at most; of a recording in which nothing is,
-    the three likeliest, without times.
+    the three likeliest, without times. In a silent recording there is nothing to name.
 
     Parameters
     ----------
@@ -102,6 +102,8 @@ def listen(
         shutil.rmtree(folder, ignore_errors=True)
     noted(mixture.notes)
     progress(1.0)
+    if mixture.silent:
+        return ()
     return _named(
         model.labels, np.stack(rows), [(a / second, b / second) for a, b in windows], length
     )

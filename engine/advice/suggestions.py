@@ -159,7 +159,7 @@ def _advice(queries: Sequence[str], presence: Sequence[float]) -> Iterator[str]:
             continue
         terms = [f"'{found.term}'" for found in suggest(query, _IN_A_SENTENCE)]
         better = f"try {_either(terms)} instead" if terms else _OTHER_WORDS
-        yield f"{_quoted(query)} was hardly heard in this recording: {better}."
+        yield f"{_quoted(query)} was barely detected in this recording: {better}."
 
 
 def _quoted(query: str) -> str:

@@ -18,7 +18,10 @@ from engine.models.base import ComplexArray, FloatArray, FrameGrid
 from engine.sound.audio import AudioInfo, Sound, frame_bytes, opened
 from engine.sound.frames import GROUP, reflect, spectrum, window
 
-__all__ = ["Mixture", "prepare"]
+__all__ = ["SILENCE", "Mixture", "prepare"]
+
+SILENCE = 10 ** (-90 / 20)
+"""Peak below which a recording counts as silent: -90 dBFS, just above the last bit of 16."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Mixture:
     """A mixture decoded to disk, at its own rate and at the model's.
 
     `model_samples` counts samples at the model's rate; `rms` is their RMS over all channels.
-    `notes` are sentences about how the file was read.
+    `peak` is the largest magnitude of any sample. `notes` are sentences about how the file was
+    read, and about what it holds.
     """
 
     info: AudioInfo
@@ -34,8 +38,14 @@ class Mixture:
     model: Path  # interleaved float32 at the model's rate; the same file if the rates agree
     model_samples: int
     rms: float
+    peak: float
     frame_grid: FrameGrid
     notes: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing in it that could be separated or heard."""
+        return self.peak < SILENCE
 
     def frames(
         self, centres: npt.NDArray[np.int64], width: int, *, at_model_rate: bool = False
@@ -100,9 +110,13 @@ def prepare(
         own, model = work / "mixture.f32", work / "model.f32"
         # Opened once, and never through a link: what was admitted may have been exchanged since.
         with opened(job.mixture, follow=False, tick=lambda: progress(0.0)) as sound:
-            info, frames, rms = _decode(sound, frame_grid, own, model, progress)
-            said = {"info": asdict(info), "frames": frames, "rms": rms}
-            text = json.dumps({**said, "notes": sound.notes})
+            info, frames, rms, peak = _decode(sound, frame_grid, own, model, progress)
+            notes = list(sound.notes)
+            if peak < SILENCE:
+                name = job.title or job.mixture.name
+                notes.append(f"'{name}' is silent: no sample reaches -90 dBFS.")
+            said = {"info": asdict(info), "frames": frames, "rms": rms, "peak": peak}
+            text = json.dumps({**said, "notes": notes})
         temporary = note.with_suffix(".part")
         temporary.write_text(text)
         temporary.replace(note)
@@ -117,7 +131,7 @@ def _kept(note: Path, frame_grid: FrameGrid, work: Path) -> Mixture | None:
     try:
         said = json.loads(note.read_text())
         info = AudioInfo(**said["info"])
-        frames, rms = int(said["frames"]), float(said["rms"])
+        frames, rms, peak = int(said["frames"]), float(said["rms"]), float(said["peak"])
         notes = tuple(str(note) for note in said["notes"])
         own = work / "mixture.f32"
         model = own if info.rate == frame_grid.sample_rate else work / "model.f32"
@@ -125,7 +139,7 @@ def _kept(note: Path, frame_grid: FrameGrid, work: Path) -> Mixture | None:
         whole = own.stat().st_size == info.frames * frame and model.stat().st_size == frames * frame
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return Mixture(info, own, model, frames, rms, frame_grid, notes) if whole else None
+    return Mixture(info, own, model, frames, rms, peak, frame_grid, notes) if whole else None
 
 
 def _decode(
@@ -134,14 +148,14 @@ def _decode(
     own: Path,
     model: Path,
     progress: Callable[[float], None],
-) -> tuple[AudioInfo, int, float]:
-    """Write the mixture at both rates; return what it is, and its frames and RMS at the model's.
+) -> tuple[AudioInfo, int, float, float]:
+    """Write the mixture at both rates; return its info, frames and RMS at the model's, and peak.
 
     How many frames there are is known when all are read, whatever the file's header says.
     """
     rate, channels = sound.rate, sound.channels
     resample = rate != frame_grid.sample_rate
-    energy, done, written = 0.0, 0, 0
+    energy, peak, done, written = 0.0, 0.0, 0, 0
     stream = soxr.ResampleStream(
         rate, frame_grid.sample_rate, channels, dtype="float32", quality="HQ"
     )
@@ -157,7 +171,8 @@ def _decode(
                 model_file.write(samples.astype("<f4", copy=False).tobytes())
 
         def take(samples: npt.NDArray[np.float32], *, last: bool) -> None:
-            nonlocal done
+            nonlocal done, peak
+            peak = max(peak, float(np.max(np.abs(samples), initial=0.0)))
             own_file.write(samples.astype("<f4", copy=False).tobytes())
             done += len(samples)
             wanted = -(-done * frame_grid.sample_rate // rate) if last else None
@@ -174,4 +189,4 @@ def _decode(
         wanted = -(-done * frame_grid.sample_rate // rate)
         keep(np.zeros((wanted - written, channels), np.float32))
     rms = math.sqrt(energy / max(1, wanted * channels))
-    return AudioInfo(rate, channels, done), wanted, rms
+    return AudioInfo(rate, channels, done), wanted, rms, peak

@@ -137,7 +137,8 @@ def separate(
         Is asked between steps whether to give up.
     present
         Is told once, before the clips are returned, how likely the sound of each query is there
-        (0 to 1, the maximum over the segments), if the model is a `PresenceSeparator`.
+        (0 to 1, the maximum over the segments), if the model is a `PresenceSeparator` and the
+        mixture is not silent.
     noted
         Is told once, before the clips are returned, what the user should know of how the mixture
         was read: that it was cut off, say.
@@ -278,7 +279,7 @@ def _separate(
         if output.part.exists():
             output.part.replace(output.clip.path)
     shutil.rmtree(work)
-    if isinstance(separator, PresenceSeparator):
+    if isinstance(separator, PresenceSeparator) and not mixture.silent:
         present(tuple(float(share) for share in stream.presence))
     noted(mixture.notes)
     progress(1.0)

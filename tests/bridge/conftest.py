@@ -60,7 +60,7 @@ class Home:
 
     def complaints(self, done: subprocess.CompletedProcess[str]) -> list[str]:
         """What a command said on stderr, but for advice: noise has no dog in it."""
-        return [line for line in done.stderr.splitlines() if "was hardly heard" not in line]
+        return [line for line in done.stderr.splitlines() if "was barely detected" not in line]
 
     def beat(self) -> Heartbeat:
         beat = Heartbeat.of_living(self.folders)

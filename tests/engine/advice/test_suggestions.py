@@ -159,7 +159,7 @@ def test_advice_is_given_where_it_is_needed() -> None:
     assert advice(("dog", "rain"), (0.9, LOW_PRESENCE)) == ()
     assert advice(("dog",), ()) == ()  # a model that does not say
     (low,) = advice(("rain", "pheasant"), (0.9, LOW_PRESENCE - 0.01))
-    assert low.startswith("'pheasant' was hardly heard in this recording: try 'bird'")
+    assert low.startswith("'pheasant' was barely detected in this recording: try 'bird'")
     assert low.count("'") == 2 + 2 * 3
     stem, missing = advice(("drums", "dog"), (0.8, 0.0))
     assert stem == stem_sentence(["drums"])
