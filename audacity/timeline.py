@@ -23,7 +23,9 @@ import soundfile
 
 from audacity.pipe import Blocked, NoProject, Pipe, Refused, command, plain
 from engine.errors import BadInput, Cancelled, HostError
-from engine.job import Clip, Placement, file_name, new_id
+from engine.file_names import file_name
+from engine.job import Placement, new_id
+from engine.status import Clip
 
 __all__ = ["Captured", "Fingerprint", "NothingSelected", "OtherProject", "Place", "capture"]
 

@@ -18,7 +18,8 @@ import soundfile
 
 from audacity.pipe import Pipe, command
 from audacity.timeline import Place, capture
-from engine.job import Clip, ClipKind, Placement
+from engine.job import Placement
+from engine.status import Clip, ClipKind
 from tests.hosts.audacity.editor import Editor, Screen, only_one
 
 RATE = 44100

@@ -35,9 +35,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.folders import Folders
-from engine.job import Job, Memory, Options, Precision
+from engine.job import Job
 from engine.models import catalogue
 from engine.models.audiosep import AudioSep, FastForm, checkpoint, network, runtimes, text
+from engine.options import Memory, Options, Precision
 from engine.sound.audio import AudioInfo, FrameWriter
 from engine.sound.separate import separate
 

@@ -44,8 +44,9 @@ def recording(path: Path, seconds: int) -> Path:
 def measure(model: str, mixture: Path) -> None:
     """Separate once in this process; print seconds and peak memory (bytes) as JSON."""
     from engine.folders import Folders
-    from engine.job import Job, Keep, Options
+    from engine.job import Job
     from engine.models import load
+    from engine.options import Keep, Options
     from engine.sound.separate import separate
 
     folders = Folders.of_user()

@@ -16,7 +16,7 @@ from engine.display import shown
 
 if TYPE_CHECKING:
     from engine.advice.suggestions import Suggestion
-    from engine.job import Heard
+    from engine.status import Heard
 
 __all__ = ["add_to"]
 

@@ -11,9 +11,10 @@ from bridge import launch
 from engine.errors import BadInput, EngineUnreachable
 from engine.files import read_small, replace_text
 from engine.folders import Folders
-from engine.job import Job, Status
+from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.lock import holder
+from engine.status import Status
 
 __all__ = ["Client"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.errors import BadInput, Failure
 from engine.files import sync_folder
-from engine.job import Clip
+from engine.status import Clip
 
 __all__ = ["Destination"]
 

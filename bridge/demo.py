@@ -15,9 +15,10 @@ import numpy.typing as npt
 from bridge import launch, separating
 from bridge.picture import draw
 from engine.folders import Folders
-from engine.job import ClipKind, Keep, Options
+from engine.options import Keep, Options
 from engine.sound.audio import read
 from engine.sound.measure import null_depth, si_sdr
+from engine.status import ClipKind
 
 if sys.version_info >= (3, 11):
     import tomllib

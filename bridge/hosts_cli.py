@@ -15,9 +15,11 @@ from bridge.inputs import sounds
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import JobState, Keep, Status, new_id
+from engine.job import new_id
+from engine.options import Keep
 from engine.request import Request
 from engine.settings import Settings
+from engine.status import JobState, Status
 
 if TYPE_CHECKING:
     from bridge.doctor import Check

@@ -8,7 +8,7 @@ import stat
 from engine.errors import BadJob, Failure
 from engine.files import read_small, replace_text
 from engine.folders import Folders
-from engine.job import lines, parse_lines
+from engine.text_form import lines, parse_lines
 
 __all__ = ["LAYOUT", "settle"]
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from bridge.client import Client
 from bridge.interruption import Interrupted, Interruption
 from bridge.separating import progress, raise_unless_done, resolved, take_back
+from engine.file_names import file_name
 from engine.folders import Folders
-from engine.job import Job, Options, Status, Task, file_name, new_id
+from engine.job import Job, Task, new_id
+from engine.options import Options
+from engine.status import Status
 
 __all__ = ["listen"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.errors import BadInput, Failure
-from engine.job import Status
+from engine.status import Status
 
 __all__ = ["raise_refused"]
 

@@ -15,8 +15,11 @@ from bridge.client import Client
 from bridge.delivery import Destination
 from bridge.interruption import Interrupted, Interruption
 from engine.errors import BadAudio, BadInput, Cancelled, Failure, TweezeError
+from engine.file_names import file_name
 from engine.folders import Folders
-from engine.job import Job, JobState, Options, Status, clean_query, file_name, new_id
+from engine.job import Job, clean_query, new_id
+from engine.options import Options
+from engine.status import JobState, Status
 
 __all__ = ["Result", "progress", "raise_unless_done", "resolved", "separate", "take_back"]
 

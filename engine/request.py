@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import BadJob
-from engine.job import check_id, lines, parse_lines
+from engine.job import check_id
+from engine.text_form import lines, parse_lines
 
 __all__ = ["Request"]
 

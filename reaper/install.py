@@ -17,7 +17,7 @@ from pathlib import Path
 from engine import editing, processes
 from engine.errors import BadInput, HostError
 from engine.folders import Folders, xdg_folder
-from engine.job import lines
+from engine.text_form import lines
 from reaper.ini import Lines, action_id, add_surface, key_is_taken, remove_surface
 from reaper.wake import LISTENER, Waker, executable, is_running
 

@@ -13,7 +13,7 @@ from pythonosc.udp_client import SimpleUDPClient
 
 from engine.errors import HostError
 from engine.folders import Folders
-from engine.job import lines, parse_lines
+from engine.text_form import lines, parse_lines
 
 __all__ = ["LISTENER", "Waker", "executable", "is_running"]
 

@@ -28,10 +28,13 @@ from engine.display import shown
 from engine.errors import BadInput, BadJob, TweezeError
 from engine.files import read_small, replace_text
 from engine.folders import Folders
-from engine.job import JobState, Keep, Status, check_id, lines, new_id, parse_lines
+from engine.job import check_id, new_id
+from engine.options import Keep
 from engine.queue.service import Service
 from engine.request import Request
 from engine.settings import Settings
+from engine.status import JobState, Status
+from engine.text_form import lines, parse_lines
 
 __all__ = ["Access", "Osc"]
 

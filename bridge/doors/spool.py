@@ -23,11 +23,13 @@ from engine import disk_clock
 from engine.errors import BadInput, BadJob, Failure, Foreign, TweezeError
 from engine.files import read_small, replace_text
 from engine.folders import Folders
-from engine.job import Job, JobState, Status, check_id, one_line
+from engine.job import Job, check_id
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Entry
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import JobState, Status
+from engine.text_form import one_line
 from engine.waiting import aside, within
 
 __all__ = ["Spool", "check_private"]

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from bridge.hosts.audacity import AudacityHost
 from bridge.hosts.reaper import ReaperHost
-from engine.job import Status
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import Status
 
 __all__ = ["REGISTERED", "Host", "HostMaker", "Report"]
 

@@ -29,10 +29,13 @@ from bridge.notify import notify
 from bridge.requests import raise_refused
 from engine.errors import BadInput, BadQuery, Cancelled, Failure, HostError, TweezeError
 from engine.files import replace_text
-from engine.job import Job, JobState, Keep, Options, Placement, Status, clean_query, one_line
+from engine.job import Job, Placement, clean_query
+from engine.options import Keep, Options
 from engine.queue.journal import Entry, Insertion
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import JobState, Status
+from engine.text_form import one_line
 from engine.waiting import aside, within
 
 __all__ = ["AudacityHost"]

@@ -18,10 +18,12 @@ from engine.advice import suggestions
 from engine.errors import BadInput, BadJob, HostError
 from engine.files import read_small, replace_text
 from engine.folders import Folders
-from engine.job import JobState, Status, clean_query, lines, one_line, parse_lines
+from engine.job import clean_query
 from engine.queue.heartbeat import is_fresh
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import JobState, Status
+from engine.text_form import lines, one_line, parse_lines
 from engine.waiting import aside, within
 from reaper.wake import Waker
 

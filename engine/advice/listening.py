@@ -15,9 +15,10 @@ import numpy as np
 
 from engine.advice.suggestions import term_of
 from engine.errors import BadInput, Cancelled, Failure
-from engine.job import Heard, Job
+from engine.job import Job
 from engine.models.base import FloatArray, Listener, Separator
 from engine.sound.mixture import prepare
+from engine.status import Heard
 
 __all__ = ["LIKELY", "listen"]
 

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from engine.job import Options
+from engine.options import Options
 
 __all__ = [
     "ComplexArray",

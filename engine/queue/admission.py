@@ -7,7 +7,8 @@ import shutil
 from engine import models
 from engine.errors import BadJob, Failure, UnknownModel
 from engine.folders import Folders
-from engine.job import Job, Keep
+from engine.job import Job
+from engine.options import Keep
 from engine.sound import audio
 
 __all__ = ["admit"]

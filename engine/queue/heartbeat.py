@@ -21,8 +21,8 @@ from pathlib import Path
 from engine.errors import BadJob
 from engine.files import read_small, replace_text
 from engine.folders import Folders
-from engine.job import lines, parse_lines
 from engine.queue.lock import holder
+from engine.text_form import lines, parse_lines
 
 __all__ = ["FRESH", "STALLED", "VERSION", "Heartbeat", "is_fresh"]
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import BadInput, BadJob, Failure, Foreign
-from engine.job import Job, JobState, Status
+from engine.job import Job
+from engine.status import JobState, Status
 
 __all__ = ["Entry", "Insertion", "Journal"]
 

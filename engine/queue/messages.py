@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.job import Clip, Heard, Job
+from engine.job import Job
+from engine.status import Clip, Heard
 
 __all__ = [
     "Cancel",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engine.errors import BadAudio, BadInput, BadJob, Failure, TweezeError
 from engine.folders import Folders
-from engine.job import Job, JobState, Status, one_line
+from engine.job import Job
 from engine.queue import worker
 from engine.queue.admission import admit
 from engine.queue.cleaning import Keeping, clean
@@ -37,6 +37,8 @@ from engine.queue.messages import (
 )
 from engine.queue.worker_handle import WorkerHandle, WorkerMain
 from engine.settings import Settings
+from engine.status import JobState, Status
+from engine.text_form import one_line
 from engine.waiting import aside, briefly, within
 
 __all__ = ["Activity", "Limits", "Listener", "Service"]

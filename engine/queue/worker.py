@@ -25,7 +25,7 @@ from typing import NoReturn, Protocol
 from engine.advice.suggestions import advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
-from engine.job import Clip, Heard, Job, Task
+from engine.job import Job, Task
 from engine.models.base import Separator
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import (
@@ -41,6 +41,7 @@ from engine.queue.messages import (
     Work,
 )
 from engine.sound.memory import OutOfMemory, is_exhausted
+from engine.status import Clip, Heard
 
 __all__ = ["Listen", "Load", "Separate", "main", "serve"]
 

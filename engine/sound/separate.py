@@ -30,8 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import Cancelled, Failure
-from engine.job import Bandwidth, Clip, ClipKind, Job, Keep, Stereo, file_name
+from engine.file_names import file_name
+from engine.job import Job
 from engine.models.base import FloatArray, FrameGrid, PresenceSeparator, Separator, Tunable
+from engine.options import Bandwidth, Keep, Stereo
 from engine.sound import memory
 from engine.sound.audio import FrameWriter
 from engine.sound.frames import (
@@ -46,6 +48,7 @@ from engine.sound.frames import (
     window,
 )
 from engine.sound.mixture import Mixture, prepare
+from engine.status import Clip, ClipKind
 
 __all__ = ["Segment", "plan", "separate"]
 

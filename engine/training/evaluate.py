@@ -16,7 +16,8 @@ import numpy as np
 import soundfile
 import torch
 
-from engine.job import QUERIES_LIMIT, Job, Options, new_id
+from engine.job import QUERIES_LIMIT, Job, new_id
+from engine.options import Options
 from engine.sound.audio import read
 from engine.sound.separate import separate as separate_job
 from engine.training.corpus import SAMPLE_RATE

@@ -12,7 +12,7 @@ import pytest
 
 from bridge import advice_cli
 from engine.advice.suggestions import Relation, Suggestion
-from engine.job import Heard, JobState, Status
+from engine.status import Heard, JobState, Status
 
 
 def test_terms_come_one_a_line_the_best_one_first(home: Any) -> None:

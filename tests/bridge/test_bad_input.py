@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.job import Job, JobState, new_id
+from engine.job import Job, new_id
 from engine.sound.decoders.base import Undecodable
 from engine.sound.decoders.opening import OpenFile
+from engine.status import JobState
 
 
 def sound(path: Path, samples: np.ndarray, rate: int = 16_000) -> None:

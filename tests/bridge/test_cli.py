@@ -20,8 +20,8 @@ from bridge.doors.spool import check_private
 from engine.advice.suggestions import advice
 from engine.display import shown
 from engine.folders import Folders
-from engine.job import JobState, Status
 from engine.queue.heartbeat import Heartbeat
+from engine.status import JobState, Status
 
 Until = Callable[[Callable[[], object]], None]
 

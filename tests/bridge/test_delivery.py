@@ -16,7 +16,7 @@ import pytest
 
 from bridge.delivery import Destination
 from engine.errors import BadInput, Failure
-from engine.job import Clip, ClipKind
+from engine.status import Clip, ClipKind
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -100,7 +100,7 @@ def test_what_was_renamed_goes_back(tmp_path: Path, share: Path) -> None:
         from pathlib import Path
         from bridge.delivery import Destination
         from engine.errors import Failure
-        from engine.job import Clip, ClipKind
+        from engine.status import Clip, ClipKind
 
         job, out = map(Path, sys.argv[1:])
         clips = [Clip(job / f"{n}.wav", ClipKind.TARGET, "a", "a") for n in (0, 1)]

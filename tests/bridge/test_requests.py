@@ -16,9 +16,9 @@ from bridge.hosts import audacity
 from bridge.hosts.audacity import AudacityHost
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import JobState, Status
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import JobState, Status
 from tests.faults.inside import DEADLINE, run, service_in, until
 
 

@@ -23,12 +23,13 @@ from bridge.hosts import Report
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import Clip, ClipKind, Job, JobState, Status
+from engine.job import Job
 from engine.queue.cleaning import Keeping
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Journal
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import Clip, ClipKind, JobState, Status
 
 DEADLINE = 90.0
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bridge.doctor import _queue
-from engine.job import Job, JobState
+from engine.job import Job
 from engine.queue.heartbeat import STALLED, Heartbeat
+from engine.status import JobState
 from tests.bridge.conftest import Home, until
 from tests.engine.sound.test_reader import looping_wav
 

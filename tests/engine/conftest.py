@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.job import Job, Options
+from engine.job import Job
+from engine.options import Options
 
 
 @pytest.fixture

@@ -8,30 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import BadInput, BadJob, BadQuery
-from engine.job import (
-    QUERY_LIMIT,
-    Bandwidth,
-    Clip,
-    ClipKind,
-    Context,
-    Heard,
-    Job,
-    JobState,
-    Keep,
-    Memory,
-    Options,
-    Placement,
-    Precision,
-    Status,
-    Stereo,
-    Task,
-    clean_query,
-    file_name,
-    new_id,
-    one_line,
-    parse_lines,
-)
+from engine.file_names import file_name
+from engine.job import QUERY_LIMIT, Job, Placement, Task, clean_query, new_id
+from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
 from engine.request import Request
+from engine.status import Clip, ClipKind, Heard, JobState, Status
+from engine.text_form import one_line, parse_lines
 
 # Everything that is no control character, line break or lone surrogate.
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=60)

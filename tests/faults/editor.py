@@ -25,10 +25,11 @@ from bridge.hosts.audacity import AudacityHost
 from engine.errors import Cancelled
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import Clip, JobState, Placement, Status, new_id
+from engine.job import Placement, new_id
 from engine.queue.journal import Journal
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import Clip, JobState, Status
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import until
 

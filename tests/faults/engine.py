@@ -11,10 +11,11 @@ from multiprocessing.connection import Connection
 from bridge import app
 from bridge.hosts import Report
 from engine.folders import Folders
-from engine.job import Job, JobState, Status
+from engine.job import Job
 from engine.queue.journal import Journal
 from engine.queue.service import Service
 from engine.request import Request
+from engine.status import JobState, Status
 
 
 def main(connection: Connection, folders: Folders) -> None:

@@ -19,9 +19,11 @@ import soundfile
 
 from bridge.client import Client
 from engine.folders import Folders
-from engine.job import Job, JobState, Options, Status
+from engine.job import Job
+from engine.options import Options
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.lock import holder
+from engine.status import JobState, Status
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0  # seconds until what must happen counts as not happening

@@ -26,8 +26,9 @@ from typing import Any
 import psutil
 
 from engine.folders import Folders
-from engine.job import Job, JobState
+from engine.job import Job
 from engine.queue.journal import Journal
+from engine.status import JobState
 from tests.faults.load import Desk, environment_port
 from tests.faults.resident import ROOT, Resident, expected, kill_worker, pause, until, write_noise
 

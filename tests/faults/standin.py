@@ -27,9 +27,10 @@ import numpy as np
 import standins
 
 from engine.folders import Folders
-from engine.job import Clip, Job
+from engine.job import Job
 from engine.models.base import FloatArray, Separator
 from engine.sound.separate import separate
+from engine.status import Clip
 
 
 class Model(standins.StandIn):

@@ -10,9 +10,10 @@ import pytest
 
 from bridge.doors import spool
 from engine.folders import Folders
-from engine.job import Clip, ClipKind, Job, JobState, Status
+from engine.job import Job
 from engine.queue.cleaning import Keeping, clean
 from engine.queue.journal import Insertion, Journal
+from engine.status import Clip, ClipKind, JobState, Status
 from tests.faults.inside import door_in, run, service_in, until
 from tests.faults.resident import write_noise
 

@@ -20,10 +20,12 @@ from odd_disk import odd_disk
 from bridge.hosts.reaper import ReaperHost
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import Job, JobState, Status, lines
+from engine.job import Job
 from engine.queue.heartbeat import FRESH, Heartbeat
 from engine.queue.lock import ProcessLock
 from engine.request import Request
+from engine.status import JobState, Status
+from engine.text_form import lines
 from tests.faults.resident import ROOT, resident, until, write_noise
 from tests.faults.test_disk import Disk, disk
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from engine.folders import Folders
-from engine.job import Job, JobState, Keep, Options
+from engine.job import Job
+from engine.options import Keep, Options
 from engine.queue.journal import Insertion, Journal
+from engine.status import JobState
 from tests.faults.resident import (
     MANY,
     ROOT,
@@ -305,7 +307,8 @@ with mock.patch.object(host, "Pipe", Pipe), mock.patch.object(host, "Place", Pla
 )
 @pytest.mark.parametrize("moment", ["ready", "claimed", "inserted", "settled"])
 def test_inserted_at_most_once(tmp_path: Path, moment: str) -> None:
-    from engine.job import Clip, ClipKind, Placement, Status
+    from engine.job import Placement
+    from engine.status import Clip, ClipKind, Status
 
     journal = Journal(tmp_path / "journal.sqlite")
     place = Placement("audacity", "project", "Track", 0, 44100)

@@ -15,8 +15,10 @@ import pytest
 
 from engine.errors import Failure
 from engine.folders import Folders
-from engine.job import Job, JobState, Keep, Options, Status
+from engine.job import Job
+from engine.options import Keep, Options
 from engine.queue.journal import Insertion, Journal
+from engine.status import JobState, Status
 from tests.faults.inside import door_in, run, until
 from tests.faults.resident import expected, write_noise
 

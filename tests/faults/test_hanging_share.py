@@ -18,11 +18,12 @@ from bridge.doors.spool import Spool, check_private
 from bridge.hosts import reaper
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import Job, JobState, Status
+from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.journal import Journal
 from engine.queue.service import Limits, Service
 from engine.request import Request
+from engine.status import JobState, Status
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import Resident, write_noise

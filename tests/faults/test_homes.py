@@ -16,8 +16,9 @@ import pytest
 from bridge import client as client_module
 from engine.errors import EngineUnreachable
 from engine.folders import Folders
-from engine.job import Job, JobState
+from engine.job import Job
 from engine.queue.lock import ProcessLock, holder
+from engine.status import JobState
 from tests.faults.resident import ROOT, Resident, expected, resident, until, write_noise
 from tests.faults.test_disk import Disk, disk
 

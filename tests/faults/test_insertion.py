@@ -14,8 +14,8 @@ from bridge.hosts import audacity as host
 from bridge.hosts.audacity import AudacityHost
 from engine.errors import Failure
 from engine.folders import Folders
-from engine.job import JobState, Status
 from engine.queue.journal import Insertion, Journal
+from engine.status import JobState, Status
 from tests.faults.editor import Timeline, studio
 from tests.faults.inside import run, until
 from tests.faults.test_disk import Disk, disk, scribble

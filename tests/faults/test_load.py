@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.job import JobState, Status
 from engine.queue.journal import Entry, Journal
+from engine.status import JobState, Status
 from tests.faults.load import Desk, ask_all, environment_port
 from tests.faults.resident import MANY, resident, until, write_noise
 

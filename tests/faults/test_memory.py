@@ -17,10 +17,11 @@ import pytest
 import soundfile
 
 from engine.folders import Folders
-from engine.job import Job, JobState, Status
+from engine.job import Job
 from engine.queue import worker
 from engine.sound.memory import reduced
 from engine.sound.separate import plan, separate
+from engine.status import JobState, Status
 from tests.faults import standin
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import expected, write_noise

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from engine.folders import Folders
-from engine.job import Job, JobState
+from engine.job import Job
+from engine.status import JobState
 from tests.faults.inside import run, service_in, until
 from tests.faults.resident import MANY, expected, write_noise
 

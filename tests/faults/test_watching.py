@@ -17,8 +17,9 @@ from bridge.client import Client
 from bridge.doors import events
 from bridge.doors.spool import Spool
 from engine.folders import Folders
-from engine.job import Job, JobState
+from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
+from engine.status import JobState
 from tests.faults import inside
 from tests.faults.inside import service_in
 from tests.faults.resident import ROOT, resident, until, write_noise

@@ -16,8 +16,11 @@ import numpy as np
 import soundfile
 from hypothesis import strategies as st
 
-from engine.job import Clip, ClipKind, Job, JobState, Options, Placement, Status, lines
+from engine.job import Job, Placement
+from engine.options import Options
 from engine.request import Request
+from engine.status import Clip, ClipKind, JobState, Status
+from engine.text_form import lines
 
 NUMBERS = (0, 1, 2, 3, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF, 1 << 20)
 NUMBERS += (0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)

@@ -77,10 +77,11 @@ class Texts(Target):
         from bridge.layout import _number
         from engine.errors import HostError
         from engine.files import read_small
-        from engine.job import Job, Status
+        from engine.job import Job
         from engine.models import catalogue
         from engine.queue.heartbeat import Heartbeat
         from engine.request import Request
+        from engine.status import Status
         from reaper.wake import Waker
 
         folders = Folders(self.folder)
@@ -196,13 +197,13 @@ class _Host:
     async def run(self) -> None: ...
 
     async def handle(self, request: Any, report: Any) -> None:
-        report(request and __import__("engine.job").job.Status(request.id, _done()))
+        report(_done(request.id))
 
 
-def _done() -> Any:
-    from engine.job import JobState
+def _done(id_: str) -> Any:
+    from engine.status import JobState, Status
 
-    return JobState.DONE
+    return Status(id_, JobState.DONE)
 
 
 class _Doors(Target):

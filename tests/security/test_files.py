@@ -13,13 +13,14 @@ import soundfile
 
 from engine.errors import BadAudio, BadInput, BadJob, Failure
 from engine.folders import Folders
-from engine.job import Job, Status
+from engine.job import Job
 from engine.models.base import FrameGrid
 from engine.queue.admission import admit
 from engine.sound import audio
 from engine.sound.decoders.base import Undecodable
 from engine.sound.decoders.opening import OpenFile
 from engine.sound.mixture import prepare
+from engine.status import Status
 from tests.security.conftest import Home
 
 GEOMETRY = FrameGrid(32000, 2048, 640, block=16, context=16, core=64)

@@ -12,8 +12,9 @@ import pytest
 
 from bridge.doors import osc as door
 from bridge.doors.osc import Access
-from engine.job import Job, JobState
+from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
+from engine.status import JobState
 from tests.fuzz import inputs
 from tests.fuzz.targets import OscHandler
 from tests.hosts.reaper.studio import Engine

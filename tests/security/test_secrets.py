@@ -14,8 +14,9 @@ import soundfile
 from bridge import launch
 from bridge.doors.osc import Access
 from engine.folders import Folders
-from engine.job import Job, JobState
+from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
+from engine.status import JobState
 from tests.fuzz import inputs
 from tests.hosts.reaper.studio import Engine
 from tests.security.conftest import Home, until

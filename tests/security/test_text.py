@@ -27,7 +27,9 @@ from audacity.timeline import Fingerprint, Place
 from bridge import notify as notices
 from engine.display import LogFormatter, misleads
 from engine.errors import BadInput
-from engine.job import Clip, ClipKind, Job, Placement, Status, clean_query, file_name
+from engine.file_names import file_name
+from engine.job import Job, Placement, clean_query
+from engine.status import Clip, ClipKind, Status
 from tests.security.conftest import ROOT, Home
 
 NASTY = {

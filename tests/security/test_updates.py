@@ -18,10 +18,11 @@ from bridge.doors.spool import check_private
 from engine.errors import Failure
 from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import Job, JobState, Status
+from engine.job import Job
 from engine.queue import journal as journals
 from engine.queue.heartbeat import VERSION, Heartbeat
 from engine.queue.journal import SCHEMA, Insertion, Journal
+from engine.status import JobState, Status
 from tests.security.conftest import Home, until
 from tests.security.old_engine import OLD
 from tests.security.test_files import wav

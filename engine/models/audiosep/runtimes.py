@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from engine.errors import ModelBroken
-from engine.job import Precision
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.base import FloatArray
+from engine.options import Precision
 
 __all__ = ["OpenVino", "Runtime", "Torch", "device", "has_openvino", "write_graph"]
 

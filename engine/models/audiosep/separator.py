@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from engine.errors import ModelBroken
-from engine.job import Context, Memory, Options, Precision
 from engine.models.audiosep import runtimes
 from engine.models.audiosep.fast import FastForm
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.audiosep.text import TextEncoder
 from engine.models.base import ComplexArray, FloatArray, FrameGrid
+from engine.options import Context, Memory, Options, Precision
 
 __all__ = ["AudioSep"]
 

@@ -11,8 +11,9 @@ import pytest
 
 from engine.advice.listening import LIKELY, listen
 from engine.errors import BadInput, Cancelled, Failure
-from engine.job import Heard, Job, Task
+from engine.job import Job, Task
 from engine.models.base import FloatArray, FrameGrid
+from engine.status import Heard
 
 RATE = 16_000
 GRID = FrameGrid(32_000, 2048, 640, block=16, context=16, core=64)

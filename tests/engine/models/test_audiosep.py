@@ -12,8 +12,9 @@ import soundfile
 import torch
 
 from engine.errors import BadJob
-from engine.job import Context, Job, Keep, Memory, Options, Precision
+from engine.job import Job
 from engine.models.audiosep import AudioSep, FastForm, network, runtimes, text
+from engine.options import Context, Keep, Memory, Options, Precision
 from engine.sound.frames import sharpened
 from engine.sound.separate import separate
 

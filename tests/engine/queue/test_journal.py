@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadJob, Failure
-from engine.job import Clip, ClipKind, Job, JobState, Status
+from engine.job import Job
 from engine.queue.journal import Insertion, Journal
+from engine.status import Clip, ClipKind, JobState, Status
 
 
 def job(number: int = 1) -> Job:

@@ -17,10 +17,12 @@ import standins
 
 from engine.errors import BadJob
 from engine.folders import Folders
-from engine.job import Heard, Job, JobState, Keep, Options, Status, Task
+from engine.job import Job, Task
+from engine.options import Keep, Options
 from engine.queue.journal import Journal
 from engine.queue.service import Activity, Limits, Service
 from engine.queue.worker_handle import WorkerMain
+from engine.status import Heard, JobState, Status
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
 

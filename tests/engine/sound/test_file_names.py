@@ -10,8 +10,9 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.job import Keep, file_name
+from engine.file_names import file_name
 from engine.models.base import FrameGrid
+from engine.options import Keep
 from engine.sound.separate import separate
 
 LIMIT = 120  # bytes, without a number and '.wav': together fewer than any file system's 143

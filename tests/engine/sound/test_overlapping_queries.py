@@ -14,9 +14,10 @@ from hypothesis.extra import numpy as arrays
 
 import engine.sound.separate
 from engine.folders import Folders
-from engine.job import Bandwidth, Job, Keep, Options, Stereo
+from engine.job import Job
 from engine.models import load
 from engine.models.base import FrameGrid
+from engine.options import Bandwidth, Keep, Options, Stereo
 from engine.sound.frames import shared, sharpened
 from engine.sound.separate import separate
 

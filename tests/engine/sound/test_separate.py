@@ -14,10 +14,12 @@ from scipy.signal import correlate
 
 from engine.errors import BadAudio, Cancelled, Failure
 from engine.folders import Folders
-from engine.job import Bandwidth, ClipKind, Job, Keep, Options, Stereo
+from engine.job import Job
 from engine.models import load
 from engine.models.base import FrameGrid
+from engine.options import Bandwidth, Keep, Options, Stereo
 from engine.sound.separate import plan, separate
+from engine.status import ClipKind
 
 RATES = (8_000, 11_025, 22_050, 32_000, 37_123, 44_100, 48_000, 88_200, 96_000, 192_000)
 GRID = FrameGrid(32_000, 2048, 640, block=16, context=32, core=48)

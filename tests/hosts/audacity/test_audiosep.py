@@ -13,7 +13,7 @@ import soundfile
 from audacity.pipe import command
 from bridge import launch
 from engine.errors import HostError
-from engine.job import Status
+from engine.status import Status
 from tests.hosts.audacity.editor import wait_for
 from tests.support.audiosep import (  # noqa: F401 - fixtures
     entry,

@@ -9,7 +9,8 @@ import pytest
 
 from audacity.pipe import command, plain
 from audacity.timeline import Place, capture
-from engine.job import Clip, ClipKind, Placement
+from engine.job import Placement
+from engine.status import Clip, ClipKind
 from tests.hosts.audacity.editor import Editor
 from tests.security.conftest import ROOT
 from tests.security.test_text import NASTY

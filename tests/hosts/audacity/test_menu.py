@@ -26,8 +26,9 @@ from audacity.install import install
 from audacity.pipe import command
 from engine.errors import HostError
 from engine.folders import Folders
-from engine.job import Keep, Status
+from engine.options import Keep
 from engine.queue.heartbeat import Heartbeat
+from engine.status import Status
 from tests.hosts.audacity.editor import (
     FROM,
     MODULE,

@@ -10,9 +10,10 @@ import pytest
 from bridge.hosts import audacity
 from bridge.hosts.audacity import AudacityHost
 from engine.folders import Folders
-from engine.job import Job, JobState, Placement, Status
+from engine.job import Job, Placement
 from engine.queue.journal import Journal
 from engine.queue.service import Service
+from engine.status import JobState, Status
 
 
 def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

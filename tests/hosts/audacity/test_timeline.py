@@ -15,7 +15,8 @@ import soundfile
 from audacity.pipe import Blocked, Gone, Pipe, command
 from audacity.timeline import Captured, NothingSelected, OtherProject, Place, capture
 from engine.errors import HostError
-from engine.job import Clip, ClipKind, Placement
+from engine.job import Placement
+from engine.status import Clip, ClipKind
 from tests.hosts.audacity.editor import Editor, version
 
 Sound = Callable[..., Path]

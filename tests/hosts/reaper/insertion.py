@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.job import JobState, Status
+from engine.status import JobState, Status
 from tests.hosts.reaper.project import Project
 from tests.hosts.reaper.scenarios import scenario
 from tests.hosts.reaper.studio import Engine, Studio

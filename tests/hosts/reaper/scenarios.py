@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from engine.job import Job, JobState, new_id
+from engine.job import Job, new_id
+from engine.status import JobState
 from tests.hosts.reaper.fake import KEYS
 from tests.hosts.reaper.project import Item, Semantics, Source, Track
 from tests.hosts.reaper.studio import Engine, Studio, until

@@ -18,9 +18,10 @@ import soundfile
 
 from bridge import launch
 from engine.folders import Folders
-from engine.job import Status, lines
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.lock import holder
+from engine.status import Status
+from engine.text_form import lines
 from tests.hosts.reaper.fake import FakeReaper, Script
 from tests.hosts.reaper.project import Item, Project, Samples, Semantics, Track
 

@@ -20,8 +20,8 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.doors.osc import Access
-from engine.job import JobState
 from engine.queue.heartbeat import Heartbeat
+from engine.status import JobState
 from reaper.wake import Waker
 from tests.hosts.reaper.studio import (
     DEADLINE,

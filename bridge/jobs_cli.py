@@ -1,0 +1,100 @@
+"""`tweeze separate` and `demo`: sounds out of recordings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.inputs import files_and_queries, for_each
+from engine.display import shown
+from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
+
+__all__ = ["add_to"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command(short_help="Pull the sounds that you describe out of recordings.")(separate)
+    app.command()(demo)
+
+
+def separate(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE... QUERY...",
+            help="Audio files, then the sounds, like 'dog barking'. The first argument is a file, "
+            "and so are those behind it that name existing files.",
+        ),
+    ],
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="One of those that 'tweeze models' lists.")
+    ] = "compact",
+    keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
+    out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path(),
+    stereo: Annotated[
+        Stereo, typer.Option(help="Channels one by one, or with one mask.")
+    ] = Stereo.INDEPENDENT,
+    bandwidth: Annotated[
+        Bandwidth, typer.Option(help="Whether the mask goes on above the model's own band.")
+    ] = Bandwidth.FULL,
+    sharpness: Annotated[
+        float, typer.Option(help="Above 1: less of what only resembles the sound; 0.1 to 10.")
+    ] = 1.0,
+    precision: Annotated[
+        Precision, typer.Option(help="Draft is faster and rougher, where the model can.")
+    ] = Precision.EXACT,
+    context: Annotated[
+        Context, typer.Option(help="Short is faster, where the model can.")
+    ] = Context.EXACT,
+    memory: Annotated[
+        Memory, typer.Option(help="Low takes less memory and more time.")
+    ] = Memory.DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Pull the described sounds out of files; prints the clips' paths, one a line.
+
+    Each file is separated on its own. Where one of them fails, the others are still done, and the
+    exit code is that of a failure: 2 if a file or the request is wrong, 1 if the work went wrong.
+    With --json there is one object for each file, one a line.
+    """
+    from bridge.separating import separate
+
+    files, queries = files_and_queries(arguments, query or ())
+    options = Options(
+        model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
+    )
+
+    def each(file: Path) -> None:
+        result = separate(file, queries, options, out)
+        for note in result.status.notes:
+            print(shown(note), file=sys.stderr)
+        if as_json:
+            print(result.to_json(), flush=True)
+        else:
+            for path in result.paths:
+                # A program that reads this gets the path itself, a terminal what is harmless.
+                print(shown(str(path)) if sys.stdout.isatty() else path, flush=True)
+
+    for_each(files, each)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for clips and picture.")] = Path("demo-output"),
+    model: Annotated[
+        str, typer.Option(help="One of those that 'tweeze models' lists.")
+    ] = "compact",
+) -> None:
+    """Separate the bundled recording, and say how well that went."""
+    from bridge import demo as demonstration
+
+    demonstration.run(out, model=model)
