@@ -65,7 +65,9 @@ def suggest(
 
 
 def listen(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Audio files; '-' is standard input.")
+    ],
     model: Annotated[
         str, typer.Option(help="One of those that 'tweeze models' lists; it must be able to.")
     ] = "compact",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bridge.streams import STANDARD, is_standard_input
 from engine.display import shown
 from engine.errors import BadInput, BadQuery, Cancelled, EngineUnreachable, TweezeError
 from engine.job import clean_query
@@ -42,7 +43,7 @@ def files_and_queries(
                 f"{argument} is a file, but stands behind the sound '{described[0]}': name the "
                 f"files first ({_SEPARATE}), or a sound of that name with --query."
             )
-        if "*" in argument or argument == "-":
+        if "*" in argument:
             raise _nothing(argument)
     files = recordings(arguments[:count])
     if not described:
@@ -57,23 +58,28 @@ def files_and_queries(
 def recordings(arguments: Sequence[str]) -> list[Path]:
     """Return the files that arguments name, each once, in their order.
 
-    A `*` that the shell left is for us to expand: Windows' leaves all of them.
+    Standard input (`-`) is `bridge.streams.STANDARD`. A `*` that the shell left is for us to
+    expand: Windows' leaves all of them.
 
     Raises
     ------
     BadInput
-        A pattern fits no file, or the standard input is asked for.
+        A pattern fits no file.
 
     """
     files: dict[Path, Path] = {}
     for argument in arguments:
+        if is_standard_input(argument):
+            files.setdefault(STANDARD, STANDARD)
+            continue
         found = [argument]
         if "*" in argument and not _is(argument, folder=False):
             found = [path for path in sorted(glob.glob(argument)) if _is(path, folder=False)]  # noqa: PTH207
-        if not found or argument == "-":
+        if not found:
             raise _nothing(argument)
         for path in map(Path, found):
-            files.setdefault(_place(path), path)
+            # './-' is a file of that name.
+            files.setdefault(_place(path), path.absolute() if path == STANDARD else path)
     return list(files.values())
 
 
@@ -126,13 +132,13 @@ def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:
 
 
 def _nothing(argument: str) -> BadInput:
-    if argument == "-":
-        return BadInput("Tweeze reads no standard input: name a file instead of '-'.")
-    return BadInput(f"{argument} fits no file: check the path.")
+    return BadInput(f"No file matches {argument}: check the path.")
 
 
 def _names_files(argument: str) -> bool:
     """Whether an argument names a file, or what is plainly meant for a folder or for files."""
+    if is_standard_input(argument):
+        return True
     if "*" in argument:
         return any(_is(path, folder=False) for path in glob.glob(argument))  # noqa: PTH207
     # A bare word is a sound even where a folder is called so: 'birds', full of clips of birds.

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bridge.inputs import files_and_queries, for_each
+from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
 from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
 
@@ -28,8 +29,8 @@ def separate(
         list[str],
         typer.Argument(
             metavar="FILE... QUERY...",
-            help="Audio files, then the sounds, like 'dog barking'. The first argument is a file, "
-            "and so are those behind it that name existing files.",
+            help="Audio files ('-' is standard input), then the sounds, like 'dog barking'. The "
+            "first argument is a file, and so are those behind it that name existing files.",
         ),
     ],
     query: Annotated[
@@ -40,7 +41,9 @@ def separate(
         str, typer.Option(help="One of those that 'tweeze models' lists.")
     ] = "compact",
     keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
-    out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path(),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the clips; '-' writes one clip to standard output.")
+    ] = Path(),
     stereo: Annotated[
         Stereo, typer.Option(help="Channels one by one, or with one mask.")
     ] = Stereo.INDEPENDENT,
@@ -73,6 +76,8 @@ def separate(
     options = Options(
         model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
     )
+    if out == STANDARD:
+        check_one_clip(len(files), len(queries), keep, as_json=as_json)
 
     def each(file: Path) -> None:
         result = separate(file, queries, options, out)

@@ -110,7 +110,9 @@ def test_a_status_says_what_is_missing_and_what_to_ask_for(folders: Folders, wav
             assert status.presence == (0.93, 0.02, 0.93)
             stem, missing = status.notes
             assert stem.startswith("For 'drums' out of a finished song")
-            assert missing.startswith("'a gone pheasant' was barely detected in this recording: try '")
+            assert missing.startswith(
+                "'a gone pheasant' was barely detected in this recording: try '"
+            )
             assert service.journal.get("job-1").status == status  # type: ignore[union-attr]
 
     run(scenario())

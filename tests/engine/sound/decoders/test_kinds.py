@@ -95,7 +95,7 @@ def test_it_says_what_the_file_is_and_what_to_do(make, called, remedy, tmp_path)
 
 def test_zeros_are_a_loss_and_the_unknown_stays_unknown(tmp_path):
     (path := tmp_path / "x.wav").write_bytes(bytes(100_000))
-    with pytest.raises(Undecodable, match="nothing but zero bytes.*copy it again"):
+    with pytest.raises(Undecodable, match=r"nothing but zero bytes.*copy it again"):
         OpenFile(path, follow=True)
     assert refusal(b"\x9c\x01\xfe\x88" * 999).startswith("is not an audio file that Tweeze knows")
     # A character that the end of what is looked at cuts in two does not make a text unknown.
