@@ -71,7 +71,7 @@ def main() -> None:
         print(f"{named} ({error.strerror or error}): check its permissions.", file=sys.stderr)
         code = 1
     except Exception:
-        _LOG.exception("The engine ended in a way it does not know.")
+        _LOG.exception("The engine ended with an unexpected error.")
         traceback.print_exc()
         code = 1
     _leave(lock, code)

@@ -39,6 +39,8 @@ class Source:
 
     def renamed(self, status: Status) -> Status:
         """Return a status whose sentences speak of the recording by the user's name for it."""
+        if self.name == str(self.path):
+            return status
 
         def plain(sentence: str) -> str:
             named = sentence.replace(str(self.path), self.name)

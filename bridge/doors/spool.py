@@ -360,10 +360,7 @@ class Spool:
             report(replace(last, state=JobState.FAILED, message=str(error), bad_input=bad))
         except Exception:
             _LOG.exception("Request %s failed.", request.id)
-            message = (
-                "Tweeze failed on this request in a way it does not know; the log at "
-                f"{self._folders.log} holds the details."
-            )
+            message = f"Unexpected error: see 'tweeze log' ({self._folders.log})."
             report(replace(last, state=JobState.FAILED, message=message))
 
     def _whole_text(self, path: Path) -> str | None:

@@ -391,8 +391,7 @@ class Service:
                 self._end(
                     ticket,
                     JobState.FAILED,
-                    f"Tweeze failed on this job in a way it does not know; the log at "
-                    f"{self.folders.log} holds the details.",
+                    f"Unexpected error: see 'tweeze log' ({self.folders.log}).",
                 )
             self._running = None
             self._activity = Activity.IDLE

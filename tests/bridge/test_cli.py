@@ -285,8 +285,8 @@ def test_a_name_that_is_too_long_is_said_to_be(home: Any, command: tuple[str, ..
 
 def test_a_checkpoint_with_too_long_a_name_is_one_sentence(home: Any) -> None:
     said = home.tweeze("models", "add", "z" * 300).stderr
-    assert said.startswith("No file can have so long a name: zzzz")
-    assert said.endswith("…: check the path.\n")
+    assert said.startswith("The name 'zzzz")
+    assert said.endswith("…' is too long for a file: check the path.\n")
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])

@@ -247,7 +247,7 @@ def test_requests_reach_their_host_and_its_answer_the_status(folders: Folders) -
             expected = {
                 "dog": (JobState.DONE, "Captured."),
                 "refuse": (JobState.FAILED, "The editor shows a dialog: close it."),
-                "break": (JobState.FAILED, "in a way it does not know"),
+                "break": (JobState.FAILED, "Unexpected error"),
             }
             for query in expected:
                 fields = (("query", query), ("keep", "both"))
