@@ -18,10 +18,12 @@ from pathlib import Path
 
 import psutil
 
+from audacity import dialog
 from audacity.settings import Settings, escape
 from engine import editing
 from engine.errors import BadInput, HostError
 from engine.folders import Folders, xdg_folder
+from engine.request import OPTIONS
 
 __all__ = ["SHORTCUTS", "Editor", "Finding", "check", "find", "install", "installed", "uninstall"]
 
@@ -257,12 +259,12 @@ def _wanted(editor: Editor) -> dict[_Key, str]:
 def _plugin(name: str, folders: Folders, models: Sequence[str]) -> str:
     text = (_SOURCES / name).read_text("utf-8")
     common = (_SOURCES / "common.lsp").read_text("utf-8")
-    quoted = " ".join(f'"{model}"' for model in models)
+    offered = {"model": models}
     return (
         text.replace(";@COMMON@", common.strip())
         .replace("@SPOOL@", _lisp(folders.spool))
-        .replace("@MODELS@", ",".join(models))
-        .replace("@MODEL_LIST@", quoted)
+        .replace(";@CONTROLS@", dialog.controls(OPTIONS, offered))
+        .replace(";@FIELDS@", dialog.fields(OPTIONS, offered))
     )
 
 

@@ -12,11 +12,13 @@ import typer
 from bridge import launch, login
 from bridge.client import Client
 from bridge.inputs import sounds
+from bridge.option_flags import takes_options
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.job import new_id
-from engine.options import Keep
+from engine.option_types import write
+from engine.options import Options
 from engine.request import Request
 from engine.settings import Settings
 from engine.status import JobState, Status
@@ -98,16 +100,15 @@ def uninstall(editor: Where) -> None:
         print(login.disable())
 
 
+@takes_options
 def trigger(
     queries: Annotated[
         list[str] | None, typer.Argument(metavar="[QUERY]...", help="The sounds, in words.")
     ] = None,
     host: Annotated[Editor, typer.Option(help="The editor.")] = Editor.AUDACITY,
-    keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
-    mute: Annotated[bool, typer.Option("--mute", help="Mute the original track.")] = False,
-    model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists.")
-    ] = "compact",
+    *,
+    options: Options,
+    mute: bool,
     again: Annotated[bool, typer.Option("--again", help="Repeat what was asked for last.")] = False,
 ) -> None:
     """Do what the editor's menu command does, for a hotkey of your desktop.
@@ -120,7 +121,7 @@ def trigger(
     if queries:
         instead = "the editor's selection is separated, and a file by 'tweeze separate FILE QUERY'"
         fields = [("action", "separate"), *(("query", query) for query in sounds(queries, instead))]
-        fields += [("keep", keep.value), ("mute", "yes" if mute else "no"), ("model", model)]
+        fields += [*write(options), ("mute", "yes" if mute else "no")]
     print(_ask(host, fields).message)
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from bridge.inputs import files_and_queries, for_each
+from bridge.option_flags import Model, takes_options
 from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
-from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
+from engine.options import Options
 
 __all__ = ["add_to"]
 
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+@takes_options
 def separate(
     arguments: Annotated[
         list[str],
@@ -37,31 +39,11 @@ def separate(
         list[str] | None,
         typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists.")
-    ] = "compact",
-    keep: Annotated[Keep, typer.Option(help="The sounds, the rest, or both.")] = Keep.TARGET,
     out: Annotated[
         Path, typer.Option(help="Folder for the clips; '-' writes one clip to standard output.")
     ] = Path(),
-    stereo: Annotated[
-        Stereo, typer.Option(help="Channels one by one, or with one mask.")
-    ] = Stereo.INDEPENDENT,
-    bandwidth: Annotated[
-        Bandwidth, typer.Option(help="Whether the mask goes on above the model's own band.")
-    ] = Bandwidth.FULL,
-    sharpness: Annotated[
-        float, typer.Option(help="Above 1: less of what only resembles the sound; 0.1 to 10.")
-    ] = 1.0,
-    precision: Annotated[
-        Precision, typer.Option(help="Draft is faster and rougher, where the model can.")
-    ] = Precision.EXACT,
-    context: Annotated[
-        Context, typer.Option(help="Short is faster, where the model can.")
-    ] = Context.EXACT,
-    memory: Annotated[
-        Memory, typer.Option(help="Low takes less memory and more time.")
-    ] = Memory.DEFAULT,
+    *,
+    options: Options,
     as_json: Json = False,
 ) -> None:
     """Pull the described sounds out of files; prints the clips' paths, one a line.
@@ -73,11 +55,8 @@ def separate(
     from bridge.separating import separate
 
     files, queries = files_and_queries(arguments, query or ())
-    options = Options(
-        model, keep, stereo, bandwidth, sharpness, precision, context=context, memory=memory
-    )
     if out == STANDARD:
-        check_one_clip(len(files), len(queries), keep, as_json=as_json)
+        check_one_clip(len(files), len(queries), options.keep, as_json=as_json)
 
     def each(file: Path) -> None:
         result = separate(file, queries, options, out)
@@ -95,9 +74,7 @@ def separate(
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for clips and picture.")] = Path("demo-output"),
-    model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists.")
-    ] = "compact",
+    model: Model = "compact",
 ) -> None:
     """Separate the bundled recording, and say how well that went."""
     from bridge import demo as demonstration

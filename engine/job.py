@@ -11,7 +11,8 @@ from enum import Enum
 from pathlib import Path
 
 from engine.errors import BadJob, BadQuery
-from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
+from engine.option_types import Flag, described, read, write
+from engine.options import Options
 from engine.text_form import FORM, Fields, lines, parse_lines, unprintable
 
 __all__ = [
@@ -63,7 +64,15 @@ class Placement:
     track: str
     start: int
     rate: int
-    mute: bool = False
+    mute: bool = described(
+        Flag(
+            default=False,
+            label="Original track",
+            help="Mute the original track.",
+            called=("leave as it is", "mute"),
+            dialog=2,
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -122,22 +131,7 @@ class Job:
             pairs.append(("task", self.task.value))
         pairs.append(("mixture", str(self.mixture)))
         pairs += [("query", query) for query in self.queries]
-        options = self.options
-        pairs += [
-            ("model", options.model),
-            ("keep", options.keep.value),
-            ("stereo", options.stereo.value),
-            ("bandwidth", options.bandwidth.value),
-        ]
-        # Younger than the form: left out where they say nothing, so that older readers go on.
-        if options.sharpness != 1:
-            pairs.append(("sharpness", f"{options.sharpness:.2f}"))
-        if options.precision is not Precision.EXACT:
-            pairs.append(("precision", options.precision.value))
-        if options.context is not Context.EXACT:
-            pairs.append(("context", options.context.value))
-        if options.memory is not Memory.DEFAULT:
-            pairs.append(("memory", options.memory.value))
+        pairs += write(self.options)
         pairs.append(("title", self.title))
         if self.client:
             pairs.append(("client", self.client))
@@ -149,7 +143,7 @@ class Job:
                 ("track", place.track),
                 ("start", str(place.start)),
                 ("rate", str(place.rate)),
-                ("mute", "yes" if place.mute else "no"),
+                *write(place),
             ]
         return lines(pairs)
 
@@ -174,22 +168,13 @@ class Job:
                 track=fields.one("track", ""),
                 start=fields.whole("start"),
                 rate=fields.whole("rate"),
-                mute=fields.choice("mute", {"yes": True, "no": False}, "no"),
+                **read(Placement, fields.maybe, "job"),
             )
         job = cls(
             id=fields.one("id"),
             mixture=Path(fields.one("mixture")),
             queries=tuple(clean_query(query) for query in fields.all("query")),
-            options=Options(
-                model=fields.one("model", "compact"),
-                keep=fields.choice("keep", {k.value: k for k in Keep}, "target"),
-                stereo=fields.choice("stereo", {s.value: s for s in Stereo}, "independent"),
-                bandwidth=fields.choice("bandwidth", {b.value: b for b in Bandwidth}, "full"),
-                sharpness=fields.number("sharpness", "1"),
-                precision=fields.choice("precision", {p.value: p for p in Precision}, "exact"),
-                context=fields.choice("context", {c.value: c for c in Context}, "exact"),
-                memory=fields.choice("memory", {m.value: m for m in Memory}, "default"),
-            ),
+            options=Options(**read(Options, fields.maybe, "job")),
             title=fields.one("title", ""),
             placement=placement,
             client=fields.one("client", ""),

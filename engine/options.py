@@ -1,11 +1,17 @@
-"""How a job is to be separated."""
+"""The options of a job: a table that everything which offers options reads.
+
+A new field of `Options` is a new option everywhere: in text forms, on the command line, in
+requests, over OSC and, with a place among them, in the editors' dialogs. What it does is up to
+the code that reads its value.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.errors import BadJob
+from engine.option_types import Choice, Number, Text, described, read, table
 
 __all__ = ["Bandwidth", "Context", "Keep", "Memory", "Options", "Precision", "Stereo"]
 
@@ -59,22 +65,100 @@ class Options:
 
     `sharpness` is the power to which the magnitude of each mask is raised: above 1 a target holds
     less of what only resembles its query, and loses some of its own edges and tails; 1 is as
-    trained. It runs from 0.1 to 10, in hundredths. `precision`, `context` and `memory` are for
-    models that have a choice; others work as they always do.
+    trained. `precision`, `context` and `memory` are for models that have a choice; others work as
+    they always do.
     """
 
-    model: str = "compact"
-    keep: Keep = Keep.TARGET
-    stereo: Stereo = Stereo.INDEPENDENT
-    bandwidth: Bandwidth = Bandwidth.FULL
-    sharpness: float = 1.0
-    precision: Precision = Precision.EXACT
-    context: Context = Context.EXACT
-    memory: Memory = Memory.DEFAULT
+    model: str = described(
+        Text(
+            default="compact",
+            label="Model",
+            help="One of those that 'tweeze models' lists.",
+            dialog=3,
+        )
+    )
+    keep: Keep = described(
+        Choice(
+            default=Keep.TARGET,
+            label="Result",
+            help="The sounds, the rest, or both.",
+            called={
+                Keep.TARGET: "the sound",
+                Keep.RESIDUAL: "everything else",
+                Keep.BOTH: "both",
+            },
+            dialog=1,
+        )
+    )
+    stereo: Stereo = described(
+        Choice(
+            default=Stereo.INDEPENDENT,
+            label="Channels",
+            help="Channels one by one, or with one mask.",
+            called={Stereo.INDEPENDENT: "one by one", Stereo.LINKED: "with one mask"},
+        )
+    )
+    bandwidth: Bandwidth = described(
+        Choice(
+            default=Bandwidth.FULL,
+            label="Above the model's band",
+            help="Whether the mask goes on above the model's own band.",
+            called={Bandwidth.FULL: "the mask goes on", Bandwidth.MODEL: "nothing is taken out"},
+        )
+    )
+    sharpness: float = described(
+        Number(
+            default=1.0,
+            label="Sharpness",
+            help="Above 1: less of what only resembles the sound.",
+            least=0.1,
+            most=10,
+            remark="1 is as trained",
+            sparse=True,
+        )
+    )
+    precision: Precision = described(
+        Choice(
+            default=Precision.EXACT,
+            label="Precision",
+            help="Draft is faster and rougher, where the model can.",
+            called={Precision.EXACT: "exact", Precision.DRAFT: "draft"},
+            sparse=True,
+        )
+    )
+    context: Context = described(
+        Choice(
+            default=Context.EXACT,
+            label="Context",
+            help="Short is faster, where the model can.",
+            called={Context.EXACT: "exact", Context.SHORT: "short"},
+            sparse=True,
+        )
+    )
+    memory: Memory = described(
+        Choice(
+            default=Memory.DEFAULT,
+            label="Memory",
+            help="Low takes less memory and more time.",
+            called={Memory.DEFAULT: "as needed", Memory.LOW: "little"},
+            sparse=True,
+        )
+    )
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.sharpness <= 10 or self.sharpness != round(self.sharpness, 2):
-            raise BadJob(
-                f"The sharpness {self.sharpness:g} is not possible: take a number from 0.1 to 10 "
-                "with at most two decimals (1 is as trained)."
-            )
+        for option in table(type(self)):
+            option.check(getattr(self, option.name))
+
+    @classmethod
+    def from_fields(cls, given: Iterable[tuple[str, str]], what: str = "request") -> Options:
+        """Return what the fields of a request say; what they leave open has its default.
+
+        The first of two fields of one name counts, and what is no option is passed over.
+
+        Raises
+        ------
+        BadJob
+            A value is not allowed.
+
+        """
+        return cls(**read(cls, dict(reversed(list(given))).get, what))

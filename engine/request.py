@@ -1,18 +1,25 @@
 """A request to act on an editor's current selection, as hosts without sockets write it.
 
 The form is that of a job file: `tweeze`, `id`, `host`, and whatever more the host's own part of
-Tweeze understands (`query`, which may come several times, `keep`, `mute`, ...).
+Tweeze understands: `query`, which may come several times, and any option of a job.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from engine.errors import BadJob
-from engine.job import check_id
+from engine.errors import BadJob, BadQuery
+from engine.job import Placement, check_id, clean_query
+from engine.option_types import Option, read, table
+from engine.options import Options
 from engine.text_form import lines, parse_lines
 
-__all__ = ["Request"]
+__all__ = ["OPTIONS", "Request", "option_fields"]
+
+OPTIONS: tuple[Option[Any], ...] = (*table(Options), *table(Placement))
+"""The options that a request can name: those of its jobs and of their placement."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,38 @@ class Request:
         """Return all values of a field."""
         return tuple(value for name, value in self.fields if name == key)
 
+    def queries(self) -> tuple[str, ...]:
+        """Return the queries, each once; a field may hold several, with semicolons between them.
+
+        Raises
+        ------
+        BadQuery
+            There is none, or one is unfit.
+
+        """
+        texts = [text for value in self.all("query") for text in value.split(";")]
+        queries = tuple(dict.fromkeys(clean_query(text) for text in texts if text.strip()))
+        if not queries:
+            raise BadQuery(
+                "The query is empty: describe the sound in a few words, like 'dog barking'."
+            )
+        return queries
+
+    def options(self) -> Options:
+        """Return the jobs' options; BadJob if the value of one is not allowed."""
+        return Options.from_fields(self.fields)
+
+    def placing(self) -> dict[str, Any]:
+        """Return the options of the jobs' placement by name (`mute`), as far as they are given.
+
+        Raises
+        ------
+        BadJob
+            The value of one is not allowed.
+
+        """
+        return read(Placement, dict(reversed(self.fields)).get, "request")
+
     def to_text(self) -> str:
         """Return the request file's text."""
         return lines([("tweeze", "1"), ("id", self.id), ("host", self.host), *self.fields])
@@ -50,3 +89,25 @@ class Request:
             raise BadJob(f"The request has the form {known['tweeze'][:20]!r}; '1' is known here.")
         rest = tuple(pair for pair in pairs if pair[0] not in ("tweeze", "id", "host"))
         return cls(known["id"], known["host"], rest)
+
+
+def option_fields(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the fields that texts like `stereo=linked` stand for.
+
+    Raises
+    ------
+    BadJob
+        There is no such option, or its value is not allowed.
+
+    """
+    known = {option.name: option for option in OPTIONS}
+    fields: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise BadJob(f"There is no option {name[:40]!r}; there are: {', '.join(known)}.")
+        if name in fields:
+            raise BadJob(f"'{name}' is named twice: leave one of them out.")
+        option = known[name]
+        fields[name] = option.write(option.read(value))
+    return list(fields.items())

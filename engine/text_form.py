@@ -105,6 +105,10 @@ class Fields:
         """Return whether the text has a value of `key` that nobody took yet."""
         return key in self._values
 
+    def maybe(self, key: str) -> str | None:
+        """Take the value of `key`, or return None if it is missing."""
+        return self.one(key) if self.has(key) else None
+
     def all(self, key: str) -> list[str]:
         """Take every value of `key`, in order; none is fine."""
         return self._values.pop(key, [])
@@ -134,9 +138,9 @@ class Fields:
             raise BadJob(f"'{key}' of the {self._what} is no whole number: {text[:40]!r}.")
         return int(text)
 
-    def number(self, key: str, default: str | None = None) -> float:
+    def number(self, key: str) -> float:
         """Take a decimal number without a sign; BadJob if it is something else."""
-        return self._number(key, self.one(key, default))
+        return self._number(key, self.one(key))
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Take every value of `key` as a decimal number without a sign."""

@@ -8,13 +8,10 @@
 ;copyright "MIT license"
 ;debugbutton false
 ;control query "The sound (several: a; b)" string "" ""
-;control keep "Result" choice "the sound,everything else,both" 0
-;control original "Original track" choice "leave as it is,mute" 0
-;control model "Model" choice "@MODELS@" 0
+;@CONTROLS@
 
 ;@COMMON@
 
-(setf models (list @MODEL_LIST@))
 (cond
   ((string= (string-trim " ;" query) "")
     "The description is empty: describe the sound in a few words, like 'dog barking'.")
@@ -24,6 +21,5 @@
       (list
         (list "action" "separate")
         (list "query" query)
-        (list "keep" (nth keep '("target" "residual" "both")))
-        (list "mute" (nth original '("no" "yes")))
-        (list "model" (nth model models))))))
+        ;@FIELDS@
+        ))))

@@ -29,9 +29,8 @@ from engine.errors import BadInput, BadJob, TweezeError
 from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.job import check_id, new_id
-from engine.options import Keep
 from engine.queue.service import Service
-from engine.request import Request
+from engine.request import OPTIONS, Request, option_fields
 from engine.settings import Settings
 from engine.status import JobState, Status
 from engine.text_form import lines, parse_lines
@@ -42,7 +41,10 @@ _VERBS = ("separate", "again", "cancel", "status", "subscribe")
 _SECRET = 32  # characters; a shorter one was not made by Tweeze, and could be guessed
 _PACKET = 4096  # bytes; no verb needs more
 # Judged before anything parses it: one message (no bundle) of a known verb, text first.
-_SHAPE = re.compile(rb"/tweeze/(?:%s)\0{1,4},s[sifTF]{0,8}\0{1,4}" % "|".join(_VERBS).encode())
+_ARGUMENTS = 4 + len(OPTIONS)  # at most: query, editor, keep, mute, and each option by its name
+_SHAPE = re.compile(
+    rb"/tweeze/(?:%s)\0{1,4},s[sifTF]{0,%d}\0{1,4}" % ("|".join(_VERBS).encode(), _ARGUMENTS)
+)
 _SUBSCRIBERS = 16
 _SUBSCRIBED = 600.0  # seconds; a controller that is there renews
 _FOLLOWED = 16  # requests under way at once
@@ -171,15 +173,16 @@ class Osc:
         queries = [part.strip() for part in _text(arguments, 0).split(";") if part.strip()]
         if not queries:
             raise BadInput("There is no query: /tweeze/separate SECRET 'dog barking'.")
-        fields = [("action", "separate"), *(("query", query) for query in queries)]
-        keep = _text(arguments, 2)
+        # What is left has its place, or says what it is: 'reaper', 'both', 1, 'stereo=linked'.
+        named = [one for one in arguments[1:] if isinstance(one, str) and "=" in one]
+        placed = [one for one in arguments[1:] if one not in named]
+        keep, mute = _text(placed, 1), (placed[2] if len(placed) > 2 else "")
         if keep:
-            if keep not in {kind.value for kind in Keep}:
-                raise BadInput(f"'{keep[:20]}' cannot be kept: target, residual or both.")
-            fields.append(("keep", keep))
-        if len(arguments) > 3:
-            fields.append(("mute", "yes" if arguments[3] in (1, True, "yes") else "no"))
-        self._ask(fields, _text(arguments, 1))
+            named.append(f"keep={keep}")
+        if mute != "":
+            named.append(f"mute={mute if isinstance(mute, str) else 'yes' if mute == 1 else 'no'}")
+        fields = [("action", "separate"), *(("query", query) for query in queries)]
+        self._ask([*fields, *option_fields(named)], _text(placed, 0))
 
     def _ask(self, fields: list[tuple[str, str]], named: str) -> None:
         """Leave a request in the spool, and tell later how it ended."""

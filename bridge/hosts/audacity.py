@@ -27,10 +27,9 @@ from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured, OtherProject, Place
 from bridge.notify import notify
 from bridge.requests import raise_refused
-from engine.errors import BadInput, BadQuery, Cancelled, Failure, HostError, TweezeError
+from engine.errors import BadInput, Cancelled, Failure, HostError, TweezeError
 from engine.files import replace_text
-from engine.job import Job, Placement, clean_query
-from engine.options import Keep, Options
+from engine.job import Job, Placement
 from engine.queue.journal import Entry, Insertion
 from engine.queue.service import Service
 from engine.request import Request
@@ -53,7 +52,7 @@ _LOG = logging.getLogger("tweeze.audacity")
 class AudacityHost:
     """Carries out requests of Audacity's menu commands, and inserts what comes of them.
 
-    A request's `action` is `separate` (with `query`, `keep`, `mute`, `model`), `again` (the last
+    A request's `action` is `separate` (with `query` and any option), `again` (the last
     one once more), `insert` (clips that are still waiting; `job` and `again` narrow and widen
     that), or `cancel`.
     """
@@ -135,13 +134,13 @@ class AudacityHost:
 
     async def _separate(self, request: Request) -> Status:
         """Capture the selection, submit the jobs, and return the request's own outcome."""
-        queries, options, mute = _wishes(request)
+        queries, options, placing = request.queries(), request.options(), request.placing()
         self._remember(request)
         captured = await self._thread.do(self._capture, discard=_remove_captured)
         sent: dict[str, str] = {}  # by the job's id, what is told of it
         refused: list[Status] = []
         for one in captured:
-            place = Placement(_NAME, one.project, one.track, one.start, one.rate, mute)
+            place = Placement(_NAME, one.project, one.track, one.start, one.rate, **placing)
             job = Job(
                 id=one.path.stem,
                 mixture=one.path,
@@ -488,21 +487,6 @@ def _remove_captured(captured: list[Captured]) -> None:
     for one in captured:
         with contextlib.suppress(OSError):
             one.path.unlink()
-
-
-def _wishes(request: Request) -> tuple[tuple[str, ...], Options, bool]:
-    """Read what a request wants; several queries in one text are divided by `;`."""
-    texts = [text for value in request.all("query") for text in value.split(";")]
-    queries = tuple(dict.fromkeys(clean_query(text) for text in texts if text.strip()))
-    if not queries:
-        raise BadQuery("The query is empty: describe the sound in a few words, like 'dog barking'.")
-    keep = request.one("keep", "target")
-    if keep not in {choice.value for choice in Keep}:
-        raise BadInput(f"A request cannot keep {keep[:40]!r}: it can keep target, residual, both.")
-    mute = request.one("mute", "no")
-    if mute not in ("yes", "no"):
-        raise BadInput(f"'mute' of a request is {mute[:40]!r}: it can be yes or no.")
-    return queries, Options(model=request.one("model", "compact"), keep=Keep(keep)), mute == "yes"
 
 
 def _is_ours(job: Job) -> bool:
