@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 
@@ -10,28 +11,41 @@ __all__ = ["counting", "waiting"]
 
 
 @contextlib.contextmanager
-def waiting(doing: str) -> Iterator[None]:
-    """Show what the command does meanwhile, if standard error is a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-    from rich.text import Text
+def waiting(doing: str = "") -> Iterator[Callable[[str], None]]:
+    """Show what the command does meanwhile, if standard error is a terminal.
 
-    with Console(stderr=True).status(Text(f"{doing}…")):
-        yield
+    Yields a function that shows something else instead, or nothing for `""`: before anything is
+    printed, say.
+    """
+    length = 0
+
+    def show(what: str) -> None:
+        nonlocal length
+        room = shutil.get_terminal_size().columns - 2
+        line = f"{what[:room]}…" if what else ""
+        # Blanks instead of an escape sequence, which not every terminal understands.
+        print(f"\r{' ' * length}\r{line}", end="", file=sys.stderr, flush=True)
+        length = len(line)
+
+    if not sys.stderr.isatty():
+        yield lambda what: None
+        return
+    show(doing)
+    try:
+        yield show
+    finally:
+        show("")
 
 
 @contextlib.contextmanager
 def counting(doing: str) -> Iterator[Callable[[int], None]]:
     """Show how many bytes were done, if standard error is a terminal; yields what adds to them."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn
+    total = 0
+    with waiting(doing) as show:
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), FileSizeColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda count: bar.update(task, advance=count)
+        def count(more: int) -> None:
+            nonlocal total
+            total += more
+            show(f"{doing}: {total / 1e6:.1f} MB")
+
+        yield count
