@@ -37,13 +37,15 @@ def add_to(app: typer.Typer) -> None:
 
 def start() -> None:
     """Start the engine, if it does not run."""
-    beat, started = launch.ensure(Folders.of_user())
+    with waiting("Starting the engine"):
+        beat, started = launch.ensure(Folders.of_user())
     print(f"The engine {'has started' if started else 'was running'} (process {beat.pid}).")
 
 
 def stop() -> None:
     """End the engine; a running job goes on at the next start."""
-    ended = launch.stop(Folders.of_user())
+    with waiting("Ending the engine"):
+        ended = launch.stop(Folders.of_user())
     print("The engine has ended." if ended else "The engine was not running.")
 
 
@@ -98,9 +100,11 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     if found is not None and found.state.final:
         print(f"Job {job} had already ended ({found.state.value}).")
         return
-    launch.ensure(client.folders, any_version=True)
-    client.cancel(job)
-    print(f"Job {job}: {client.follow(job).state.value}.")
+    with waiting(f"Cancelling job {job}"):
+        launch.ensure(client.folders, any_version=True)
+        client.cancel(job)
+        ended = client.follow(job)
+    print(f"Job {job}: {shown(ended.message) or ended.state.value}")
 
 
 def log(

@@ -13,6 +13,7 @@ from bridge import launch, login
 from bridge.client import Client
 from bridge.inputs import sounds
 from bridge.option_flags import takes_options
+from bridge.patience import waiting
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
@@ -79,7 +80,8 @@ def install(
         done = put_in(find(), folders, models.names(folders))
         hint = "In Audacity: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y)."
     done.append(login.enable(folders))
-    beat, started = launch.ensure(folders)
+    with waiting("Starting the engine"):
+        beat, started = launch.ensure(folders)
     done.append(f"The engine {'has started' if started else 'runs'} (process {beat.pid}).")
     for sentence in [*done, hint]:
         print(sentence)
@@ -144,7 +146,8 @@ def osc() -> None:
     from bridge.doors.osc import Access
 
     folders = Folders.of_user()
-    launch.ensure(folders)
+    with waiting("Starting the engine"):
+        launch.ensure(folders)
     access = Access.read(folders)
     if access is None or not access.port:
         raise Failure(
@@ -157,7 +160,8 @@ def osc() -> None:
 def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
     """Send a request and wait until the engine has carried it out."""
     client = Client(Folders.of_user())
-    launch.ensure(client.folders)
+    with waiting("Starting the engine"):
+        launch.ensure(client.folders)
     request = Request(new_id(), host.value, tuple(fields))
     text = request.to_text()  # refuses what cannot be sent before anything is
     try:
@@ -166,7 +170,8 @@ def _ask(host: Editor, fields: list[tuple[str, str]]) -> Status:
         raise Failure(
             f"{client.folders.requests} cannot be written ({error.strerror}): run 'tweeze doctor'."
         ) from error
-    status = client.follow(request.id, restart=False)
+    with waiting(f"Waiting for {host.value.capitalize()}"):
+        status = client.follow(request.id, restart=False)
     if status.state is not JobState.DONE:
         kind = BadInput if status.bad_input else HostError
         raise kind(status.message or "The request was cancelled.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bridge.patience import waiting
 from engine.errors import BadInput
 from engine.folders import Folders
 
@@ -65,8 +66,10 @@ def evaluate(
     A folder's 'triples.csv' has the columns mixture, target and caption.
     """
     from engine.taxonomy.classes import load_taxonomy
-    from engine.training import evaluate as evaluation
-    from engine.training import figures, report, scenes
+
+    with waiting("Loading torch"):
+        from engine.training import evaluate as evaluation
+        from engine.training import figures, report, scenes
 
     if store is None and not sets:
         raise BadInput(
@@ -86,7 +89,8 @@ def evaluate(
         wanted += [found for found in drawn if not only or found.key in only]
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    separator = _load(model)
+    with waiting(f"Loading {model}"):
+        separator = _load(model)
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
         found = [evaluation.measure(separator, part, step) for part in wanted]
@@ -141,7 +145,8 @@ def train(
         raise BadInput(f"{store} is no corpus: 'clips.csv' is missing.")
     if start is not None and not start.is_file():
         raise BadInput(f"There is no file {start}.")
-    from engine.training.train import launch as begin
+    with waiting("Loading torch"):
+        from engine.training.train import launch as begin
 
     begin(
         Namespace(
@@ -185,8 +190,10 @@ def finetune(
     them is kept. The same command goes on where it was interrupted.
     """
     from engine.display import shown
-    from engine.training.finetune import Settings
-    from engine.training.finetune import finetune as learn
+
+    with waiting("Loading torch"):
+        from engine.training.finetune import Settings
+        from engine.training.finetune import finetune as learn
 
     def say(sentence: str) -> None:
         print(shown(sentence), file=sys.stderr, flush=True)

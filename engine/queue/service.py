@@ -267,7 +267,7 @@ class Service:
         if ticket is None:
             return self.status(id)
         if ticket is not self._running:
-            return self._end(ticket, JobState.CANCELLED, "Cancelled.")
+            return self._end(ticket, JobState.CANCELLED, _cancelled(ticket.job))
         if ticket.cancelled is not None:
             return ticket.status  # told once: a worker that stands still reads nothing
         ticket.cancelled = time.monotonic()
@@ -435,7 +435,7 @@ class Service:
         self._served[ticket.job.client] = self._turn
         while not ticket.status.state.final:
             if ticket.cancelled is not None:
-                self._end(ticket, JobState.CANCELLED, "Cancelled.")
+                self._end(ticket, JobState.CANCELLED, _cancelled(ticket.job))
                 return
             await self._clear_dead_worker()
             while not self.journal.owned():
@@ -506,7 +506,7 @@ class Service:
             self._tell(ticket, replace(status, progress=share), record=False)
         elif isinstance(message, Finished) and message.id == status.id:
             if ticket.cancelled is not None:
-                self._end(ticket, JobState.CANCELLED, "Cancelled.")
+                self._end(ticket, JobState.CANCELLED, _cancelled(ticket.job))
                 return
             seconds = ticket.spent + message.seconds
             ticket.status = replace(
@@ -520,7 +520,7 @@ class Service:
             )
             self._end(ticket, JobState.DONE, "")
         elif isinstance(message, Stopped) and message.id == status.id:
-            self._end(ticket, JobState.CANCELLED, "Cancelled.")
+            self._end(ticket, JobState.CANCELLED, _cancelled(ticket.job))
         elif isinstance(message, Failed) and message.id == status.id:
             if message.details:
                 _LOG.error("Job %s failed in the worker:\n%s", status.id, message.details)
@@ -638,6 +638,12 @@ def _look_at(job: Job, folders: Folders) -> None:
     with contextlib.suppress(OSError):
         folders.make()  # somebody may have removed one
     admit(job, folders)
+
+
+def _cancelled(job: Job) -> str:
+    """Return the sentence that says what was cancelled."""
+    what = ", ".join(f"'{query}'" for query in job.queries) or "listening"
+    return f"Cancelled: {what} in '{job.title or job.mixture.name}'."
 
 
 def _unlink(path: Path) -> None:

@@ -127,7 +127,8 @@ def test_a_waiting_job_is_cancelled_by_name(
             jobs = {job["state"]: job["id"] for job in listed["jobs"]}
             for state, process in (("queued", waiting), ("running", running)):
                 done = home.tweeze("cancel", jobs[state])
-                assert done.stdout == f"Job {jobs[state]}: cancelled.\n"
+                file = {"queued": "street", "running": "concert"}[state]
+                assert done.stdout == f"Job {jobs[state]}: Cancelled: 'dog' in '{file}'.\n"
                 _, err = process.communicate(timeout=60)
                 assert process.returncode == 130
                 assert err == f"Job {jobs[state]} was cancelled.\n"

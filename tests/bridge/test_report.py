@@ -118,7 +118,6 @@ def test_the_same_text_has_the_same_placeholder_and_the_log_of_an_attacker_says_
         "Anna: dog",
         "    Anna wrote this",
         "AnnaError dog",
-        f"{STAMP} INFO tweeze.app: It's Anna's dog wrote",
         f"{STAMP} INFO a: It's dog wrote",
         'File "/home/Anna/x.py"',
     ):
