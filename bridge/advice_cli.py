@@ -53,8 +53,8 @@ def suggest(
         print(note, file=sys.stderr)
     if not found:
         print(
-            f"Nothing that the model knows is near '{shown(wanted)}': say in other words what kind "
-            "of sound it is.",
+            f"No sound that Tweeze knows is similar to '{shown(wanted)}': describe the kind of "
+            "sound in other words.",
             file=sys.stderr,
         )
         return
@@ -69,7 +69,7 @@ def listen(
         list[str], typer.Argument(metavar="FILE...", help="Audio files; '-' is standard input.")
     ],
     model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists; it must be able to.")
+        str, typer.Option(help="A model that can listen; 'tweeze models' lists them all.")
     ] = "compact",
     as_json: Json = False,
 ) -> None:

@@ -112,7 +112,7 @@ def _queue(beat: Heartbeat) -> Iterator[Check]:
     """Say whether what is under way comes on."""
     if beat.running or beat.queue:
         ok = beat.stalled < STALLED
-        came = f"no job has come on for {beat.stalled} s" if beat.stalled >= 2 else "jobs come on"
+        came = f"no progress for {beat.stalled} s" if beat.stalled >= 2 else "jobs make progress"
         doing = f"job {beat.running}" if beat.running else "a file is being looked at"
         remedy = (
             "A long piece of work on a slow machine can take that long. 'tweeze cancel JOB' ends a "
@@ -127,7 +127,7 @@ def _osc(folders: Folders) -> Iterator[Check]:
     with contextlib.suppress(BadInput):  # what is wrong with the setting is another check's
         port = Settings.of_environment().osc_port
         if access is not None and port and not access.port:
-            said = f"the engine hears none: it could not have port {port} when it started"
+            said = f"the engine does not listen: another program had port {port} when it started"
             remedy = (
                 "End the program that has the port, or name another with TWEEZE_OSC_PORT (0 for "
                 "none); then run 'tweeze stop' and 'tweeze start'."

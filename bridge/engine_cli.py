@@ -82,8 +82,8 @@ def status(
         if beat.stalled >= STALLED:
             doing = f"Job {beat.running}" if beat.running else "Looking at a waiting job's file"
             print(
-                f"{doing} has not come on for {beat.stalled} s; 'tweeze cancel JOB' ends a job "
-                "within half a minute."
+                f"{doing} has made no progress for {beat.stalled} s; 'tweeze cancel JOB' ends a "
+                "job within half a minute."
             )
     for found in jobs:
         share = f" {found.progress:.0%}" if found.state is JobState.RUNNING else ""

@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(short_help="Take Tweeze's commands out of an editor.")(uninstall)
     app.command(short_help="Do what the editor's menu command does.")(trigger)
     app.command(short_help="Insert clips that were kept into the project in front.")(insert)
-    app.command(short_help="Say where the engine hears OSC, and the secret for it.")(osc)
+    app.command(short_help="Show where the engine listens for OSC, and the secret for it.")(osc)
 
 
 def install(
@@ -142,7 +142,7 @@ def insert(
 
 
 def osc() -> None:
-    """Say where the engine hears OSC, and the secret with which every message begins."""
+    """Show where the engine listens for OSC, and the secret with which every message begins."""
     from bridge.doors.osc import Access
 
     folders = Folders.of_user()
@@ -151,8 +151,8 @@ def osc() -> None:
     access = Access.read(folders)
     if access is None or not access.port:
         raise Failure(
-            "The engine hears no OSC: another program has its port. See 'tweeze log', or name "
-            "another port with TWEEZE_OSC_PORT and restart the engine."
+            "The engine does not listen for OSC: another program uses its port. See 'tweeze log', "
+            "or name another port with TWEEZE_OSC_PORT and restart the engine."
         )
     print(f"host    127.0.0.1\nport    {access.port}\nsecret  {access.secret}")
 

@@ -40,7 +40,7 @@ def files_and_queries(
     for argument in arguments[count:]:
         if _names_files(argument):
             raise BadInput(
-                f"{argument} is a file, but stands behind the sound '{described[0]}': name the "
+                f"{argument} is a file, but comes after the sound '{described[0]}': name the "
                 f"files first ({_SEPARATE}), or a sound of that name with --query."
             )
         if "*" in argument:
@@ -49,8 +49,7 @@ def files_and_queries(
     if not described:
         last = f": {arguments[-1]} is a file here" if count > 1 else ""
         raise BadQuery(
-            f"No sound is named{last}: describe one behind the files ({_SEPARATE}), "
-            "or with --query."
+            f"No sound is named{last}: describe one after the files ({_SEPARATE}), or with --query."
         )
     return files, described
 
@@ -97,7 +96,7 @@ def sounds(arguments: Sequence[str], instead: str) -> list[str]:
     """
     for argument in arguments:
         if (Path(argument).suffix or _is_path(argument)) and _names_files(argument):
-            raise BadInput(f"{argument} is a file here, and no sound: {instead}.")
+            raise BadInput(f"{argument} is a file, not a sound: {instead}.")
     return [clean_query(argument) for argument in arguments]
 
 

@@ -64,7 +64,7 @@ def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, b
         time.sleep(_LOOK)
     raise EngineUnreachable(
         f"The engine does not answer: see 'tweeze log', then try 'tweeze stop' "
-        f"(its last words: {_last_words(folders)})"
+        f"(its last message: {_last_words(folders)})"
     )
 
 
@@ -98,7 +98,7 @@ def stop(folders: Folders) -> bool:
                     folders.heartbeat.unlink()
                 return True
             time.sleep(_LOOK)
-    raise EngineUnreachable(f"The engine (process {pid}) does not end: end it by hand.")
+    raise EngineUnreachable(f"The engine (process {pid}) does not stop: end that process yourself.")
 
 
 def _spawn(folders: Folders) -> subprocess.Popen[bytes]:

@@ -142,9 +142,9 @@ def train(
     from argparse import Namespace
 
     if not (store / "clips.csv").is_file():
-        raise BadInput(f"{store} is no corpus: 'clips.csv' is missing.")
+        raise BadInput(f"{store} is not a corpus: 'clips.csv' is missing.")
     if start is not None and not start.is_file():
-        raise BadInput(f"There is no file {start}.")
+        raise BadInput(f"There is no file {start}: check the path.")
     with waiting("Loading torch"):
         from engine.training.train import launch as begin
 

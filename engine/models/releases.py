@@ -199,7 +199,7 @@ def pull(
         )
     hub = endpoint or os.environ.get("HF_ENDPOINT", "")
     if hub and not hub.startswith(("http://", "https://")):
-        raise BadInput(f"HF_ENDPOINT is no web address ({hub}): begin it with 'https://'.")
+        raise BadInput(f"HF_ENDPOINT is not a web address ({hub}): begin it with 'https://'.")
     tokenizer = folder / "tokenizer"
     places = [*((file, tokenizer) for file in wanted.tokenizer), (wanted.checkpoint, folder)]
     missing = [file for file, place in places if not _is_there(file, place)]
@@ -317,11 +317,11 @@ def _failed(file: RemoteFile, error: Exception) -> Failure:
     if isinstance(error, (HfHubHTTPError, OSError)) and not away:
         return Failure(
             f"Downloading {file.path} from {file.page} failed: {_first(error)} "
-            "Pull again later; what has come stays."
+            "Pull again later; the download continues where it stopped."
         )
     return Failure(
         f"Downloading {file.path} failed, the hub cannot be reached: {_first(error)}{_proxies()} "
-        "Then pull again; what has come stays."
+        "Then pull again; the download continues where it stopped."
     )
 
 

@@ -203,7 +203,7 @@ def finetune(
         )
     found = find(place)
     if store is not None and not (store / "clips.csv").is_file():
-        raise BadInput(f"{store} is no corpus: 'clips.csv' is missing.")
+        raise BadInput(f"{store} is not a corpus: 'clips.csv' is missing.")
     folders.make()
     work = folders.models / name / "training"
     learner, origin = _learner(base, folders)

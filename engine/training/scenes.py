@@ -110,7 +110,7 @@ def corpus_sets(folder: Path, taxonomy: Taxonomy, count: int, seed: int) -> tupl
     """
     if not (folder / "clips.csv").is_file() or not (folder / "audio.i16").is_file():
         raise BadInput(
-            f"{folder} is no corpus: 'clips.csv' or 'audio.i16' is missing; "
+            f"{folder} is not a corpus: 'clips.csv' or 'audio.i16' is missing; "
             "'python -m engine.training.corpus build' writes both."
         )
     clips = read_clips(folder)

@@ -79,7 +79,7 @@ def find(place: Path) -> list[Captioned]:
 
     """
     if not place.exists():
-        raise BadInput(f"There is no folder or file {place}.")
+        raise BadInput(f"There is no folder or file {place}: check the path.")
     if place.is_dir():
         tables = sorted(p for p in place.iterdir() if p.suffix.lower() in {".csv", ".json"})
         if len(tables) > 1:

@@ -35,7 +35,7 @@ def test_a_stem_and_nonsense_get_a_sentence(home: Any) -> None:
     assert "Demucs" not in done.stdout
     done = home.tweeze("suggest", "zxqw")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("Nothing that the model knows is near 'zxqw'")
+    assert done.stderr.startswith("No sound that Tweeze knows is similar to 'zxqw'")
     done = home.tweeze("suggest", " ")
     assert done.returncode == 2
     assert done.stderr.startswith("The query is empty")

@@ -59,11 +59,11 @@ def test_with_query_all_arguments_are_files(here: Path) -> None:
         (["a.wav"], "No sound is named"),
         (["a.wav", "b.wav"], "No sound is named: b.wav is a file here"),
         (["a.wav", "dog"], "with --query"),
-        (["a.wav", "bell", "b.wav"], "b.wav is a file, but stands behind the sound 'bell'"),
+        (["a.wav", "bell", "b.wav"], "b.wav is a file, but comes after the sound 'bell'"),
         (["*.mp3", "bell"], "No file matches *.mp3"),
         (["a.wav", "*.mp3", "bell"], "No file matches *.mp3"),
         (["a.wav", "-"], "No sound is named: - is a file here"),
-        (["a.wav", "bell", "-"], "- is a file, but stands behind the sound 'bell'"),
+        (["a.wav", "bell", "-"], "- is a file, but comes after the sound 'bell'"),
         (["a.wav", ""], "query is empty"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_command_without_files_takes_none_for_a_sound(
         for file in ("b.wav", "./dog", "*.wav", "./birds"):
             assert run([command, file]) == 2
             said = capsys.readouterr().err
-            assert said.startswith(f"{file} is a file here, and no sound: ")
+            assert said.startswith(f"{file} is a file, not a sound: ")
             assert instead in said
             assert said.count("\n") == 1
     assert not (here / "home").exists()
