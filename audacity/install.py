@@ -105,7 +105,7 @@ def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str
     editor
         Where.
     folders
-        The engine's folders; the plug-ins are told the spool's path.
+        The engine's folders; the plug-ins get the spool's path.
     models
         Names for the dialog's list, the usual one first.
 

@@ -37,7 +37,7 @@ def suggest(
 
     The best one comes first. How well the bundled model separates each of them was measured on
     recordings that it was not trained on; the figure says by how many decibels the clip was nearer
-    to the true sound than the mixture. Prints one term a line where the output is no terminal.
+    to the true sound than the mixture. Prints one term a line where the output is not a terminal.
     """
     from engine.advice import suggestions
 

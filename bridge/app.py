@@ -107,7 +107,7 @@ def _runs(pid: int) -> bool:
 
 
 async def serve(folders: Folders, makers: Sequence[HostMaker], lock: ProcessLock) -> None:
-    """Serve until the process is asked to end.
+    """Serve until a signal ends the process.
 
     Raises
     ------

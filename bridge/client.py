@@ -31,8 +31,10 @@ class Client:
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
 
-    def separate(self, job: Job, heard: Callable[[Status], None] = lambda status: None) -> Status:
-        """Send a job and wait for its end; `heard` is called with each new status.
+    def separate(
+        self, job: Job, on_status: Callable[[Status], None] = lambda status: None
+    ) -> Status:
+        """Send a job and wait for its end; `on_status` is called with each new status.
 
         Raises
         ------
@@ -42,7 +44,7 @@ class Client:
         """
         launch.ensure(self.folders)
         self.submit(job)
-        return self.follow(job.id, heard)
+        return self.follow(job.id, on_status)
 
     def submit(self, job: Job) -> None:
         """Put a job into the spool; the engine takes it when it runs."""
@@ -70,7 +72,7 @@ class Client:
     def follow(
         self,
         id: str,  # noqa: A002
-        heard: Callable[[Status], None] = lambda status: None,
+        on_status: Callable[[Status], None] = lambda status: None,
         *,
         restart: bool = True,
     ) -> Status:
@@ -93,7 +95,7 @@ class Client:
                     seen = mark
                     if status != said:
                         said = status
-                        heard(status)
+                        on_status(status)
                     if status.state.final:
                         return status
             if now - checked > _CHECK:

@@ -109,7 +109,7 @@ def _engine(folders: Folders) -> Iterator[Check]:
 
 
 def _queue(beat: Heartbeat) -> Iterator[Check]:
-    """Say whether what is under way comes on."""
+    """Check whether the jobs make progress."""
     if beat.running or beat.queue:
         ok = beat.stalled < STALLED
         came = f"no progress for {beat.stalled} s" if beat.stalled >= 2 else "jobs make progress"
@@ -122,7 +122,7 @@ def _queue(beat: Heartbeat) -> Iterator[Check]:
 
 
 def _osc(folders: Folders) -> Iterator[Check]:
-    """Look whether the engine that runs got the port that is asked for."""
+    """Check whether the running engine got the port that the settings name."""
     access = Access.read(folders)
     with contextlib.suppress(BadInput):  # what is wrong with the setting is another check's
         port = Settings.of_environment().osc_port

@@ -142,7 +142,7 @@ def doctor(
         typer.Option("--report", help="Print a text for a bug report, with nothing private in it."),
     ] = False,
 ) -> None:
-    """Check the installation: say what is wrong and what to do about it.
+    """Check the installation and say what to do about faults.
 
     The report holds versions, the checks, settings and the end of the log; your home folder, your
     name, queries, names of files and secrets are replaced. Read it before you send it.

@@ -20,15 +20,15 @@ _SEPARATE = "'tweeze separate FILE... QUERY...'"
 def files_and_queries(
     arguments: Sequence[str], queries: Sequence[str] = ()
 ) -> tuple[list[Path], list[str]]:
-    """Tell the files from the queries among the arguments of a command.
+    """Split the arguments of a command into files and queries.
 
-    The first argument is a file, and so are those behind it as long as they name existing files;
+    The first argument is a file, and so are those after it as long as they name existing files;
     the rest are queries. Where queries are given apart, all arguments are files.
 
     Raises
     ------
     BadInput
-        There is no query, one is unfit, or a file stands behind a query.
+        There is no query, one is invalid, or a file comes after a query.
 
     """
     count = 1

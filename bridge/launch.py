@@ -29,7 +29,7 @@ _children: list[subprocess.Popen[bytes]] = []  # kept, or Python warns of each t
 
 
 def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, bool]:
-    """Return the engine's sign of life, and whether it had to be started for it.
+    """Start the engine if none runs; return its heartbeat, and whether it was started.
 
     An engine of another version of Tweeze is replaced if it is idle. With `any_version` the one
     that runs is good enough: to cancel what it is doing, say.

@@ -45,8 +45,8 @@ def listen(file: Path, model: str) -> Status:
             task=Task.LISTEN,
         )
         try:
-            with progress(job.title, quiet=False, doing="listening") as heard:
-                status = recording.renamed(client.separate(job, heard))
+            with progress(job.title, quiet=False, doing="listening") as on_status:
+                status = recording.renamed(client.separate(job, on_status))
             raise_unless_done(status)
         except Interrupted:
             take_back(client, job)

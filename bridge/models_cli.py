@@ -172,7 +172,7 @@ def _say_ready(made: catalogue.Entry) -> None:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[catalogue.Progress]:
-    """Show a bar on a terminal; yields what is told how many bytes are done."""
+    """Show a bar on a terminal; yields a function to call with how many more bytes are done."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 

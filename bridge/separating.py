@@ -81,8 +81,8 @@ def separate(
         job = Job(new_id(), recording.path, cleaned, options, title, client=f"cli-{os.getpid()}")
         destination = StandardOutput() if folder == STANDARD else Destination(folder)
         try:
-            with progress(title, quiet=quiet) as heard:
-                status = recording.renamed(client.separate(job, heard))
+            with progress(title, quiet=quiet) as on_status:
+                status = recording.renamed(client.separate(job, on_status))
             raise_unless_done(status)
             # A file must not be left half-moved; a pipe may be held up by whoever reads it.
             files = isinstance(destination, Destination)
@@ -135,10 +135,10 @@ def progress(
     ) as bar:
         task = bar.add_task(f"{title}: waiting", total=1.0)
 
-        def heard(status: Status) -> None:
+        def show(status: Status) -> None:
             waits = status.state is JobState.QUEUED
             loads = not waits and not status.progress
             now = "waiting" if waits else "loading the model" if loads else doing
             bar.update(task, completed=status.progress, description=f"{title}: {now}")
 
-        yield heard
+        yield show

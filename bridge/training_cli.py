@@ -235,7 +235,7 @@ def _load(model: str) -> Separator:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal; yields what is told how many more are done."""
+    """Show a bar on a terminal; yields a function to call with how many more are done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining

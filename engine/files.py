@@ -38,7 +38,7 @@ def read_small(path: Path) -> str:
     Raises
     ------
     BadJob
-        It is no regular file, too large, or no UTF-8.
+        It is not a regular file, too large, or not UTF-8.
 
     """
     flags = os.O_RDONLY

@@ -1,4 +1,4 @@
-"""Which sounds are likely in a recording, and when: asks a model that listens for itself.
+"""Finds which sounds are likely in a recording, and when, with a model that can listen.
 
 The recording is heard in windows that overlap by half, so that a short sound is whole in one of
 them, and in bounded memory.
@@ -56,20 +56,20 @@ def listen(
     folder
         The job's own folder, for the decoded mixture; it is removed in the end.
     progress
-        Is told the share that is done, 0 to 1.
+        Called with the share done, 0 to 1.
     cancelled
-        Is asked between windows whether to give up.
+        Called between windows; true stops the work.
     noted
-        Is told once what the user should know of how the mixture was read.
+        Called once with sentences about how the mixture was read.
 
     Raises
     ------
     BadInput
-        The model is no `Listener`, or the mixture is no audio (BadAudio).
+        The model is not a `Listener`, or the mixture cannot be read (BadAudio).
     Cancelled
         `cancelled` said so.
     Failure
-        The model answered with something that is no probability.
+        The model returned values that are not probabilities.
 
     """
     if not isinstance(model, Listener):
@@ -122,7 +122,7 @@ def _checked(probabilities: FloatArray, model: Listener, name: str) -> FloatArra
     inside = (probabilities >= 0) & (probabilities <= 1)  # NaN is not
     if probabilities.shape != (len(model.labels),) or not inside.all():
         raise Failure(
-            f"The model {name} answered with something that is no probability: its weights are "
+            f"The model {name} returned values that are not probabilities: its weights are "
             "damaged, see 'tweeze models'."
         )
     return probabilities

@@ -177,9 +177,9 @@ def pull(
     endpoint
         Another hub than the usual one (`HF_ENDPOINT` names one as well).
     progress
-        Is told how many bytes of the checkpoint were checked since it was last told.
+        Called with the number of bytes of the checkpoint checked since the last call.
     say
-        Is told in a sentence what takes a while and has no other sign.
+        Called with a sentence about each wait that nothing else shows.
 
     Raises
     ------

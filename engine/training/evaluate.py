@@ -78,7 +78,7 @@ def ask(separator: Separator, scene: Scene) -> Answers:
 def measure(
     separator: Separator, scenes: SceneSet, progress: Callable[[int], None] = lambda _: None
 ) -> Findings:
-    """Measure a model on a set of mixtures; `progress` is told of each one that is done."""
+    """Measure a model on a set; `progress` is called with the number of mixtures done."""
     scores, absent = [], []
     for scene in scenes.scenes():
         answers = ask(separator, scene)

@@ -126,7 +126,7 @@ class _JoinedStore(ClipStore):
 
 
 class _UserMixer(Mixer):
-    """Most mixtures hold one of the user's sounds; what is asked in vain is none of theirs."""
+    """Draws mixtures that mostly hold one of the user's sounds; requests in vain are for others."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ def finetune(
     settings
         How to train.
     say
-        Is told, in sentences, how it goes.
+        Called with sentences about the progress.
 
     Raises
     ------

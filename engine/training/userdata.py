@@ -122,7 +122,7 @@ def collect(
     alone
         Whether the recordings are mixed with one another only, which takes two captions.
     left_out
-        Is told, in a sentence, of each file that cannot be used: broken, silent or too short.
+        Called with a sentence for each file that cannot be used: broken, silent or too short.
 
     Raises
     ------

@@ -139,6 +139,22 @@ def test_odd_audio_works_and_keeps_its_shape(
         assert (info.frames, info.channels, info.samplerate) == (*samples.shape, rate)
 
 
+def test_silence_is_called_silence_and_gets_no_other_advice(home: Any, tmp_path: Path) -> None:
+    file = tmp_path / "take 3.wav"
+    said = "'take 3' is silent: no sample reaches -90 dBFS.\n"
+    steps = np.zeros((16_000, 2), np.float32)
+    steps[::7] = 2**-15  # the last bit of 16
+    for samples in (np.zeros((16_000, 1)), steps):
+        sound(file, samples)
+        done = home.tweeze("separate", file, "bell", "--out", tmp_path / "out")
+        assert (done.returncode, done.stderr) == (0, said)
+        heard = home.tweeze("listen", file)
+        assert (heard.returncode, heard.stdout, heard.stderr) == (0, "", said)
+    sound(file, steps * 4)  # very soft, and not silent
+    done = home.tweeze("separate", file, "bell", "--out", tmp_path / "out")
+    assert "silent" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [

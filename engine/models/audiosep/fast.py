@@ -32,7 +32,7 @@ _ROOM = 700_000_000  # bytes that a fast form takes, with some to spare
 
 
 def digest(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
-    """Return a file's SHA-256 in hexadecimal; `progress` is told how many bytes were read."""
+    """Return a file's SHA-256 in hexadecimal; `progress` is called with the bytes read."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while part := file.read(1 << 22):
@@ -159,7 +159,7 @@ class FastForm:
         temporary.replace(self.folder / _RECORD)
 
     def graph_facts(self) -> Mapping[str, object]:
-        """Return what `note_graph` was told; empty if there is no graph."""
+        """Return the note of `note_graph`; empty if there is no graph."""
         facts = self._record().get("graph")
         return facts if isinstance(facts, dict) and self.graph.is_file() else {}
 

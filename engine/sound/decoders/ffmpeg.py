@@ -127,7 +127,7 @@ class FfmpegDecoder:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What to tell of how the file was read."""
+        """Remarks on how the file was read."""
         return tuple(self._notes)
 
     def read(self, frames: int) -> Samples:

@@ -31,7 +31,7 @@ class OpenFile:
     Raises
     ------
     Undecodable
-        The file cannot be read, or is no audio.
+        The file cannot be read, or is not audio.
 
     """
 
