@@ -24,7 +24,8 @@ help:
 
 # The stamps say which of the project's extras the venv holds.
 .venv/.app: pyproject.toml | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@echo 'Installing Tweeze and its packages into .venv; this takes some minutes.'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
 
 .venv/.tests: pyproject.toml | .venv/pyvenv.cfg

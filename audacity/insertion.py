@@ -92,8 +92,8 @@ class Inserter:
             except Exception:
                 _LOG.exception("The clips of job %s were not inserted.", job.id)
                 sentence = (
-                    f"{asked} is ready, but Tweeze failed to insert it in a way it does not know; "
-                    f"the log at {self._folders.log} holds the details. The clip is kept."
+                    f"{asked} is ready and kept, but inserting it failed. Unexpected error: see "
+                    f"'tweeze log' ({self._folders.log})."
                 )
             else:
                 notes = " ".join(status.notes)

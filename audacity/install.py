@@ -83,7 +83,7 @@ def find() -> Editor:
         if module.is_file():
             return Editor(settings, plugins, module, int(module.stat().st_mtime))
     raise HostError(
-        "No Audacity 3 with mod-script-pipe was found: install Audacity 3.2 to 3.7 from its "
+        "Tweeze found no Audacity 3 with mod-script-pipe: install Audacity 3.2 to 3.7 from its "
         "website or your system's packages (the AppImage, Flatpak and Audacity 4 lack it)."
     )
 
@@ -96,7 +96,7 @@ def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str
     editor
         Where.
     folders
-        The engine's folders; the plug-ins are told the spool's path.
+        The engine's folders; the plug-ins get the spool's path.
     models
         Names for the dialog's list, the usual one first.
 

@@ -47,7 +47,7 @@ class Startup:
     def attend(self, abandoned: Callable[[], bool]) -> None:
         """Connect to an Audacity that has just started, and stay until it is ready.
 
-        `abandoned` is asked while it is not; true ends the wait.
+        Calls `abandoned` meanwhile; true ends the wait.
         """
         young = _young_editors() - self._attended
         if not young:

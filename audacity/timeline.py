@@ -394,7 +394,9 @@ def _number(row: Mapping[str, Any], key: str, default: float | None = None) -> f
     value = row.get(key, default)
     # An int too large for a float would raise; Python also reads NaN and Infinity as JSON.
     if not isinstance(value, int | float) or not abs(value) < 1e15:
-        raise HostError(f"Audacity's list has the {key} {str(value)[:80]!r}, which is no number.")
+        raise HostError(
+            f"Audacity's list has the {key} {str(value)[:80]!r}, which is not a number."
+        )
     return float(value)
 
 

@@ -37,7 +37,7 @@ def suggest(
 
     The best one comes first. How well the bundled model separates each of them was measured on
     recordings that it was not trained on; the figure says by how many decibels the clip was nearer
-    to the true sound than the mixture. Prints one term a line where the output is no terminal.
+    to the true sound than the mixture. Prints one term a line where the output is not a terminal.
     """
     from engine.advice import sentences, stems, suggestions
 
@@ -55,8 +55,8 @@ def suggest(
     if not found:
         if not note:
             print(
-                f"Nothing that the model knows is near '{shown(wanted)}': say in other words what "
-                "kind of sound it is.",
+                f"No sound that Tweeze knows is similar to '{shown(wanted)}': describe the kind of "
+                "sound in other words.",
                 file=sys.stderr,
             )
         return
@@ -67,9 +67,11 @@ def suggest(
 
 
 def listen(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Audio files; '-' is standard input.")
+    ],
     model: Annotated[
-        str, typer.Option(help="One of those that 'tweeze models' lists; it must be able to.")
+        str, typer.Option(help="A model that can listen; 'tweeze models' lists them all.")
     ] = "compact",
     as_json: Json = False,
 ) -> None:
@@ -108,8 +110,8 @@ def _listen(file: Path, model: str, *, as_json: bool, named: bool) -> None:
         return
     if named:
         print(f"{shown(str(file))}:", flush=True)
-    if not any(one.times for one in status.heard):
-        print("Nothing is clearly heard; the likeliest are:", file=sys.stderr)
+    if status.heard and not any(one.times for one in status.heard):
+        print("No sound stands out; the likeliest are:", file=sys.stderr)
     _print(
         ("sound", "likely", "heard at"),
         [(one.name, f"{one.probability:.0%}", _when(one)) for one in status.heard],

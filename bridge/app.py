@@ -74,7 +74,7 @@ def main() -> None:
         print(f"{named} ({error.strerror or error}): check its permissions.", file=sys.stderr)
         code = 1
     except Exception:
-        _LOG.exception("The engine ended in a way it does not know.")
+        _LOG.exception("The engine ended with an unexpected error.")
         traceback.print_exc()
         code = 1
     _leave(lock, code)
@@ -110,7 +110,7 @@ def _runs(pid: int) -> bool:
 
 
 async def serve(folders: Folders, editors: Sequence[Host], lock: ProcessLock) -> None:
-    """Serve these editors until the process is asked to end.
+    """Serve these editors until a signal ends the process.
 
     Raises
     ------

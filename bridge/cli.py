@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bridge import advice_cli, engine_cli, hosts_cli, jobs_cli, models_cli, training_cli
+from bridge import advice_cli, engine_cli, hosts_cli, jobs_cli, models_cli, training_cli, usage
 from bridge.interruption import Interrupted
 from engine.cores import limit_threads
 from engine.display import shown
@@ -43,11 +43,16 @@ _BY_USE = (
 
 
 class _Commands(TyperGroup):
-    """Lists the commands by use, wherever they were added."""
+    """Lists the commands by use, wherever they were added, and takes files like '-take.wav'."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names, what one wants first leading."""
         return sorted(super().list_commands(ctx), key=lambda name: (*_BY_USE, name).index(name))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return a command's name, the command, and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, usage.with_dashed_files(command, rest) if command else rest
 
 
 app = typer.Typer(
@@ -95,14 +100,14 @@ def run(arguments: list[str]) -> int:
         return 2 if isinstance(error, BadInput) else 130 if isinstance(error, Cancelled) else 1
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong option or argument, as typer found it
-            print(shown(" ".join(_usage(error).split())), file=sys.stderr)
+            print(shown(" ".join(usage.sentence(error, arguments).split())), file=sys.stderr)
             return 2
         if "--debug" in arguments:
             traceback.print_exc()
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             name = shown(str(error.filename))
             print(
-                f"No file can have so long a name: {name[:60]}…: check the path.", file=sys.stderr
+                f"The name '{name[:60]}…' is too long for a file: check the path.", file=sys.stderr
             )
             return 2
         sentence = _known(error)
@@ -111,8 +116,8 @@ def run(arguments: list[str]) -> int:
             return 2
         reason = shown(" ".join(f"{type(error).__name__}: {error}".split()))
         print(
-            f"Tweeze failed in a way it does not know ({reason}): "
-            "run the command again with 'tweeze --debug ...' to see where.",
+            f"Unexpected error ({reason}): run the command again with 'tweeze --debug ...' to see "
+            "where it happened.",
             file=sys.stderr,
         )
         return 1
@@ -124,7 +129,7 @@ def _known(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and _working_folder_is_gone():
         return "The working folder is no longer there: change to another one and try again."
     if isinstance(error, UnicodeEncodeError) and not error.object.isprintable():
-        return f"A name holds bytes that are no UTF-8 ({error.object[-80:]}): rename the file."
+        return f"The name {error.object[-80:]} is not valid UTF-8: rename the file."
     if isinstance(error, OSError) and error.filename:
         return (
             f"{error.filename} cannot be used ({error.strerror}): check its path and permissions."
@@ -140,12 +145,6 @@ def _working_folder_is_gone() -> bool:
     except FileNotFoundError:
         return True
     return False
-
-
-def _usage(error: Any) -> str:
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "tweeze"
-    return f"{error.format_message().rstrip('.')}: see '{command} --help'."
 
 
 def _version(wanted: bool) -> None:

@@ -118,10 +118,11 @@ class Client:
                     )
                 if now - told > _TAKEN:
                     raise EngineUnreachable(
-                        f"The engine knows of no job {id}: send it again."
+                        f"The engine did not take job {id} within {_TAKEN:.0f} s: run the command "
+                        "again; if that does not help, run 'tweeze doctor'."
                         if said is None
-                        else f"The engine no longer knows of job {id}: Tweeze's folder was removed "
-                        "or exchanged, perhaps. Send it again."
+                        else f"The engine lost job {id}, perhaps because {self.folders.root} was "
+                        "removed or replaced: run the command again."
                     )
             time.sleep(_QUICK if now - started < 1.0 else _CALM)
 

@@ -96,7 +96,7 @@ class Destination:
         places = [(clip.path, placed.get(clip.path, clip.path)) for clip in clips]
         lie = [next((path for path in pair if path.exists()), None) for pair in places]
         folders = " and ".join(sorted({str(path.parent) for path in lie if path}))
-        said = [f"What was separated lies in {folders}."] if folders else []
+        said = [f"The clips are in {folders}."] if folders else []
         if None in lie:
             said.append(f"{lie.count(None)} of {len(clips)} clips are no longer there.")
         return " ".join(said)
@@ -180,5 +180,5 @@ def _sync(handle: int) -> None:
 
 def _reason(error: OSError) -> str:
     if error.errno in (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG):
-        return f"it takes no such name as '{Path(str(error.filename2 or error.filename)).name}'"
+        return f"it does not allow the name '{Path(str(error.filename2 or error.filename)).name}'"
     return error.strerror or str(error)

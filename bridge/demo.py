@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge import launch, separating
+from bridge.patience import waiting
 from bridge.picture import draw
 from engine.folders import Folders
 from engine.options import Keep, Options
@@ -73,7 +74,8 @@ def run(out: Path, *, model: str = "compact") -> None:
             f"at once: {', '.join(sound.query for sound in sounds)}."
         )
         started = time.perf_counter()
-        beat, fresh = launch.ensure(folders)
+        with waiting("Starting the engine"):
+            beat, fresh = launch.ensure(folders)
         waited = time.perf_counter() - started
         how = f"started in {waited:.1f} s and stays" if fresh else "was running"
         print(f"The engine (process {beat.pid}) {how}.\n")
@@ -91,15 +93,16 @@ def run(out: Path, *, model: str = "compact") -> None:
                 flush=True,
             )
     picture = out / "demo.png"
-    draw(
-        picture,
-        [
-            ("mixture", mixture),
-            *((row.query, row.target) for row in rows),
-            (f"without {rows[0].query} (the residual)", rows[0].residual),
-        ],
-        rate,
-    )
+    with waiting("Drawing the spectrograms"):
+        draw(
+            picture,
+            [
+                ("mixture", mixture),
+                *((row.query, row.target) for row in rows),
+                (f"without {rows[0].query} (the residual)", rows[0].residual),
+            ],
+            rate,
+        )
     print("\nClips:")
     for row in rows:
         for path in row.paths:

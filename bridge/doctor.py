@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from typing import Any, TypeAlias
 
 from bridge.doors.osc import Access
 from bridge.private import check_private
@@ -20,21 +24,26 @@ from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
 from engine.host import Check
+from engine.models import kinds
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.lock import holder
 from engine.settings import Settings
 
-__all__ = ["EXAMINATIONS", "examine"]
+__all__ = ["EXAMINATIONS", "Doing", "examine"]
 
 _ROOM = 1 << 30  # bytes; an hour of stereo at 48 kHz needs 1.4 GB a clip
 _LOADING = 300.0  # seconds that a model may take to load
 _KILLED = 5.0  # seconds that a killed process gets to end
 
 
-def examine(folders: Folders) -> Iterator[Check]:
-    """Look at everything, one check after the other."""
+Doing: TypeAlias = Callable[[str], None]  # called with what takes a moment, before it begins
+
+
+def examine(folders: Folders, doing: Doing = lambda what: None) -> Iterator[Check]:
+    """Look at everything, one check after the other, and yield each as it ends."""
     for examination in EXAMINATIONS:
         yield from examination(folders)
+    yield from _models(folders, doing)
 
 
 def _python(folders: Folders) -> Iterator[Check]:
@@ -62,7 +71,7 @@ def _folders(folders: Folders) -> Iterator[Check]:
     try:
         check_private(folders)
     except TweezeError as error:
-        yield Check("folders", False, str(error), "Do what the sentence says.")
+        yield Check("folders", False, str(error))
         return
     yield Check("folders", True, f"{folders.root}, for you alone")
     free = shutil.disk_usage(folders.root).free
@@ -88,10 +97,10 @@ def _engine(folders: Folders) -> Iterator[Check]:
 
 
 def _queue(beat: Heartbeat) -> Iterator[Check]:
-    """Say whether what is under way comes on."""
+    """Check whether the jobs make progress."""
     if beat.running or beat.queue:
         ok = beat.stalled < STALLED
-        came = f"no job has come on for {beat.stalled} s" if beat.stalled >= 2 else "jobs come on"
+        came = f"no progress for {beat.stalled} s" if beat.stalled >= 2 else "jobs make progress"
         doing = f"job {beat.running}" if beat.running else "a file is being looked at"
         remedy = (
             "A long piece of work on a slow machine can take that long. 'tweeze cancel JOB' ends a "
@@ -101,12 +110,12 @@ def _queue(beat: Heartbeat) -> Iterator[Check]:
 
 
 def _osc(folders: Folders) -> Iterator[Check]:
-    """Look whether the engine that runs got the port that is asked for."""
+    """Check whether the running engine got the port that the settings name."""
     access = Access.read(folders)
     with contextlib.suppress(BadInput):  # what is wrong with the setting is another check's
         port = Settings.of_environment().osc_port
         if access is not None and port and not access.port:
-            said = f"the engine hears none: it could not have port {port} when it started"
+            said = f"the engine does not listen: another program had port {port} when it started"
             remedy = (
                 "End the program that has the port, or name another with TWEEZE_OSC_PORT (0 for "
                 "none); then run 'tweeze stop' and 'tweeze start'."
@@ -118,39 +127,66 @@ def _settings(folders: Folders) -> Iterator[Check]:
     try:
         settings = Settings.of_environment()
     except BadInput as error:
-        yield Check("settings", False, str(error), "Do what the sentence says.")
+        yield Check("settings", False, str(error))
     else:
         usual = settings == Settings()
         yield Check("settings", True, "the usual ones" if usual else "some are your own")
 
 
-def _models(folders: Folders) -> Iterator[Check]:
+def _models(folders: Folders, doing: Doing) -> Iterator[Check]:
     """Load every model, in a process of its own: a broken build may crash who imports it."""
-    process = subprocess.Popen(
-        processes.command("bridge.doctor"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=processes.environment({**os.environ, "TWEEZE_HOME": str(folders.root)}),
-    )
-    try:
-        out, words = process.communicate(timeout=_LOADING)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    doing("loading torch")
+    loaded = 0
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            processes.command("bridge.doctor"),
+            stdout=subprocess.PIPE,
+            stderr=words,
+            env=processes.environment({**os.environ, "TWEEZE_HOME": str(folders.root)}),
+        )
         try:
-            out, words = process.communicate(timeout=_KILLED)
-        except subprocess.TimeoutExpired as error:
-            out, words = error.output or b"", b"a disk that it reads does not answer, perhaps"
-    said = [json.loads(line) for line in out.decode().splitlines()]
-    yield from (Check(**facts) for facts in said)
+            for said in _answers(process):
+                if "doing" in said:
+                    doing(said["doing"])
+                else:
+                    loaded += 1
+                    yield Check(**said)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILLED)
+        finally:
+            process.kill()
+        words.seek(0)
+        last = words.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
     if process.returncode != 0:
-        last = words.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        ended = "does not end" if process.returncode is None else f"ended with {process.returncode}"
+        ended = f"ended with {process.returncode}"
+        if process.returncode is None:
+            ended, last = "does not end", "a disk that it reads does not answer, perhaps"
         yield Check(
-            "torch" if not said else "models",
+            "models" if loaded else "torch",
             False,
             f"the process that loads them {ended}: {last}",
-            "Install torch again; the README says which build.",
+            "Install torch again: the README says how, under 'torch, with or without CUDA'.",
         )
+
+
+def _answers(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the objects that a process prints, one a line; kills it where that takes too long."""
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout as out, contextlib.suppress(OSError, ValueError):
+            for line in out:
+                lines.put(line)
+        lines.put(b"")
+
+    threading.Thread(target=read, name="doctor", daemon=True).start()
+    deadline = time.monotonic() + _LOADING
+    try:
+        while line := lines.get(timeout=max(0.0, deadline - time.monotonic())):
+            yield json.loads(line)
+    except queue.Empty:
+        process.kill()
 
 
 Examination = Callable[[Folders], Iterator[Check]]
@@ -161,26 +197,34 @@ EXAMINATIONS: tuple[Examination, ...] = (
     _settings,
     _folders,
     _engine,
-    _models,
 )
 
 
-def _load_all(folders: Folders) -> Iterator[Check]:
+def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
     import torch
 
     device = "CUDA" if torch.cuda.is_available() else "CPU"
-    said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads"
-    yield Check("torch", True, said)
+    features = torch.backends.cpu.get_cpu_capability()
+    said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads, {features}"
+    yield vars(Check("torch", True, said))
     for name in models.names(folders):
+        yield {"doing": f"loading {name}"}
         started = time.perf_counter()
         try:
             models.load(name, folders)
         except TweezeError as error:
-            yield Check(f"model {name}", False, str(error), "Do what the sentence says.")
+            remedy = (
+                "Install Tweeze again: 'pipx reinstall tweeze'."
+                if name == kinds.BUNDLED.name
+                else f"Run 'tweeze models verify {name}' to see which file is damaged; then "
+                f"'tweeze models remove {name}', and pull or add it again."
+            )
+            yield vars(Check(f"model {name}", False, str(error), remedy))
         else:
-            yield Check(f"model {name}", True, f"loads in {time.perf_counter() - started:.1f} s")
+            said = f"loads in {time.perf_counter() - started:.1f} s"
+            yield vars(Check(f"model {name}", True, said))
 
 
 if __name__ == "__main__":
     for found in _load_all(Folders.of_user()):
-        print(json.dumps(vars(found)), flush=True)
+        print(json.dumps(found), flush=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bridge import hosts_cli, launch
 from bridge.client import Client
+from bridge.patience import waiting
 from engine.display import shown
 from engine.errors import BadInput, BadJob
 from engine.files import read_small
@@ -18,6 +20,9 @@ from engine.folders import Folders
 from engine.job import check_id
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.status import JobState, Status
+
+if TYPE_CHECKING:
+    from engine.host import Check
 
 __all__ = ["add_to"]
 
@@ -32,13 +37,15 @@ def add_to(app: typer.Typer) -> None:
 
 def start() -> None:
     """Start the engine, if it does not run."""
-    beat, started = launch.ensure(Folders.of_user())
+    with waiting("Starting the engine"):
+        beat, started = launch.ensure(Folders.of_user())
     print(f"The engine {'has started' if started else 'was running'} (process {beat.pid}).")
 
 
 def stop() -> None:
     """End the engine; a running job goes on at the next start."""
-    ended = launch.stop(Folders.of_user())
+    with waiting("Ending the engine"):
+        ended = launch.stop(Folders.of_user())
     print("The engine has ended." if ended else "The engine was not running.")
 
 
@@ -75,8 +82,8 @@ def status(
         if beat.stalled >= STALLED:
             doing = f"Job {beat.running}" if beat.running else "Looking at a waiting job's file"
             print(
-                f"{doing} has not come on for {beat.stalled} s; 'tweeze cancel JOB' ends a job "
-                "within half a minute."
+                f"{doing} has made no progress for {beat.stalled} s; 'tweeze cancel JOB' ends a "
+                "job within half a minute."
             )
         if beat.notice:
             print(shown(beat.notice))
@@ -95,9 +102,11 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     if found is not None and found.state.final:
         print(f"Job {job} had already ended ({found.state.value}).")
         return
-    launch.ensure(client.folders, any_version=True)
-    client.cancel(job)
-    print(f"Job {job}: {client.follow(job).state.value}.")
+    with waiting(f"Cancelling job {job}"):
+        launch.ensure(client.folders, any_version=True)
+        client.cancel(job)
+        ended = client.follow(job)
+    print(f"Job {job}: {shown(ended.message) or ended.state.value}")
 
 
 def log(
@@ -128,21 +137,49 @@ def log(
             print("\n".join(shown(line) for line in text.split("\n")), end="", flush=True)
 
 
-def doctor(as_json: Json = False) -> None:
-    """Say what is installed, what is wrong, and what to do about it."""
+def doctor(
+    as_json: Json = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Print a text for a bug report, with nothing private in it."),
+    ] = False,
+) -> None:
+    """Check the installation and say what to do about faults.
+
+    The report holds versions, the checks, settings and the end of the log; your home folder, your
+    name, queries, names of files and secrets are replaced. Read it before you send it.
+    """
     from bridge.doctor import examine
+    from bridge.report import report as written
 
     folders = Folders.of_user()
-    checks = [*examine(folders), *hosts_cli.examine(folders)]
+    with waiting("Checking the installation") as show:
+
+        def shown_as_it_ends(checks: Iterable[Check]) -> list[Check]:
+            found = []
+            for check in checks:
+                found.append(check)
+                if not (as_json or report):
+                    show("")
+                    _print_check(check)
+                show("Checking")
+            return found
+
+        checks = shown_as_it_ends(examine(folders, lambda what: show(what.capitalize())))
+        editors = shown_as_it_ends(hosts_cli.examine(folders))
+    if report:
+        print("\n".join(map(shown, written(folders, checks, editors).split("\n"))))
+        return
     if as_json:
-        print(json.dumps([vars(check) for check in checks]))
-    else:
-        for check in checks:
-            print(f"{'ok   ' if check.ok else 'WRONG'}  {check.name}: {check.said}")
-            if not check.ok:
-                print(f"       {check.remedy}")
-    if not all(check.ok for check in checks):
+        print(json.dumps([vars(check) for check in (*checks, *editors)]))
+    if not all(check.ok for check in (*checks, *editors)):
         raise typer.Exit(1)
+
+
+def _print_check(check: Check) -> None:
+    print(shown(f"{'ok   ' if check.ok else 'WRONG'}  {check.name}: {check.said}"), flush=True)
+    if not check.ok and check.remedy:
+        print(shown(f"       {check.remedy}"), flush=True)
 
 
 def _recent(folders: Folders, limit: int = 5) -> list[Status]:

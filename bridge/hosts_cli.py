@@ -13,6 +13,7 @@ from bridge import hosts, launch, login
 from bridge.client import Client
 from bridge.inputs import sounds
 from bridge.option_flags import takes_options
+from bridge.patience import waiting
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
@@ -38,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(short_help="Take Tweeze's commands out of an editor.")(uninstall)
     app.command(short_help="Do what the editor's menu command does.")(trigger)
     app.command(short_help="Insert clips that were kept into the project in front.")(insert)
-    app.command(short_help="Say where the engine hears OSC, and the secret for it.")(osc)
+    app.command(short_help="Show where the engine listens for OSC, and the secret for it.")(osc)
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,7 +79,8 @@ def install(editor: Where, **options: Any) -> None:
     folders.make()
     done = host.install(folders, {option.name: options[option.name] for option in host.options})
     done.append(login.enable(folders))
-    beat, started = launch.ensure(folders)
+    with waiting("Starting the engine"):
+        beat, started = launch.ensure(folders)
     done.append(f"The engine {'has started' if started else 'runs'} (process {beat.pid}).")
     for sentence in [*done, host.first_steps]:
         print(sentence)
@@ -146,16 +148,17 @@ def insert(
 
 
 def osc() -> None:
-    """Say where the engine hears OSC, and the secret with which every message begins."""
+    """Show where the engine listens for OSC, and the secret with which every message begins."""
     from bridge.doors.osc import Access
 
     folders = Folders.of_user()
-    launch.ensure(folders)
+    with waiting("Starting the engine"):
+        launch.ensure(folders)
     access = Access.read(folders)
     if access is None or not access.port:
         raise Failure(
-            "The engine hears no OSC: another program has its port. See 'tweeze log', or name "
-            "another port with TWEEZE_OSC_PORT and restart the engine."
+            "The engine does not listen for OSC: another program uses its port. See 'tweeze log', "
+            "or name another port with TWEEZE_OSC_PORT and restart the engine."
         )
     print(f"host    127.0.0.1\nport    {access.port}\nsecret  {access.secret}")
 
@@ -164,7 +167,8 @@ def _ask(host: str, fields: list[tuple[str, str]]) -> Status:
     """Send a request and wait until the engine has carried it out."""
     editor = hosts.named(host)
     client = Client(Folders.of_user())
-    launch.ensure(client.folders)
+    with waiting("Starting the engine"):
+        launch.ensure(client.folders)
     request = Request(new_id(), editor.name, tuple(fields))
     text = request.to_text()  # refuses what cannot be sent before anything is
     try:
@@ -173,7 +177,8 @@ def _ask(host: str, fields: list[tuple[str, str]]) -> Status:
         raise Failure(
             f"{client.folders.requests} cannot be written ({error.strerror}): run 'tweeze doctor'."
         ) from error
-    status = client.follow(request.id, restart=False)
+    with waiting(f"Waiting for {editor.title}"):
+        status = client.follow(request.id, restart=False)
     if status.state is not JobState.DONE:
         kind = BadInput if status.bad_input else HostError
         raise kind(status.message or "The request was cancelled.")

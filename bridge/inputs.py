@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bridge.streams import STANDARD, is_standard_input
 from engine.display import shown
 from engine.errors import BadInput, BadQuery, Cancelled, EngineUnreachable, TweezeError
 from engine.job import clean_query
@@ -19,15 +20,15 @@ _SEPARATE = "'tweeze separate FILE... QUERY...'"
 def files_and_queries(
     arguments: Sequence[str], queries: Sequence[str] = ()
 ) -> tuple[list[Path], list[str]]:
-    """Tell the files from the queries among the arguments of a command.
+    """Split the arguments of a command into files and queries.
 
-    The first argument is a file, and so are those behind it as long as they name existing files;
+    The first argument is a file, and so are those after it as long as they name existing files;
     the rest are queries. Where queries are given apart, all arguments are files.
 
     Raises
     ------
     BadInput
-        There is no query, one is unfit, or a file stands behind a query.
+        There is no query, one is invalid, or a file comes after a query.
 
     """
     count = 1
@@ -39,17 +40,16 @@ def files_and_queries(
     for argument in arguments[count:]:
         if _names_files(argument):
             raise BadInput(
-                f"{argument} is a file, but stands behind the sound '{described[0]}': name the "
+                f"{argument} is a file, but comes after the sound '{described[0]}': name the "
                 f"files first ({_SEPARATE}), or a sound of that name with --query."
             )
-        if "*" in argument or argument == "-":
+        if "*" in argument:
             raise _nothing(argument)
     files = recordings(arguments[:count])
     if not described:
         last = f": {arguments[-1]} is a file here" if count > 1 else ""
         raise BadQuery(
-            f"No sound is named{last}: describe one behind the files ({_SEPARATE}), "
-            "or with --query."
+            f"No sound is named{last}: describe one after the files ({_SEPARATE}), or with --query."
         )
     return files, described
 
@@ -57,23 +57,28 @@ def files_and_queries(
 def recordings(arguments: Sequence[str]) -> list[Path]:
     """Return the files that arguments name, each once, in their order.
 
-    A `*` that the shell left is for us to expand: Windows' leaves all of them.
+    Standard input (`-`) is `bridge.streams.STANDARD`. A `*` that the shell left is for us to
+    expand: Windows' leaves all of them.
 
     Raises
     ------
     BadInput
-        A pattern fits no file, or the standard input is asked for.
+        A pattern fits no file.
 
     """
     files: dict[Path, Path] = {}
     for argument in arguments:
+        if is_standard_input(argument):
+            files.setdefault(STANDARD, STANDARD)
+            continue
         found = [argument]
         if "*" in argument and not _is(argument, folder=False):
             found = [path for path in sorted(glob.glob(argument)) if _is(path, folder=False)]  # noqa: PTH207
-        if not found or argument == "-":
+        if not found:
             raise _nothing(argument)
         for path in map(Path, found):
-            files.setdefault(_place(path), path)
+            # './-' is a file of that name.
+            files.setdefault(_place(path), path.absolute() if path == STANDARD else path)
     return list(files.values())
 
 
@@ -91,7 +96,7 @@ def sounds(arguments: Sequence[str], instead: str) -> list[str]:
     """
     for argument in arguments:
         if (Path(argument).suffix or _is_path(argument)) and _names_files(argument):
-            raise BadInput(f"{argument} is a file here, and no sound: {instead}.")
+            raise BadInput(f"{argument} is a file, not a sound: {instead}.")
     return [clean_query(argument) for argument in arguments]
 
 
@@ -126,13 +131,13 @@ def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:
 
 
 def _nothing(argument: str) -> BadInput:
-    if argument == "-":
-        return BadInput("Tweeze reads no standard input: name a file instead of '-'.")
-    return BadInput(f"{argument} fits no file: check the path.")
+    return BadInput(f"No file matches {argument}: check the path.")
 
 
 def _names_files(argument: str) -> bool:
     """Whether an argument names a file, or what is plainly meant for a folder or for files."""
+    if is_standard_input(argument):
+        return True
     if "*" in argument:
         return any(_is(path, folder=False) for path in glob.glob(argument))  # noqa: PTH207
     # A bare word is a sound even where a folder is called so: 'birds', full of clips of birds.

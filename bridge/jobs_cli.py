@@ -10,6 +10,7 @@ import typer
 
 from bridge.inputs import files_and_queries, for_each
 from bridge.option_flags import Model, takes_options
+from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
 from engine.options import Options
 
@@ -30,15 +31,17 @@ def separate(
         list[str],
         typer.Argument(
             metavar="FILE... QUERY...",
-            help="Audio files, then the sounds, like 'dog barking'. The first argument is a file, "
-            "and so are those behind it that name existing files.",
+            help="Audio files ('-' is standard input), then the sounds, like 'dog barking'. The "
+            "first argument is a file, and so are those behind it that name existing files.",
         ),
     ],
     query: Annotated[
         list[str] | None,
         typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path(),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the clips; '-' writes one clip to standard output.")
+    ] = Path(),
     *,
     options: Options,
     as_json: Json = False,
@@ -52,6 +55,8 @@ def separate(
     from bridge.separating import separate
 
     files, queries = files_and_queries(arguments, query or ())
+    if out == STANDARD:
+        check_one_clip(len(files), len(queries), options.keep, as_json=as_json)
 
     def each(file: Path) -> None:
         result = separate(file, queries, options, out)

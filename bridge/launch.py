@@ -30,7 +30,7 @@ _children: list[subprocess.Popen[bytes]] = []  # kept, or Python warns of each t
 
 
 def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, bool]:
-    """Return the engine's sign of life, and whether it had to be started for it.
+    """Start the engine if none runs; return its heartbeat, and whether it was started.
 
     An engine of another version of Tweeze is replaced if it is idle. With `any_version` the one
     that runs is good enough: to cancel what it is doing, say.
@@ -65,7 +65,7 @@ def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, b
         time.sleep(_LOOK)
     raise EngineUnreachable(
         f"The engine does not answer: see 'tweeze log', then try 'tweeze stop' "
-        f"(its last words: {_last_words(folders)})"
+        f"(its last message: {_last_words(folders)})"
     )
 
 
@@ -99,7 +99,7 @@ def stop(folders: Folders) -> bool:
                     folders.heartbeat.unlink()
                 return True
             time.sleep(_LOOK)
-    raise EngineUnreachable(f"The engine (process {pid}) does not end: end it by hand.")
+    raise EngineUnreachable(f"The engine (process {pid}) does not stop: end that process yourself.")
 
 
 def _spawn(folders: Folders) -> subprocess.Popen[bytes]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bridge.client import Client
 from bridge.interruption import Interrupted, Interruption
-from bridge.separating import progress, raise_unless_done, resolved, take_back
-from engine.file_names import file_name
+from bridge.separating import progress, raise_unless_done, take_back
+from bridge.streams import source
 from engine.folders import Folders
 from engine.job import Job, Task, new_id
 from engine.options import Options
@@ -32,21 +32,21 @@ def listen(file: Path, model: str) -> Status:
         A signal came.
 
     """
-    path = resolved(file)
-    job = Job(
-        new_id(),
-        path,
-        (),
-        Options(model),
-        title=file_name(path.stem),
-        client=f"cli-{os.getpid()}",
-        task=Task.LISTEN,
-    )
-    client = Client(Folders.of_user())
-    with Interruption():
+    folders = Folders.of_user()
+    client = Client(folders)
+    with Interruption(), source(file, folders) as recording:
+        job = Job(
+            new_id(),
+            recording.path,
+            (),
+            Options(model),
+            title=recording.title,
+            client=f"cli-{os.getpid()}",
+            task=Task.LISTEN,
+        )
         try:
-            with progress(job.title, quiet=False, doing="listening") as show:
-                status = client.separate(job, show)
+            with progress(job.title, quiet=False, doing="listening") as on_status:
+                status = recording.renamed(client.separate(job, on_status))
             raise_unless_done(status)
         except Interrupted:
             take_back(client, job)

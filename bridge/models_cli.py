@@ -202,7 +202,7 @@ def _say_ready(made: Entry) -> None:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Progress]:
-    """Show a bar on a terminal; yields what is told how many bytes are done."""
+    """Show a bar on a terminal; yields a function to call with how many more bytes are done."""
     from rich import progress as rich
     from rich.console import Console
 

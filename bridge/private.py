@@ -37,7 +37,7 @@ def check_private(folders: Folders) -> None:
 def _check_owner(folder: Path, *, others: int) -> None:
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode):
-        raise Failure(f"{folder} is no folder: move it away.")
+        raise Failure(f"{folder} is not a folder: move it away.")
     if not hasattr(os, "geteuid"):
         return  # Windows: the user's own profile is private by its access list
     if about.st_uid != os.geteuid():

@@ -138,8 +138,5 @@ class Requests:
             tell(replace(last, state=JobState.FAILED, message=str(error), bad_input=bad))
         except Exception:
             _LOG.exception("Request %s failed.", request.id)
-            message = (
-                "Tweeze failed on this request in a way it does not know; the log at "
-                f"{self._service.folders.log} holds the details."
-            )
+            message = f"Unexpected error: see 'tweeze log' ({self._service.folders.log})."
             tell(replace(last, state=JobState.FAILED, message=message))

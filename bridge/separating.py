@@ -14,14 +14,14 @@ from pathlib import Path
 from bridge.client import Client
 from bridge.delivery import Destination
 from bridge.interruption import Interrupted, Interruption
-from engine.errors import BadAudio, BadInput, Cancelled, Failure, TweezeError
-from engine.file_names import file_name
+from bridge.streams import STANDARD, StandardOutput, source
+from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, clean_query, new_id
 from engine.options import Options
 from engine.status import JobState, Status
 
-__all__ = ["Result", "progress", "raise_unless_done", "resolved", "separate", "take_back"]
+__all__ = ["Result", "progress", "raise_unless_done", "separate", "take_back"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class Result:
 def separate(
     file: Path, queries: Sequence[str], options: Options, folder: Path, *, quiet: bool = False
 ) -> Result:
-    """Separate a file through the engine, and bring its clips to `folder`.
+    """Separate a recording through the engine, and bring its clips to `folder`.
 
+    `STANDARD` as the file is standard input, and as the folder standard output, for one clip.
     Interrupted by Ctrl-C or SIGTERM, the job is cancelled and nothing is left.
 
     Raises
@@ -68,46 +69,31 @@ def separate(
         The separation did not succeed.
     Interrupted
         A signal came.
+    BrokenPipeError
+        Whoever reads standard output has had enough; nothing is left.
 
     """
     folders = Folders.of_user()
-    path = resolved(file)
-    title = file_name(path.stem)
     cleaned = tuple(clean_query(query) for query in queries)
-    job = Job(new_id(), path, cleaned, options, title, client=f"cli-{os.getpid()}")
-    job.to_text()  # complains of a path that does not fit into a job file
     client = Client(folders)
-    with Interruption() as interruption:
-        destination = Destination(folder)
+    with Interruption() as interruption, source(file, folders) as recording:
+        title = recording.title
+        job = Job(new_id(), recording.path, cleaned, options, title, client=f"cli-{os.getpid()}")
+        destination = StandardOutput() if folder == STANDARD else Destination(folder)
         try:
-            with progress(title, quiet=quiet) as show:
-                status = client.separate(job, show)
+            with progress(title, quiet=quiet) as on_status:
+                status = recording.renamed(client.separate(job, on_status))
             raise_unless_done(status)
-            with interruption.shield():
+            # A file must not be left half-moved; a pipe may be held up by whoever reads it.
+            files = isinstance(destination, Destination)
+            with interruption.shield() if files else contextlib.nullcontext():
                 paths = destination.deliver(status.clips)
         except BaseException as error:
             destination.withdraw()
-            if isinstance(error, Interrupted):
+            if isinstance(error, Interrupted | BrokenPipeError):
                 take_back(client, job)
             raise
     return Result(status, file, options.model, paths)
-
-
-def resolved(file: Path) -> Path:
-    """Return where a file really lies: the engine follows no symbolic links."""
-    try:
-        place = file.resolve(strict=True)
-        str(place).encode()
-        return place
-    except FileNotFoundError:
-        raise BadAudio(f"{file} does not exist: check the path.") from None
-    except UnicodeEncodeError:
-        raise BadAudio(
-            f"{file} has bytes in its name, or in a folder's, that are no UTF-8: rename it."
-        ) from None
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadAudio(f"{file} cannot be opened ({reason}): check its permissions.") from error
 
 
 def raise_unless_done(status: Status) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.patience import waiting
 from engine.errors import BadInput
 from engine.folders import Folders
 
@@ -62,8 +63,10 @@ def evaluate(
     A folder's 'triples.csv' has the columns mixture, target and caption.
     """
     from engine.taxonomy.classes import load_taxonomy
-    from engine.training import evaluate as evaluation
-    from engine.training import figures, report, scenes
+
+    with waiting("Loading torch"):
+        from engine.training import evaluate as evaluation
+        from engine.training import figures, report, scenes
 
     if store is None and not sets:
         raise BadInput(
@@ -83,7 +86,8 @@ def evaluate(
         wanted += [found for found in drawn if not only or found.key in only]
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    separator = evaluation.load(model, Folders.of_user())
+    with waiting(f"Loading {model}"):
+        separator = evaluation.load(model, Folders.of_user())
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
         found = [evaluation.measure(separator, part, step) for part in wanted]
@@ -135,10 +139,11 @@ def train(
     from argparse import Namespace
 
     if not (store / "clips.csv").is_file():
-        raise BadInput(f"{store} is no corpus: 'clips.csv' is missing.")
+        raise BadInput(f"{store} is not a corpus: 'clips.csv' is missing.")
     if start is not None and not start.is_file():
-        raise BadInput(f"There is no file {start}.")
-    from engine.training.train import launch as begin
+        raise BadInput(f"There is no file {start}: check the path.")
+    with waiting("Loading torch"):
+        from engine.training.train import launch as begin
 
     begin(
         Namespace(
@@ -182,8 +187,10 @@ def finetune(
     them is kept. The same command goes on where it was interrupted.
     """
     from engine.display import shown
-    from engine.training.finetune import Settings
-    from engine.training.finetune import finetune as learn
+
+    with waiting("Loading torch"):
+        from engine.training.finetune import Settings
+        from engine.training.finetune import finetune as learn
 
     def say(sentence: str) -> None:
         print(shown(sentence), file=sys.stderr, flush=True)
@@ -204,7 +211,7 @@ def finetune(
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal; yields what is told how many more are done."""
+    """Show a bar on a terminal; yields a function to call with how many more are done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining

@@ -34,12 +34,12 @@ class TweezeError(Exception):
     """Anything Tweeze tells a user; `str(error)` is one sentence fit to be shown."""
 
 
-class BadInput(TweezeError):  # noqa: N818 - named for what the user hears, not for the class tree
+class BadInput(TweezeError):  # noqa: N818 - named for the user, not for the class tree
     """The request or a file in it is wrong, and the user can mend it."""
 
 
 class BadAudio(BadInput):
-    """A file that is no audio, or audio that cannot be separated."""
+    """A file that is not audio, or audio that cannot be separated."""
 
 
 class BadQuery(BadInput):
@@ -67,7 +67,7 @@ class EngineUnreachable(Failure):
 
 
 class Foreign(Failure):
-    """What lies at the path of the engine's folders is no longer this engine's."""
+    """The engine's folders were replaced by others."""
 
 
 class HostError(Failure):

@@ -38,7 +38,7 @@ def read_small(path: Path) -> str:
     Raises
     ------
     BadJob
-        It is no regular file, too large, or no UTF-8.
+        It is not a regular file, too large, or not UTF-8.
 
     """
     flags = os.O_RDONLY
@@ -50,7 +50,7 @@ def read_small(path: Path) -> str:
     try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
-            raise BadJob(f"{path.name} is no regular file.")
+            raise BadJob(f"{path.name} is not a regular file.")
         if about.st_size > SMALL:
             raise BadJob(f"{path.name} has {about.st_size:,} bytes; {SMALL:,} is the most.")
         data = b""

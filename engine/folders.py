@@ -76,8 +76,8 @@ class Folders:
             root = _usual()
         if any(misleads(c) for c in str(root)):
             raise BadInput(
-                f"Tweeze's folder {root} has control characters or bytes that are no UTF-8 in its "
-                "name: name another with TWEEZE_HOME."
+                f"Tweeze's folder {root} has control characters or bytes that are not valid UTF-8 "
+                "in its name: name another with TWEEZE_HOME."
             )
         return cls(root)
 

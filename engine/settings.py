@@ -36,7 +36,7 @@ class _Range:
         kind = "a whole number" if self.whole else "a number"
         raise BadInput(
             f"{self.variable} is {text[:40]!r}: it must be {kind} from {self.least:,g} to "
-            f"{self.most:,.0f}. Set it anew, or unset it for the usual value."
+            f"{self.most:,.0f}. Set it again, or unset it for the usual value."
         )
 
 

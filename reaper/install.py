@@ -90,7 +90,7 @@ def find(resource: Path | None = None) -> Path:
         if (place / "reaper.ini").is_file():
             return place.absolute()
     raise HostError(
-        f"No REAPER settings (reaper.ini) were found in {' or '.join(map(str, places))}: start "
+        f"Tweeze found no REAPER settings (reaper.ini) in {' or '.join(map(str, places))}: start "
         "REAPER once, or name its resource folder with --resource (in REAPER: Options > Show "
         "REAPER resource path)."
     )

@@ -75,7 +75,10 @@ def checked_queries(queries: str | Sequence[str]) -> tuple[str, ...]:
 
 def checked_options(stereo: str, sharpness: float, bandwidth: str) -> Options:
     """Return the options; BadInput names the one that cannot be."""
-    choices = {"stereo": (stereo, Stereo), "bandwidth": (bandwidth, Bandwidth)}
+    choices: dict[str, tuple[str, type[Stereo | Bandwidth]]] = {
+        "stereo": (stereo, Stereo),
+        "bandwidth": (bandwidth, Bandwidth),
+    }
     for name, (value, kind) in choices.items():
         known = [choice.value for choice in kind]
         if value not in known:

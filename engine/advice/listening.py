@@ -17,7 +17,7 @@ from engine.advice.suggestions import term_of
 from engine.errors import BadInput, Cancelled, Failure
 from engine.job import Job
 from engine.models.base import FloatArray, Listener, Separator
-from engine.sound.mixture import Mixture, model_spectrum, prepare
+from engine.sound.mixture import Mixture, is_silent, model_spectrum, prepare
 from engine.status import Heard
 
 __all__ = ["LIKELY", "hear", "listen"]
@@ -64,7 +64,7 @@ def listen(
     Cancelled
         `cancelled` said so.
     Failure
-        The model answered with something that is no probability.
+        The model returned values that are not probabilities.
 
     """
     check_listens(model)
@@ -105,19 +105,21 @@ def hear(
     A class of `compact` is named by its caption, so that each name can be asked for.
 
     Named are those that are `LIKELY` somewhere, 20 at most; of a recording in which nothing is,
-    the three likeliest, without times. `on_progress` is called with the fraction done before each
-    window, and may raise to stop.
+    the three likeliest, without times; of a silent one, nothing. `on_progress` is called with the
+    fraction done before each window, and may raise to stop.
 
     Raises
     ------
     BadInput
         The model is no `Listener`.
     Failure
-        The model answered with something that is no probability.
+        The model returned values that are not probabilities.
 
     """
     check_listens(model)
     assert isinstance(model, Listener)
+    if is_silent(mixture):
+        return ()
     grid = model.frame_grid
     second = grid.sample_rate / grid.hop
     windows = _windows(mixture.model_samples // grid.hop + 1, math.ceil(_WINDOW * second))
@@ -142,7 +144,7 @@ def _checked(probabilities: FloatArray, model: Listener, name: str) -> FloatArra
     inside = (probabilities >= 0) & (probabilities <= 1)  # NaN is not
     if probabilities.shape != (len(model.labels),) or not inside.all():
         raise Failure(
-            f"The model {name} answered with something that is no probability: its weights are "
+            f"The model {name} returned values that are not probabilities: its weights are "
             "damaged, see 'tweeze models'."
         )
     return probabilities

@@ -66,7 +66,7 @@ def pull(
     folder = folders.models / name
     hub = endpoint or os.environ.get("HF_ENDPOINT", "")
     if hub and not hub.startswith(("http://", "https://")):
-        raise BadInput(f"HF_ENDPOINT is no web address ({hub}): begin it with 'https://'.")
+        raise BadInput(f"HF_ENDPOINT is not a web address ({hub}): begin it with 'https://'.")
     missing = [file for sub, file in wanted.files if not _is_there(file, folder / sub)]
     _check_room(wanted, folder)
     if missing:
@@ -183,11 +183,11 @@ def _failed(file: RemoteFile, error: Exception) -> Failure:
     if isinstance(error, (HfHubHTTPError, OSError)) and not away:
         return Failure(
             f"Downloading {file.path} from {file.page} failed: {_first(error)} "
-            "Pull again later; what has come stays."
+            "Pull again later; the download continues where it stopped."
         )
     return Failure(
         f"Downloading {file.path} failed, the hub cannot be reached: {_first(error)}{_proxies()} "
-        "Then pull again; what has come stays."
+        "Then pull again; the download continues where it stopped."
     )
 
 

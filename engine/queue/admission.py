@@ -137,7 +137,7 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
     """
     catalogue.entry(job.options.model, folders)
     if ".." in job.mixture.parts:
-        raise BadJob(f"{job.mixture} goes up ('..'): name where the file really lies.")
+        raise BadJob(f"{job.mixture} contains '..': give the path without it.")
     info = audio.probe(job.mixture, follow=False)
     clips = {Keep.TARGET: len(job.queries), Keep.RESIDUAL: 1, Keep.BOTH: len(job.queries) + 1}
     needed = info.frames * audio.frame_bytes(info.channels) * clips[job.options.keep]

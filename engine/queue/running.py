@@ -102,7 +102,7 @@ class Runner:
         """Do one job, with as many workers as it takes; returns when it has ended."""
         while not ticket.status.state.final:
             if ticket.cancelled is not None:
-                self._end(ticket, JobState.CANCELLED, "Cancelled.")
+                self._end(ticket, JobState.CANCELLED)
                 return
             await self.dismiss_dead()
             while not self._owned():
@@ -203,7 +203,7 @@ class Runner:
         elif isinstance(message, Finished) and message.id == status.id:
             self._finish(ticket, message)
         elif isinstance(message, Stopped) and message.id == status.id:
-            self._end(ticket, JobState.CANCELLED, "Cancelled.")
+            self._end(ticket, JobState.CANCELLED)
         elif isinstance(message, Failed) and message.id == status.id:
             if message.details:
                 _LOG.error("Job %s failed in the worker:\n%s", status.id, message.details)
@@ -211,7 +211,7 @@ class Runner:
 
     def _finish(self, ticket: Ticket, message: Finished) -> None:
         if ticket.cancelled is not None:
-            self._end(ticket, JobState.CANCELLED, "Cancelled.")
+            self._end(ticket, JobState.CANCELLED)
             return
         ticket.status = replace(
             ticket.status,

@@ -217,7 +217,7 @@ class Service:
         if ticket is None:
             return self.status(id)
         if ticket is not self._running:
-            return self._end(ticket, JobState.CANCELLED, "Cancelled.")
+            return self._end(ticket, JobState.CANCELLED)
         if ticket.cancelled is None:  # once: a worker that stands still reads nothing
             ticket.cancelled = self._clock()
             self._runner.cancel(ticket)
@@ -278,8 +278,7 @@ class Service:
                 self._end(
                     ticket,
                     JobState.FAILED,
-                    f"Tweeze failed on this job in a way it does not know; the log at "
-                    f"{self.folders.log} holds the details.",
+                    f"Unexpected error: see 'tweeze log' ({self.folders.log}).",
                 )
             self._running = None
 
@@ -303,6 +302,8 @@ class Service:
     def _end(
         self, ticket: Ticket, state: JobState, message: str = "", *, bad_input: bool = False
     ) -> Status:
+        if state is JobState.CANCELLED:
+            message = _cancelled(ticket.job)
         status = replace(ticket.status, state=state, message=one_line(message), bad_input=bad_input)
         self._tickets.remove(ticket)
         if ticket is self._running:
@@ -364,3 +365,9 @@ class Service:
 def _unlink(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def _cancelled(job: Job) -> str:
+    """Return the sentence that says what was cancelled."""
+    what = ", ".join(f"'{query}'" for query in job.queries) or "listening"
+    return f"Cancelled: {what} in '{job.title or job.mixture.name}'."

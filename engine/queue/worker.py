@@ -248,8 +248,8 @@ def _explain(error: Exception, job: Job, folders: Folders) -> str:
         where = f" '{error.filename}'" if error.filename else ""
         return f"Separating {name} failed at the file{where}: {error.strerror}."
     return (
-        f"Tweeze failed on {name} in a way it does not know ({type(error).__name__}); "
-        f"the log at {folders.log} holds the details."
+        f"Unexpected error ({type(error).__name__}) while separating {name}: see 'tweeze log' "
+        f"({folders.log})."
     )
 
 

@@ -99,8 +99,8 @@ def opened(
     Raises
     ------
     BadAudio
-        The file cannot be read, is no audio, or is audio that cannot be separated. Devices and
-        FIFOs are refused without being opened.
+        The file cannot be read, is not audio, or cannot be separated. Devices and FIFOs are
+        refused without being opened.
     Failure
         No process to read it could be started.
 

@@ -35,7 +35,7 @@ Mask = FloatArray | ComplexArray
 class MixtureGrid:
     """The model's frames at the mixture's rate: as long and as far apart in seconds.
 
-    Where a hop is no whole number of samples, centres are rounded to the nearest sample; the
+    Where a hop is not a whole number of samples, centres are rounded to the nearest sample; the
     overlap-add divides by the windows where they really lie, so that costs no exactness.
     """
 

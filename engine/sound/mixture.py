@@ -20,15 +20,19 @@ from engine.sound.audio import AudioInfo, frame_bytes, opened
 from engine.sound.frames import GROUP, reflect, spectrum, window
 
 __all__ = [
+    "SILENCE",
     "ArrayMixture",
     "DecodedMixture",
     "Mixture",
     "decode",
     "frames_around",
+    "is_silent",
     "model_spectrum",
     "prepare",
 ]
 
+SILENCE = 10 ** (-90 / 20)
+"""Peak below which a recording counts as silent: -90 dBFS, just above the last bit of 16."""
 _BLOCK = 1 << 16  # frames that are resampled at a time
 _OWN, _MODEL, _NOTE = "mixture.f32", "model.f32", "mixture.json"
 
@@ -48,11 +52,20 @@ class Mixture(Protocol):
     def rms(self) -> float:
         """RMS of the samples at the model's rate, over all channels."""
 
+    @property
+    def peak(self) -> float:
+        """The largest magnitude of any sample at its own rate."""
+
     def samples(self, start: int, stop: int) -> FloatArray:
         """Return frames `[start, stop)` at its own rate: `(channels, stop - start)`."""
 
     def resampled(self, start: int, stop: int) -> FloatArray:
         """Return samples `[start, stop)` at the model's rate: `(channels, stop - start)`."""
+
+
+def is_silent(mixture: Mixture) -> bool:
+    """Return whether a mixture holds nothing that could be separated or heard."""
+    return mixture.peak < SILENCE
 
 
 def frames_around(
@@ -119,6 +132,7 @@ class ArrayMixture:
         self._model: FloatArray = np.concatenate(model).T if model else samples
         self.model_samples = self._model.shape[1]
         self.rms = math.sqrt(energy / max(1, self._model.size))
+        self.peak = float(np.max(np.abs(samples), initial=0.0))
 
     def samples(self, start: int, stop: int) -> FloatArray:
         """See `Mixture.samples`."""
@@ -134,7 +148,8 @@ class DecodedMixture:
     """A mixture on disk, decoded once at its own rate and at the model's.
 
     `model_samples` counts samples at the model's rate; `rms` is their RMS over all channels.
-    `notes` are sentences about how the file was read.
+    `peak` is the largest magnitude of any sample. `notes` are sentences about how the file was
+    read, and about what it holds.
     """
 
     info: AudioInfo
@@ -142,6 +157,7 @@ class DecodedMixture:
     model: Path  # interleaved float32 at the model's rate; the same file if the rates agree
     model_samples: int
     rms: float
+    peak: float
     notes: tuple[str, ...] = ()
 
     def samples(self, start: int, stop: int) -> FloatArray:
@@ -183,7 +199,13 @@ def prepare(
                 on_progress(min(1.0, done / sound.promised) if sound.promised else 0.0)
 
         return decode(
-            counted(), sound.rate, sound.channels, frame_grid, work, notes=lambda: sound.notes
+            counted(),
+            sound.rate,
+            sound.channels,
+            frame_grid,
+            work,
+            name=job.title or job.mixture.name,
+            notes=lambda: sound.notes,
         )
 
 
@@ -194,22 +216,25 @@ def decode(
     frame_grid: FrameGrid,
     work: Path,
     *,
+    name: str = "the recording",
     notes: Callable[[], tuple[str, ...]] = tuple,
 ) -> DecodedMixture:
     """Write a mixture into the folder `work`, at both rates, and measure its RMS.
 
     `blocks` are of shape `(channels, frames)`, float32, at `rate` Hz; how many frames there are is
-    known when all were read. `notes` is called then, for sentences about how they were read.
+    known when all were read. `notes` is called then, for sentences about how they were read; one
+    says so where the mixture, called `name`, is silent.
     """
     own, model = work / _OWN, work / _MODEL
-    energy, frames, written = 0.0, 0, 0
+    energy, peak, frames, written = 0.0, 0.0, 0, 0
     with own.open("wb") as own_file, model.open("wb") as model_file:
 
         def passed() -> Iterator[FloatArray]:
-            nonlocal frames
+            nonlocal frames, peak
             for block in blocks:
                 own_file.write(_interleaved(block.T))
                 frames += block.shape[1]
+                peak = max(peak, float(np.max(np.abs(block), initial=0.0)))
                 yield block
 
         for block in _resampled(passed(), rate, frame_grid.sample_rate, channels):
@@ -217,11 +242,15 @@ def decode(
             written += len(block)
             if rate != frame_grid.sample_rate:
                 model_file.write(_interleaved(block))
+    said = list(notes())
+    if peak < SILENCE:
+        said.append(f"'{name}' is silent: no sample reaches -90 dBFS.")
     facts = {
         "info": asdict(AudioInfo(rate, channels, frames)),
         "frames": written,
         "rms": math.sqrt(energy / max(1, written * channels)),
-        "notes": notes(),
+        "peak": peak,
+        "notes": said,
     }
     temporary = work / f"{_NOTE}.part"
     temporary.write_text(json.dumps(facts))
@@ -237,7 +266,7 @@ def _kept(frame_grid: FrameGrid, work: Path) -> DecodedMixture | None:
     try:
         said = json.loads((work / _NOTE).read_text())
         info = AudioInfo(**said["info"])
-        frames, rms = int(said["frames"]), float(said["rms"])
+        frames, rms, peak = int(said["frames"]), float(said["rms"]), float(said["peak"])
         notes = tuple(str(note) for note in said["notes"])
         own = work / _OWN
         model = own if info.rate == frame_grid.sample_rate else work / _MODEL
@@ -245,7 +274,7 @@ def _kept(frame_grid: FrameGrid, work: Path) -> DecodedMixture | None:
         whole = own.stat().st_size == info.frames * frame and model.stat().st_size == frames * frame
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return DecodedMixture(info, own, model, frames, rms, notes) if whole else None
+    return DecodedMixture(info, own, model, frames, rms, peak, notes) if whole else None
 
 
 def _resampled(

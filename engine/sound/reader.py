@@ -217,7 +217,7 @@ class Recording:
     Raises
     ------
     BadAudio
-        The file cannot be read or is no audio that can be separated; two readers hung or ended
+        The file cannot be read or separated; two readers hung or ended
         over it.
     Failure
         No reader can be started.

@@ -132,7 +132,7 @@ class _Opened:
         return {"rate": rate, "channels": channels, "promised": decoder.promised}
 
     def _check_samples(self, block: Samples) -> None:
-        """Refuse what is no sample: NaN, infinity, or a number no converter ever made."""
+        """Refuse damaged samples: NaN, infinity, or a number that no converter makes."""
         with np.errstate(invalid="ignore"):
             sane = np.abs(block) <= LOUDEST
         if sane.all():

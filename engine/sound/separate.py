@@ -21,7 +21,7 @@ from engine.models.base import Separator, Tunable
 from engine.sound import checkpoints, memory, segments
 from engine.sound.clips import ClipFiles
 from engine.sound.core import pieces
-from engine.sound.mixture import prepare
+from engine.sound.mixture import is_silent, prepare
 from engine.status import Clip
 
 __all__ = ["separate"]
@@ -213,7 +213,7 @@ def _separate(
     files.name()
     shutil.rmtree(work)
     assert at is not None
-    if len(at.presence):
+    if len(at.presence) and not is_silent(mixture):
         on_presence(tuple(float(share) for share in at.presence))
     on_notes(mixture.notes)
     on_progress(1.0)

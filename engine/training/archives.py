@@ -27,7 +27,7 @@ _COMPRESSED, _DIRECTORY, _ZSTANDARD = 1, 2, 4
 
 
 class ArchiveError(ValueError):
-    """The file is no archive of its kind."""
+    """The file is not an archive of its kind."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def extract(archive: Path, suffixes: frozenset[str]) -> int:
     Raises
     ------
     ArchiveError
-        The file is no archive of its kind.
+        The file is not an archive of its kind.
     """
     folder = archive.with_suffix("")
     if archive.suffix in ZIP_ARCHIVES:

@@ -128,7 +128,7 @@ class _JoinedStore(ClipStore):
 
 
 class _UserMixer(Mixer):
-    """Most mixtures hold one of the user's sounds; what is asked in vain is none of theirs."""
+    """Draws mixtures that mostly hold one of the user's sounds; requests in vain are for others."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ def finetune(
     settings
         How to train.
     say
-        Is told, in sentences, how it goes.
+        Called with sentences about the progress.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def finetune(
     catalogue.check_free(name, folders)
     found = find(place)
     if store is not None and not (store / "clips.csv").is_file():
-        raise BadInput(f"{store} is no corpus: 'clips.csv' is missing.")
+        raise BadInput(f"{store} is not a corpus: 'clips.csv' is missing.")
     folders.make()
     work = folders.models / name / "training"
     learner, origin = _learner(base, folders)

@@ -82,7 +82,7 @@ class Example:
     targets: NDArray[np.float32]
     """``(queries, samples)``"""
     captions: tuple[str, ...]
-    """What is asked for; an empty caption stands for a query that means nothing."""
+    """A request; an empty caption stands for a query that means nothing."""
     names: tuple[str, ...]
     """The classes of the sources."""
 

@@ -46,7 +46,7 @@ _TRIES = 2000  # in a row without a scene: captions that all fit one another
 
 @dataclass(frozen=True)
 class Question:
-    """A sound of a mixture that is asked for."""
+    """A requested sound of a mixture."""
 
     name: str
     """Its class; the caption where classes are not known."""
@@ -61,7 +61,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Scene:
-    """A mixture, what is asked for that is there, and what is asked for that is not."""
+    """A mixture, the requested sounds that it contains, and requests for sounds that it lacks."""
 
     mixture: NDArray[np.float32]
     """``(channels, frames)``"""
@@ -105,12 +105,12 @@ def corpus_sets(folder: Path, taxonomy: Taxonomy, count: int, seed: int) -> tupl
     Raises
     ------
     BadInput
-        The folder is no corpus, or all its clips are for training.
+        The folder is not a corpus, or all its clips are for training.
 
     """
     if not (folder / "clips.csv").is_file() or not (folder / "audio.i16").is_file():
         raise BadInput(
-            f"{folder} is no corpus: 'clips.csv' or 'audio.i16' is missing; "
+            f"{folder} is not a corpus: 'clips.csv' or 'audio.i16' is missing; "
             "'python -m engine.training.corpus build' writes both."
         )
     clips = read_clips(folder)
@@ -167,7 +167,7 @@ def draw(
     Parameters
     ----------
     targets, others
-        Where the sound that is asked for, and those beside it, come from.
+        Where the requested sound, and those beside it, come from.
     taxonomy
         Of the clips' classes.
     seed
@@ -226,7 +226,7 @@ def triples(folder: Path) -> SceneSet:
     ------
     BadInput
         The table is missing, damaged or empty, or names a file that is missing; says which line.
-        A file that is no audio, or does not fit its mixture, is an error when its turn comes.
+        A file that is not audio, or does not fit its mixture, raises an error when its turn comes.
 
     """
     table = folder / TRIPLES

@@ -79,7 +79,7 @@ def find(place: Path) -> list[Captioned]:
 
     """
     if not place.exists():
-        raise BadInput(f"There is no folder or file {place}.")
+        raise BadInput(f"There is no folder or file {place}: check the path.")
     if place.is_dir():
         tables = sorted(p for p in place.iterdir() if p.suffix.lower() in {".csv", ".json"})
         if len(tables) > 1:
@@ -122,7 +122,7 @@ def collect(
     alone
         Whether the recordings are mixed with one another only, which takes two captions.
     left_out
-        Is told, in a sentence, of each file that cannot be used: broken, silent or too short.
+        Called with a sentence for each file that cannot be used: broken, silent or too short.
 
     Raises
     ------

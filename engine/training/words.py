@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unseen:
-    """A query that is no caption, the classes it may land on, and the group it is counted in."""
+    """A query outside the captions, the classes it may land on, and the group it is counted in."""
 
     query: str
     classes: tuple[str, ...]

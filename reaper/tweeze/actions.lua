@@ -32,7 +32,7 @@ local function step(self)
   pcall(run.leave, self)
   reaper.ShowConsoleMsg('Tweeze: ' .. tostring(why) .. '\n')
   self.outcome = 'failed'
-  self.sentence = 'Tweeze failed in a way it does not know; the console holds the details.'
+  self.sentence = 'Unexpected error: see the console.'
 end
 
 -- Call `each_cycle` in every defer cycle until it returns false; then, or when REAPER ends the

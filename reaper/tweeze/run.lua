@@ -19,7 +19,7 @@ local CAPTURED = 0.1 -- share of the progress bar that capturing takes
 local NEVER_RAN = 'The engine of Tweeze has not run yet: run "tweeze start" in a terminal once.'
 local NO_START = 'The engine of Tweeze does not start: run "tweeze doctor" in a terminal. The job '
   .. 'waits for it; "Tweeze - collect" brings the result.'
-local LOST = 'The engine knows nothing of the job: try again.'
+local LOST = 'The engine did not take the job: try again.'
 local LOST_BUT_KEPT = 'The engine does not say what became of the job. Its clips lie in %s: run '
   .. '"tweeze doctor" in a terminal, then "Tweeze - collect".'
 local GONE = "The clips of '%s' are gone: the engine keeps for some weeks what nobody fetches. "

@@ -41,7 +41,7 @@ def test_a_stem_and_nonsense_get_a_sentence(home: Any) -> None:
     )
     done = home.tweeze("suggest", "?")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("Nothing that the model knows is near '?'")
+    assert done.stderr.startswith("No sound that Tweeze knows is similar to '?'")
     done = home.tweeze("suggest", " ")
     assert done.returncode == 2
     assert done.stderr.startswith("The query is empty")
@@ -100,7 +100,7 @@ def test_times_and_qualities_are_said_as_a_musician_reads_them(
         advice_cli, "listen_to", lambda file, model: Status("j", JobState.DONE, heard=heard[1:])
     )
     advice_cli.listen(["a.wav"], model="compact")
-    assert capsys.readouterr().err == "Nothing is clearly heard; the likeliest are:\n"
+    assert capsys.readouterr().err == "No sound stands out; the likeliest are:\n"
     gains = {None: "not measured", 4.04: "well (+4.0 dB)", 1.0: "a little (+1.0 dB)"}
     for gain, said in {**gains, -2.0: "badly (-2.0 dB)"}.items():
         one = Suggestion("bird", "bird", Relation.BROADER, 0.5, gain)

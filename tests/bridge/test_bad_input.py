@@ -61,8 +61,8 @@ def good(path: Path) -> None:
 
 
 CASES = [
-    Case("text", lambda p: p.write_text("once upon a time " * 99), "is no audio file"),
-    Case("random", lambda p: p.write_bytes(os.urandom(5000)), "is no audio file"),
+    Case("text", lambda p: p.write_text("once upon a time " * 99), "not an audio file"),
+    Case("random", lambda p: p.write_bytes(os.urandom(5000)), "not an audio file"),
     Case("empty", lambda p: p.touch(), "is empty (0 bytes)"),
     Case("no_frames", lambda p: sound(p, noise(0)), "holds no sound (0 frames)"),
     Case("nan", lambda p: sound(p, with_sample(np.nan)), "damaged sample at 0.750000 s"),
@@ -139,6 +139,22 @@ def test_odd_audio_works_and_keeps_its_shape(
         assert (info.frames, info.channels, info.samplerate) == (*samples.shape, rate)
 
 
+def test_silence_is_called_silence_and_gets_no_other_advice(home: Any, tmp_path: Path) -> None:
+    file = tmp_path / "take 3.wav"
+    said = "'take 3' is silent: no sample reaches -90 dBFS.\n"
+    steps = np.zeros((16_000, 2), np.float32)
+    steps[::7] = 2**-15  # the last bit of 16
+    for samples in (np.zeros((16_000, 1)), steps):
+        sound(file, samples)
+        done = home.tweeze("separate", file, "bell", "--out", tmp_path / "out")
+        assert (done.returncode, done.stderr) == (0, said)
+        heard = home.tweeze("listen", file)
+        assert (heard.returncode, heard.stdout, heard.stderr) == (0, "", said)
+    sound(file, steps * 4)  # very soft, and not silent
+    done = home.tweeze("separate", file, "bell", "--out", tmp_path / "out")
+    assert "silent" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
@@ -169,24 +185,41 @@ def test_a_query_given_as_such_is_text_where_it_names_a_file(
     assert [path.name for path in tmp_path.iterdir()] == ["street - _etc_passwd.wav"]
 
 
-def test_an_odd_name_of_a_file_is_said_or_works(home: Any, tmp_path: Path) -> None:
-    quoted = tmp_path / "a 'b' \"c\" 🎸 [red] $(id).wav"
-    good(quoted)
-    done = home.tweeze("separate", quoted, "dog", "--out", tmp_path / "out")
+@pytest.mark.parametrize(
+    "name", ["a 'b' \"c\" 🎸 [red] $(id).wav", "two\nlines.wav", "caf\udce9.wav", "-take.wav"]
+)
+def test_a_file_with_an_odd_name_just_works(home: Any, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good(folder / "good.wav")  # soundfile itself cannot write all of these names
+    (folder / "good.wav").rename(folder / name)
+    done = home.tweeze("separate", name, "dog", "--out", "../out", cwd=folder)
     assert (done.returncode, home.complaints(done)) == (0, [])
-    broken = tmp_path / "two\nlines.wav"
-    good(broken)
-    failed = home.tweeze("separate", broken, "dog", "--out", tmp_path / "out")
-    assert failed.returncode == 2
-    assert "control character U+000A" in failed.stderr
-    assert failed.stderr.count("\n") == 1
-    raw = os.fsencode(tmp_path) + b"/\xff\xfe.wav"
-    Path(os.fsdecode(raw)).write_bytes(quoted.read_bytes())
-    for command in (("separate", os.fsdecode(raw), "dog"), ("listen", os.fsdecode(raw))):
-        failed = home.tweeze(*command, cwd=tmp_path)
+    (clip,) = (tmp_path / "out").iterdir()
+    assert clip.name.isprintable()
+    assert clip.name.endswith(" - dog.wav")
+    assert soundfile.info(clip).frames == 16_000
+    heard = home.tweeze("listen", name, cwd=folder)
+    assert heard.returncode == 0, heard.stderr
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert home.leftovers() == []
+
+
+def test_what_is_wrong_with_an_odd_name_is_said_by_that_name(home: Any, tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9.wav").write_text("once upon a time " * 99)
+    os.mkfifo(tmp_path / "pi\npe.wav")
+    for name, said in (
+        ("caf\udce9.wav", f"{tmp_path}/caf\\udce9.wav is a text file, not an audio file"),
+        (
+            "pi\npe.wav",
+            "pi\\x0ape.wav has a name that Tweeze cannot use, and is not a regular file",
+        ),
+    ):
+        failed = home.tweeze("separate", tmp_path / name, "dog", "--out", tmp_path / "out")
         assert failed.returncode == 2
-        assert "that are no UTF-8: rename it." in failed.stderr
+        assert said.replace("\\x0a", "\\n") in failed.stderr
         assert failed.stderr.count("\n") == 1
+    assert home.leftovers() == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="permissions work otherwise here")

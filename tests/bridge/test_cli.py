@@ -127,7 +127,8 @@ def test_a_waiting_job_is_cancelled_by_name(
             jobs = {job["state"]: job["id"] for job in listed["jobs"]}
             for state, process in (("queued", waiting), ("running", running)):
                 done = home.tweeze("cancel", jobs[state])
-                assert done.stdout == f"Job {jobs[state]}: cancelled.\n"
+                file = {"queued": "street", "running": "concert"}[state]
+                assert done.stdout == f"Job {jobs[state]}: Cancelled: 'dog' in '{file}'.\n"
                 _, err = process.communicate(timeout=60)
                 assert process.returncode == 130
                 assert err == f"Job {jobs[state]} was cancelled.\n"
@@ -285,8 +286,8 @@ def test_a_name_that_is_too_long_is_said_to_be(home: Any, command: tuple[str, ..
 
 def test_a_checkpoint_with_too_long_a_name_is_one_sentence(home: Any) -> None:
     said = home.tweeze("models", "add", "z" * 300).stderr
-    assert said.startswith("No file can have so long a name: zzzz")
-    assert said.endswith("…: check the path.\n")
+    assert said.startswith("The name 'zzzz")
+    assert said.endswith("…' is too long for a file: check the path.\n")
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])

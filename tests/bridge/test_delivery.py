@@ -118,7 +118,7 @@ def test_what_was_renamed_goes_back(tmp_path: Path, share: Path) -> None:
         capture_output=True, text=True, timeout=90, check=True,
     ).stdout  # fmt: skip
     assert contents(job) == before
-    assert f"What was separated lies in {job}. 1 of 2 clips are no longer there." in said
+    assert f"The clips are in {job}. 1 of 2 clips are no longer there." in said
     assert not out.exists()
 
 
@@ -133,7 +133,7 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     before = contents(job)
     with pytest.raises(Failure, match="No space left on device") as failed:
         Destination(out).deliver(clips)
-    assert f"What was separated lies in {job}." in str(failed.value)
+    assert f"The clips are in {job}." in str(failed.value)
     assert contents(job) == before
     assert list(small_disk.iterdir()) == []
 
@@ -161,7 +161,7 @@ def test_a_disk_that_turns_read_only(tmp_path: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(Failure, match="Read-only file system") as failed:
         destination.deliver(clips)
-    assert f"What was separated lies in {job}." in str(failed.value)
+    assert f"The clips are in {job}." in str(failed.value)
     assert contents(job) == before
     with pytest.raises(BadInput, match="Read-only file system"):
         Destination(small_disk / "new")
@@ -190,9 +190,9 @@ def test_a_later_clip_that_is_refused(
     monkeypatch.setattr(Path, "touch", lambda self, **how: (refuse(self), touch(self, **how)))
     with pytest.raises(Failure, match=r"could not be moved to .*out \(") as failed:
         Destination(out).deliver(clips)
-    assert f"What was separated lies in {job}." in str(failed.value)
+    assert f"The clips are in {job}." in str(failed.value)
     if error in (errno.ENAMETOOLONG, errno.EINVAL):
-        assert "takes no such name as 'b.wav'" in str(failed.value)
+        assert "does not allow the name 'b.wav'" in str(failed.value)
     assert contents(job) == before
     assert not out.exists()
 

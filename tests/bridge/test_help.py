@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from bridge import engine_cli, usage
 from bridge.cli import run
 
 
@@ -33,3 +36,60 @@ def test_a_command_without_what_it_needs_says_so_in_a_line(
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert f"see 'tweeze {command} --help'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("separate a.wav dog --sharpness loud", "--sharpness must be a number from 0.1 to 10"),
+        ("separate a.wav dog --keep some", "--keep must be target, residual or both, not 'some'"),
+        ("separate a.wav dog --out", "'--out' needs a value"),
+        ("separate a.wav dog --keeep both", "no option '--keeep' (did you mean '--keep'?)"),
+        ("separate -gone.wav dog", "no file '-gone.wav' here (write './-gone.wav' for a file"),
+        ("separate --gone.wav dog", "no file '--gone.wav' here (write './--gone.wav' for a file"),
+        ("log -n many", "'-n' takes a whole number of at least 0, not 'many'"),
+        ("log -n -3", "'-n' takes a whole number of at least 0, not '-3'"),
+        ("evaluate compact --pairs 0", "'--pairs' takes a whole number of at least 1, not '0'"),
+        ("train a b --rate fast", "'--rate' takes a number, not 'fast'"),
+        ("install logic", "EDITOR takes 'audacity' or 'reaper', not 'logic'"),
+        ("trigger dog --mute=3", "'--mute' takes no value"),
+        ("canel", "no command 'canel' (did you mean 'cancel'?)"),
+        ("models pul", "no command 'pul' (did you mean 'pull'?)"),
+        ("status one two", "does not know what to do with 'two'"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments.split()) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert told.err.endswith((" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n"))
+    for foreign in ("Input should", "Value error", "Invalid value", "No such", "Got unexpected"):
+        assert foreign not in told.err
+
+
+def test_an_older_typer_gets_the_same_sentences() -> None:
+    """Before it had pydantic find what is wrong, typer quoted the value in click's message."""
+
+    class BadParameter(Exception):  # noqa: N818 - click's name
+        message = "'many' is not a valid integer."
+        ctx = SimpleNamespace(
+            command_path="tweeze log", command=SimpleNamespace(callback=engine_cli.log)
+        )
+        param = SimpleNamespace(name="lines", opts=["-n"], param_type_name="option")
+
+    said = usage.sentence(BadParameter(), [])
+    assert said == ("'-n' takes a whole number of at least 0, not 'many': see 'tweeze log --help'.")
+
+
+def test_no_help_speaks_of_what_is_no_word_of_the_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in ("separate", "listen", "suggest", "doctor", "models", "cancel", "evaluate"):
+        assert run([command, "--help"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        for odd in (" is told", " is no ", "must be able to", "hears OSC"):
+            assert odd not in said, (command, odd)

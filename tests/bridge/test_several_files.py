@@ -38,6 +38,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a.wav", "AC/DC: bells?"], ["a.wav"], ["AC/DC: bells?"]),
         (["a.wav", "x" * 300], ["a.wav"], ["x" * 300]),
         (["birds/", "bell"], ["birds"], ["bell"]),
+        (["-", "bell"], ["-"], ["bell"]),
+        (["/dev/stdin", "-", "a.wav", "bell"], ["-", "a.wav"], ["bell"]),
         (["a.wav", "./birds/", "bell"], ["a.wav", "birds"], ["bell"]),
     ],
 )
@@ -57,12 +59,11 @@ def test_with_query_all_arguments_are_files(here: Path) -> None:
         (["a.wav"], "No sound is named"),
         (["a.wav", "b.wav"], "No sound is named: b.wav is a file here"),
         (["a.wav", "dog"], "with --query"),
-        (["a.wav", "bell", "b.wav"], "b.wav is a file, but stands behind the sound 'bell'"),
-        (["*.mp3", "bell"], "fits no file"),
-        (["a.wav", "*.mp3", "bell"], "fits no file"),
-        (["-", "bell"], "no standard input"),
-        (["a.wav", "-"], "no standard input"),
-        (["a.wav", "-", "bell"], "no standard input"),
+        (["a.wav", "bell", "b.wav"], "b.wav is a file, but comes after the sound 'bell'"),
+        (["*.mp3", "bell"], "No file matches *.mp3"),
+        (["a.wav", "*.mp3", "bell"], "No file matches *.mp3"),
+        (["a.wav", "-"], "No sound is named: - is a file here"),
+        (["a.wav", "bell", "-"], "- is a file, but comes after the sound 'bell'"),
         (["a.wav", ""], "query is empty"),
     ],
 )
@@ -91,7 +92,7 @@ def test_the_others_are_done_where_one_is_bad(home: Any, short_wav: Path, tmp_pa
     ]
     (said,) = home.complaints(done)
     assert str(bad.name) in said
-    assert "is no audio file" in said
+    assert "not an audio file" in said
     assert done.returncode == 2
     assert home.leftovers() == []
 
@@ -131,7 +132,7 @@ def test_a_command_without_files_takes_none_for_a_sound(
         for file in ("b.wav", "./dog", "*.wav", "./birds"):
             assert run([command, file]) == 2
             said = capsys.readouterr().err
-            assert said.startswith(f"{file} is a file here, and no sound: ")
+            assert said.startswith(f"{file} is a file, not a sound: ")
             assert instead in said
             assert said.count("\n") == 1
     assert not (here / "home").exists()

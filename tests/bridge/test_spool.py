@@ -151,8 +151,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "rubbish": (lambda p: p.write_text("rubbish\nend\n"), "not of the form key=value"),
     "binary": (lambda p: p.write_bytes(b"\xff\xfe\0\nend\n"), "not UTF-8"),
     "large": (_too_large, "1,048,577 bytes"),
-    "folder": (lambda p: p.mkdir(), "no regular file"),
-    "fifo": (lambda p: os.mkfifo(p), "no regular file"),
+    "folder": (lambda p: p.mkdir(), "not a regular file"),
+    "fifo": (lambda p: os.mkfifo(p), "not a regular file"),
     "link": (lambda p: p.symlink_to("/etc/passwd"), "symbolic link"),
     "other_name": (
         lambda p: p.write_text(Job("other", Path("/a.wav"), ("dog",)).to_text()),
@@ -251,7 +251,7 @@ def test_requests_reach_their_host_and_its_answer_the_status(folders: Folders) -
             expected = {
                 "dog": (JobState.DONE, "Captured."),
                 "refuse": (JobState.FAILED, "The editor shows a dialog: close it."),
-                "break": (JobState.FAILED, "in a way it does not know"),
+                "break": (JobState.FAILED, "Unexpected error"),
             }
             for query in expected:
                 fields = (("query", query), ("keep", "both"))

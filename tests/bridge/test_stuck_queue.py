@@ -79,7 +79,7 @@ def test_doctor_and_status_say_that_nothing_comes_on() -> None:
     stuck = Heartbeat(1, running="j-1", queue=2, state="running", stalled=STALLED + 40)
     found = list(_queue(stuck))
     assert not found[0].ok
-    assert found[0].said == "no job has come on for 100 s: job j-1, 2 waiting"
+    assert found[0].said == "no progress for 100 s: job j-1, 2 waiting"
     assert list(_queue(Heartbeat(1))) == []
 
 

@@ -57,10 +57,10 @@ def test_evaluate_prints_and_writes(home, mixtures, tmp_path, capsys):
     [
         (["evaluate", "compact"], "There is nothing to measure on"),
         (["evaluate", "compact", "--set", "gone"], "There is no folder gone"),
-        (["evaluate", "compact", "--store", "gone"], "gone is no corpus"),
+        (["evaluate", "compact", "--store", "gone"], "gone is not a corpus"),
         (["evaluate", "demucs", "--set", "MIXTURES"], "There is no model named 'demucs'"),
         (["evaluate", "gone.safetensors", "--set", "MIXTURES"], "There is no file gone"),
-        (["train", "gone", "run"], "gone is no corpus"),
+        (["train", "gone", "run"], "gone is not a corpus"),
         (["finetune", "gone", "--name", "mine"], "There is no folder or file gone"),
         (["finetune", "MIXTURES", "--name", "Mine!"], "is no name for a model"),
         (["finetune", "MIXTURES"], "Missing option '--name'"),

@@ -192,7 +192,7 @@ def test_a_status_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             heard.append(status)
             (folders.status / "job-1").unlink()
 
-        with pytest.raises(EngineUnreachable, match="no longer knows of job job-1"):
+        with pytest.raises(EngineUnreachable, match="lost job job-1"):
             engine.client.follow("job-1", hear)
         assert heard
         (folders.root / "hold").unlink()

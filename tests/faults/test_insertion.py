@@ -210,7 +210,7 @@ def test_the_engine_starts_anew_in_the_gap(folders: Folders, timeline: Timeline)
         run(again())
     assert timeline.names == ["Track - dog"]
     assert "new track" in timeline.told[0]
-    assert "in a way it does not know" in timeline.told[1]
+    assert "Unexpected error" in timeline.told[1]
 
 
 @pytest.mark.fault(

@@ -108,10 +108,11 @@ def test_a_port_that_is_taken(folders: Folders, command: Command) -> None:
         assert Heartbeat.of_living(folders) is not None
         asked = command("osc", TWEEZE_OSC_PORT=port)
         assert asked.returncode == 1
-        assert "another program has its port" in asked.stderr
+        assert "another program uses its port" in asked.stderr
         said = command("doctor", TWEEZE_OSC_PORT=port)
         assert said.returncode == 1
-        assert f"WRONG  OSC: the engine hears none: it could not have port {port}" in said.stdout
+        wrong = f"WRONG  OSC: the engine does not listen: another program had port {port}"
+        assert wrong in said.stdout
         assert f"No OSC: port {port} cannot be used" in folders.log.read_text()
         assert "OSC:" not in command("doctor", TWEEZE_OSC_PORT="0").stdout
     command("stop")

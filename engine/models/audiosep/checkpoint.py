@@ -86,7 +86,8 @@ def read(path: Path) -> Checkpoint:
                 words[bare] = tensor
     if not separator and not words:
         raise ModelBroken(
-            f"{path} is no AudioSep checkpoint: it holds neither 'ss_model.*' nor 'text_branch.*'."
+            f"{path} is not an AudioSep checkpoint: it holds neither 'ss_model.*' nor "
+            "'text_branch.*'."
         )
     if stray:
         raise ModelBroken(f"{path} holds the unexpected tensor '{stray[0]}' ({len(stray)} in all).")
@@ -141,7 +142,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ModelBroken(f"{path} is no checkpoint: {str(name)[:80]!r} in it is no tensor.")
+            raise ModelBroken(
+                f"{path} is not a checkpoint: {str(name)[:80]!r} in it is not a tensor."
+            )
         tensors[name] = value
     return tensors
 
@@ -161,15 +164,17 @@ def _pickled(path: Path) -> dict[str, Any]:
         except pickle.UnpicklingError as error:
             match = re.search(r"GLOBAL ([\w.]+)", str(error))
             if match is None:
-                raise ModelBroken(f"{path} is damaged or no checkpoint: {_first(error)}") from error
+                raise ModelBroken(
+                    f"{path} is damaged or not a checkpoint: {_first(error)}"
+                ) from error
             raise ModelBroken(
                 f"{path} was not loaded, since it holds more than data: it asks to run "
                 f"'{match.group(1)}'. Get the checkpoint from its publisher."
             ) from error
         except Exception as error:  # of a damaged file the unpickler raises anything
-            raise ModelBroken(f"{path} is damaged or no checkpoint: {_first(error)}") from error
+            raise ModelBroken(f"{path} is damaged or not a checkpoint: {_first(error)}") from error
     if not isinstance(found, dict):
-        raise ModelBroken(f"{path} is no checkpoint: it holds one {type(found).__name__}.")
+        raise ModelBroken(f"{path} is not a checkpoint: it holds one {type(found).__name__}.")
     return found
 
 

@@ -128,7 +128,7 @@ class CompactNet(nn.Module):
         return torch.matmul(band_mask, self.spread), heard
 
     def listen(self, magnitude: Tensor, rms: Tensor) -> Tensor:
-        """Return what the network hears when nothing is asked for; shaped as in `analyse`."""
+        """Return the network's activations without a query; shaped as in `analyse`."""
         nothing = torch.zeros(len(magnitude), VECTOR)
         condition = self.query(nothing)
         return self.unet.encode(self.features(magnitude, rms), condition)[0]

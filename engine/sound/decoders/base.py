@@ -42,7 +42,7 @@ class Decoder(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What to tell the user of how the file was read, to follow its name; whole at the end."""
+        """Remarks on how the file was read, to follow its name; complete at the end."""
 
     def read(self, frames: int) -> Samples:
         """Return the next frames, at most so many, and none at the end; may raise Undecodable."""
@@ -93,11 +93,11 @@ class Window(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether it can be read from any place: yes."""
+        """Return True."""
         return True
 
     @property

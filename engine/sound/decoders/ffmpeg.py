@@ -127,7 +127,7 @@ class FfmpegDecoder:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What to tell of how the file was read."""
+        """Remarks on how the file was read."""
         return tuple(self._notes)
 
     def read(self, frames: int) -> Samples:
@@ -179,7 +179,7 @@ class _Library:
             )
             streams = self._container.streams.audio
             if not streams:
-                raise Undecodable("holds no sound.")
+                raise Undecodable("has no audio track: choose a file with sound.")
             self._stream = streams[0]
             base = self._stream.time_base or 0
             self.late = self._stream.start_time or 0
@@ -191,7 +191,7 @@ class _Library:
         except (av.FFmpegError, ValueError, MemoryError) as error:
             raise _nothing(error) from error
         if self._first is None:
-            raise Undecodable("holds no sound.")
+            raise Undecodable("has no audio track: choose a file with sound.")
         self.channels = self._first.shape[1]
 
     def _decode(self) -> Iterator[Samples]:
@@ -261,7 +261,7 @@ class _Commands:
         except (subprocess.CalledProcessError, ValueError) as error:
             raise _nothing(self._last_words()) from error
         if not streams:
-            raise Undecodable("holds no sound.")
+            raise Undecodable("has no audio track: choose a file with sound.")
         self.late = int(_number(streams[0].get("start_pts")))
         known = demuxer not in _GUESSED
         self.seconds = _number(streams[0].get("duration")) if known else 0.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.sound.decoders import containers, mpeg, ogg
 from engine.sound.decoders.base import Alive, Bytes, Decoder, Layout, Part, Undecodable
 from engine.sound.decoders.ffmpeg import kind, open_ffmpeg
+from engine.sound.decoders.kinds import refusal
 from engine.sound.decoders.sndfile import SndfileDecoder
 
 __all__ = ["OpenFile"]
@@ -30,7 +31,7 @@ class OpenFile:
     Raises
     ------
     Undecodable
-        The file cannot be read, or is no audio.
+        The file cannot be read, or is not audio.
 
     """
 
@@ -104,7 +105,7 @@ def _decoder(data: Bytes, handle: int, alive: Alive) -> Decoder:
     except Undecodable:
         known = kind(data)
         if known is None:
-            raise
+            raise Undecodable(refusal(data)) from None
         demuxer, called = known
         decoder = open_ffmpeg(data, handle, demuxer)
         if decoder is None:

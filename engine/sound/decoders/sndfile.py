@@ -46,9 +46,7 @@ class SndfileDecoder:
         try:
             self._file = self._open(self._part)
         except soundfile.SoundFileError as error:
-            raise Undecodable(
-                "is no audio file that Tweeze can read: export it as WAV, AIFF or FLAC."
-            ) from error
+            raise Undecodable("is not of a kind that libsndfile knows.") from error
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self._counts = [self._count()]  # frames of each part, as far as its format tells
@@ -65,7 +63,7 @@ class SndfileDecoder:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What to tell of how the file was read."""
+        """Remarks on how the file was read."""
         return tuple(self._notes)
 
     def read(self, frames: int) -> Samples:

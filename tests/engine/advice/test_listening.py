@@ -117,7 +117,7 @@ def test_a_model_without_ears_says_so(job: Job, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
 def test_what_is_no_probability_is_a_failure(job: Job, tmp_path: Path, wrong: float) -> None:
-    with pytest.raises(Failure, match="no probability"):
+    with pytest.raises(Failure, match="not probabilities"):
         listen(job, replace(Ears(), wrong=wrong), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

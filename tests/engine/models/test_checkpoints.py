@@ -183,7 +183,7 @@ def test_a_cut_file_is_damaged(write, hollow_state, tmp_path, kept):
     write(hollow_state, path)
     with path.open("r+b") as file:
         file.truncate(kept)
-    with pytest.raises(ModelBroken, match=r"damaged|no checkpoint"):
+    with pytest.raises(ModelBroken, match=r"damaged|not a checkpoint"):
         checkpoint.read(path)
 
 

@@ -323,7 +323,7 @@ def test_clients_take_turns(folders: Folders, wav: Path) -> None:
     [
         ("memory", "not enough memory"),
         ("allocate", "not enough memory"),
-        ("bug", "does not know (ZeroDivisionError)"),
+        ("bug", "Unexpected error (ZeroDivisionError)"),
     ],
 )
 def test_what_goes_wrong_in_the_worker_is_a_sentence(

@@ -158,7 +158,7 @@ def test_names_are_checked_before_anything_is_done(own: Path, folders: Folders) 
         finetune(own, "A B", folders)
     with pytest.raises(BadInput, match="bundled model's name"):
         finetune(own, "compact", folders)
-    with pytest.raises(BadInput, match="is no corpus"):
+    with pytest.raises(BadInput, match="is not a corpus"):
         finetune(own, "mine", folders, store=own)
     with pytest.raises(BadInput, match="no model named 'x'"):
         finetune(own, "mine", folders, base="x")

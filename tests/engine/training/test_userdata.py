@@ -115,7 +115,7 @@ class TestCollecting:
         for sentence, (name, reason) in zip(
             said,
             [
-                ("broken", "(is no audio file that Tweeze can read"),
+                ("broken", "is a text file, not an audio file"),
                 ("short", "too short"),
                 ("silent", "silent"),
             ],

@@ -21,7 +21,7 @@ def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.Monk
     folders.make()
     place = Placement("audacity", "abc", "Take 1", 0, 44_100)
     job = Job("job-1", tmp_path / "a.wav", ("pheasant",), title="Take 1", placement=place)
-    note = "'pheasant' was hardly heard in this recording: try 'bird' instead."
+    note = "'pheasant' was barely detected in this recording: try 'bird' instead."
     status = Status("job-1", JobState.DONE, progress=1.0, notes=(note,), presence=(0.1,))
     told: list[str] = []
 

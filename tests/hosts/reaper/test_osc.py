@@ -196,7 +196,7 @@ def test_cancel(desk: Studio, controller: Controller) -> None:
     pending = desk.reaper.resource / "Data/Tweeze/pending"
     desk.cycle_until(lambda: not list(pending.glob("*")))
     assert not desk.project.undo
-    assert controller.said("/tweeze/job/failed")[0][1] == "Cancelled."
+    assert controller.said("/tweeze/job/failed")[0][1].startswith("Cancelled: ")
 
 
 def test_cancel_while_it_reads(desk: Studio, controller: Controller) -> None:
