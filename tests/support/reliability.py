@@ -7,7 +7,8 @@ A test says it with a marker, and with how many times it tried within one run:
         ...
         tries(50)
 
-With `TWEEZE_RELIABILITY=FILE` the outcomes are written there, for `python -m tests.faults.report`.
+With `TWEEZE_RELIABILITY=FILE` the outcomes are written there, for `python -m tests.faults.report`;
+with several processes (pytest-xdist) by the one that collects the reports of all.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def tries(request: pytest.FixtureRequest) -> Callable[[int], None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("fault")
     if marker is not None:
+        group = item.get_closest_marker("xdist_group")
         fact = {
+            # pytest-xdist appends the group that a test runs in
+            "test": item.nodeid.removesuffix(f"@{group.args[0]}") if group else item.nodeid,
             "fault": marker.args[0],
             "promise": marker.kwargs["promise"],
             "group": marker.kwargs.get("group", item.path.parent.name),
@@ -49,9 +53,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     properties = dict(report.user_properties)
     if _KEY not in properties:
         return
-    found = _outcomes.setdefault(
-        report.nodeid, {**properties[_KEY], "outcome": "held", "tries": 1, "seconds": 0.0}
-    )
+    fact = dict(properties[_KEY])
+    test = fact.pop("test")
+    found = _outcomes.setdefault(test, {**fact, "outcome": "held", "tries": 1, "seconds": 0.0})
     found["seconds"] += report.duration
     counts = [count for name, count in report.user_properties if name == "tries"]
     if counts:
@@ -60,12 +64,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         found["outcome"] = "broken"
     elif report.skipped and found["outcome"] == "held":
         found["outcome"] = "skipped"
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple | list) else ""
         found["reason"] = str(reason).removeprefix("Skipped: ")
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     path = os.environ.get("TWEEZE_RELIABILITY")
-    if path:
+    if path and not hasattr(session.config, "workerinput"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(_outcomes, indent=1, sort_keys=True))
