@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Many tests wait for processes and clocks, so more of them run than there are processors.
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := $(PYTEST) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PARALLEL := $(PYTEST) -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo fuzz soak reliability test test-quick test-audacity37 test-faults lint bench clean help
 

@@ -38,10 +38,7 @@ def tries(request: pytest.FixtureRequest) -> Callable[[int], None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("fault")
     if marker is not None:
-        group = item.get_closest_marker("xdist_group")
         fact = {
-            # pytest-xdist appends the group that a test runs in
-            "test": item.nodeid.removesuffix(f"@{group.args[0]}") if group else item.nodeid,
             "fault": marker.args[0],
             "promise": marker.kwargs["promise"],
             "group": marker.kwargs.get("group", item.path.parent.name),
@@ -53,9 +50,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     properties = dict(report.user_properties)
     if _KEY not in properties:
         return
-    fact = dict(properties[_KEY])
-    test = fact.pop("test")
-    found = _outcomes.setdefault(test, {**fact, "outcome": "held", "tries": 1, "seconds": 0.0})
+    found = _outcomes.setdefault(
+        report.nodeid, {**properties[_KEY], "outcome": "held", "tries": 1, "seconds": 0.0}
+    )
     found["seconds"] += report.duration
     counts = [count for name, count in report.user_properties if name == "tries"]
     if counts:
