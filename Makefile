@@ -10,7 +10,7 @@ PARALLEL := $(PYTEST) -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 help:
 	@echo 'make demo             install into .venv and separate the bundled recording'
-	@echo 'make test             all tests (on Debian as root it installs the editors they drive)'
+	@echo 'make test             all tests, in WORKERS (4) processes (on Debian as root it installs the editors they drive)'
 	@echo 'make test-quick       the tests that need no editor'
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
 	@echo 'make test-faults      every fault in the list must be noticed by the REAPER tests'

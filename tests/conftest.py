@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,6 +9,9 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["reliability"]
+# Where more processes compute than there are processors, torch's threads (libgomp, which reads this
+# when it is loaded) else use up to six times as much processor time, spinning while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 AUDACITY = "tests/hosts/audacity"
 
 
