@@ -1,12 +1,16 @@
 # demo: hear what Tweeze does.  test, lint, bench: for who works on it.
 PYTHON ?= python3
 BIN := .venv/bin
+# Many tests wait for processes and clocks, so more of them run than there are processors.
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := $(PYTEST) -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo fuzz soak reliability test test-quick test-audacity37 test-faults lint bench clean help
 
 help:
 	@echo 'make demo             install into .venv and separate the bundled recording'
-	@echo 'make test             all tests (on Debian as root it installs the editors they drive)'
+	@echo 'make test             all tests, in WORKERS (4) processes (on Debian as root it installs the editors they drive)'
 	@echo 'make test-quick       the tests that need no editor'
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
 	@echo 'make test-faults      every fault in the list must be noticed by the REAPER tests'
@@ -37,25 +41,25 @@ demo: .venv/.app
 
 test: .venv/.tests
 	tests/install-tools
-	$(BIN)/python -m pytest
+	$(PARALLEL) --durations=10
 
 test-quick: .venv/.tests
-	$(BIN)/python -m pytest --ignore tests/hosts
+	$(PARALLEL) --durations=10 --ignore tests/hosts
 
 test-audacity37: .venv/.tests
 	tests/install-tools
 	tests/hosts/audacity/run-audacity37
 
 test-faults: .venv/.tests
-	TWEEZE_ALL_FAULTS=1 $(BIN)/python -m pytest -q tests/hosts/reaper/test_faults.py
+	TWEEZE_ALL_FAULTS=1 $(PYTEST) -q tests/hosts/reaper/test_faults.py
 
 # Each part runs, whatever became of the one before; the soak's figures go to build/soak.json.
 soak: .venv/.tests
-	TWEEZE_MANY=1 TWEEZE_RELIABILITY=build/many.json $(BIN)/python -m pytest -q --timeout 3600 tests/faults; \
+	TWEEZE_MANY=1 TWEEZE_RELIABILITY=build/many.json $(PYTEST) -q --timeout 3600 tests/faults; \
 	  many=$$?; $(BIN)/python -m tests.faults.soak && exit $$many
 
 reliability: .venv/.tests
-	-TWEEZE_RELIABILITY=build/faults.json $(BIN)/python -m pytest -q -m fault
+	-TWEEZE_RELIABILITY=build/faults.json $(PARALLEL) -q -m fault
 	$(BIN)/python -m tests.faults.report
 
 fuzz: .venv/.tests

@@ -7,7 +7,8 @@ A test says it with a marker, and with how many times it tried within one run:
         ...
         tries(50)
 
-With `TWEEZE_RELIABILITY=FILE` the outcomes are written there, for `python -m tests.faults.report`.
+With `TWEEZE_RELIABILITY=FILE` the outcomes are written there, for `python -m tests.faults.report`;
+with several processes (pytest-xdist) by the one that collects the reports of all.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         found["outcome"] = "broken"
     elif report.skipped and found["outcome"] == "held":
         found["outcome"] = "skipped"
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple | list) else ""
         found["reason"] = str(reason).removeprefix("Skipped: ")
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     path = os.environ.get("TWEEZE_RELIABILITY")
-    if path:
+    if path and not hasattr(session.config, "workerinput"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(_outcomes, indent=1, sort_keys=True))

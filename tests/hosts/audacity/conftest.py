@@ -25,15 +25,37 @@ def screen() -> Iterator[Screen]:
         made.close()
 
 
+@pytest.fixture(scope="session")
+def shared_editor(screen: Screen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    made = Editor(screen, tmp_path_factory.mktemp("audacity") / "home")
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def editor(screen: Screen, tmp_path: Path) -> Iterator[Editor]:
-    """A running Audacity with an empty project and the smallest settings."""
+def editor(shared_editor: Editor) -> Editor:
+    """A running Audacity with an empty project and the smallest settings.
+
+    Tests share it one after another; one that leaves more behind than tracks takes `own_editor`.
+    """
+    return shared_editor.reset()
+
+
+@pytest.fixture
+def own_editor(screen: Screen, tmp_path: Path) -> Iterator[Editor]:
+    """An Audacity that is started for this test alone."""
     made = Editor(screen, tmp_path / "home")
     made.prepare()
     try:
         yield made.start()
     finally:
         made.stop()
+
+
+@pytest.fixture
+def no_editor(screen: Screen) -> None:
+    """No Audacity runs."""
+    screen.stop_editor()
 
 
 @pytest.fixture

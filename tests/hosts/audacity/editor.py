@@ -19,13 +19,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audacity.pipe import Gone, NotRunning, Pipe
+from audacity.pipe import Gone, NotRunning, Pipe, command
+from engine.errors import HostError
 
 MODULE = Path("/usr/lib/audacity/modules/mod-script-pipe.so")
 COMMAND = shlex.split(os.environ.get("TWEEZE_TEST_AUDACITY", "audacity"))
 ROOT = Path(os.environ.get("TWEEZE_TEST_AUDACITY_ROOT", "/"))  # where that Audacity's files lie
 TOOLS = ("Xvfb", "openbox", "xdotool", "import", COMMAND[0])
 TO, FROM = (Path(f"/tmp/audacity_script_pipe.{end}.{os.getuid()}") for end in ("to", "from"))
+EMPTY = (
+    "SelectAll:",
+    "RemoveTracks:",
+    command("SelectTime", Start=0, End=0),
+    command("SetProject", Rate=44100),
+)
 _T = TypeVar("_T")
 
 
@@ -57,6 +64,7 @@ class Screen:
     """A virtual screen with a window manager, which menus and dialogs need."""
 
     def __init__(self) -> None:
+        self.editor: Editor | None = None  # the one that runs on it
         for number in range(90, 200):
             if Path(f"/tmp/.X11-unix/X{number}").exists():
                 continue
@@ -82,7 +90,12 @@ class Screen:
         done = self.xdotool("get_num_desktops", check=False)
         return done.returncode == 0
 
+    def stop_editor(self) -> None:
+        if self.editor is not None:
+            self.editor.stop()
+
     def close(self) -> None:
+        self.stop_editor()
         _end(self._openbox)
         _end(self._xvfb)
 
@@ -146,7 +159,7 @@ class Screen:
 
 
 class Editor:
-    """One Audacity; `start` it, and `stop` it in the end whatever happened."""
+    """One Audacity; `start` it. It is stopped when another starts, or with its screen."""
 
     def __init__(self, screen: Screen, home: Path) -> None:
         self.screen = screen
@@ -191,6 +204,9 @@ class Editor:
         )
 
     def start(self, *, ready: bool = True) -> Editor:
+        """Start it, after the end of any other on this screen: they would share the FIFOs."""
+        self.screen.stop_editor()
+        self.screen.editor = self
         for fifo in (TO, FROM):
             fifo.unlink(missing_ok=True)
         with (self.home / "output").open("wb") as output:
@@ -200,6 +216,28 @@ class Editor:
         if ready:
             self.wait_until_ready()
         return self
+
+    def reset(self) -> Editor:
+        """Empty the project; where that fails, or nothing runs, start Audacity anew."""
+        if self.running():
+            with contextlib.suppress(HostError), self.pipe() as pipe:
+                for line in EMPTY:
+                    pipe.do(line)
+                return self
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+        (self.home / "tmp").mkdir(parents=True)
+        self.prepare()
+        return self.start()
+
+    def project_window(self) -> str:
+        """Id of the project's window, whose title is the project's name."""
+
+        def projects() -> list[str]:
+            found = self.screen.windows(".+")
+            return [window for window in found if self.screen.title(window) not in ("", "Openbox")]
+
+        return wait_for(projects, "the project window")[0]
 
     def wait_until_ready(self) -> None:
         """Connect at the first moment and stay until the project window answers.
@@ -263,6 +301,7 @@ class Editor:
                 os.kill(self.pid(), signal.SIGTERM)
         _end(self.process)
         self.process = None
+        self.screen.editor = None
 
 
 def version() -> tuple[str, str, str]:

@@ -46,7 +46,7 @@ def test_a_dialog_while_capturing(editor: Editor, sound: Sound, mixtures: Path, 
     mark(editor, [0], 1.0, 2.0)
 
     def dialog() -> None:
-        editor.screen.focus(editor.screen.window("^source$"))
+        editor.screen.focus(editor.project_window())
         editor.screen.key("ctrl+shift+i")  # Import Audio: a file dialog
         editor.screen.window("Select one or more files")
 

@@ -78,7 +78,7 @@ def test_connections_follow_each_other_without_a_pause(editor: Editor) -> None:
         assert editor.do(command("Message", Text=number)).strip() == str(number)
 
 
-def test_without_audacity_it_says_so_at_once(screen: Screen) -> None:
+def test_without_audacity_it_says_so_at_once(no_editor: None) -> None:
     for fifo in (TO, FROM):
         fifo.unlink(missing_ok=True)
     began = time.monotonic()
@@ -91,7 +91,7 @@ def test_without_audacity_it_says_so_at_once(screen: Screen) -> None:
     "Audacity died and left its pipe behind",
     promise="the stale pipe is told from a live one, without waiting",
 )
-def test_a_stale_pipe_is_told_from_a_live_one(screen: Screen) -> None:
+def test_a_stale_pipe_is_told_from_a_live_one(no_editor: None) -> None:
     for fifo in (TO, FROM):
         fifo.unlink(missing_ok=True)
         os.mkfifo(fifo, 0o600)

@@ -359,8 +359,9 @@ def test_another_project_gets_nothing(editor: Editor, sound: Sound, mixtures: Pa
     promise="it counts as another project: nothing goes in",
 )
 def test_a_second_window_with_the_same_tracks_is_another_project(
-    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+    own_editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
 ) -> None:
+    editor = own_editor
     source = sound("source")
     load(editor, source)
     mark(editor, [0], 1.0, 2.0)
@@ -376,8 +377,9 @@ def test_a_second_window_with_the_same_tracks_is_another_project(
 
 @pytest.mark.parametrize("own", ["2", "4"])
 def test_the_users_export_setting_is_put_back(
-    editor: Editor, sound: Sound, mixtures: Path, own: str
+    own_editor: Editor, sound: Sound, mixtures: Path, own: str
 ) -> None:
+    editor = own_editor
     setting = command("GetPreference", Name=PREFERENCE)
     load(editor, sound("source"))
     mark(editor, [0], 1.0, 2.0)
@@ -475,7 +477,7 @@ def test_a_dialog_while_inserting(editor: Editor, sound: Sound, mixtures: Path, 
     made = clip(captured)
 
     def dialog() -> None:
-        editor.screen.focus(editor.screen.window("^source$"))
+        editor.screen.focus(editor.project_window())
         editor.screen.key("ctrl+shift+i")  # Import Audio: a file dialog
         editor.screen.window("Select one or more files")
 
