@@ -127,7 +127,7 @@ def resident(root: Path, **more: str) -> Iterator[Resident]:
 
 def kill_worker(engine: Resident) -> bool:
     """Kill the worker, if there is one, as an outsider; returns whether there was."""
-    pid = engine.queue.worker()
+    pid = engine.worker()
     with contextlib.suppress(ProcessLookupError):
         if pid and psutil.Process(engine.process.pid).is_running():  # type: ignore[union-attr]
             os.kill(pid, signal.SIGKILL)

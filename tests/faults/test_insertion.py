@@ -92,7 +92,7 @@ def test_the_engine_ends_between_two_clips(folders: Folders, timeline: Timeline)
             timeline.let_go("insert")
             await ending
             assert timeline.names == ["Track - dog"]
-            states = [engine.queue.journal.insertion(job, n) for n in range(3)]
+            states = [engine.journal.insertion(job, n) for n in range(3)]
             assert states == [Insertion.INSERTED, Insertion.FREE, Insertion.FREE]
 
     async def second() -> None:
@@ -132,7 +132,7 @@ def test_the_engine_ends_and_audacity_hangs(
             assert timeline.names == []
             await until(lambda: timeline.told)
             assert "run 'tweeze insert" in timeline.told[-1]
-            job = engine.queue.journal.recent()[0].job.id
+            job = engine.journal.recent()[0].job.id
             engine.ask("r-2", "insert", job=job)
             assert (await engine.answer("r-2")).state is JobState.DONE
             assert timeline.names == ["Track - dog"]
@@ -171,12 +171,12 @@ def test_a_job_ends_while_the_host_is_down(
 
             monkeypatch.setattr(engine.host._startup, "noticed", noticed)
             engine.begin()
-            job = await engine.sound.separate("r-1", "hold")
+            job = await engine.separate("r-1", "hold")
             await broken.wait()
             text = folders.spool / "audacity.txt"
             await until(lambda: not text.exists())  # it is down
             (folders.root / "hold").unlink()
-            await engine.queue.service.finished(job)
+            await engine.service.finished(job)
             await until(lambda: timeline.told)
             assert "new track" in timeline.told[0]
             await until(lambda: engine.settled() and text.exists())
@@ -195,8 +195,8 @@ def test_the_engine_starts_anew_in_the_gap(folders: Folders, timeline: Timeline)
     async def first() -> None:
         async with studio(folders) as engine:
             await engine.done("r-1")
-            job = await engine.sound.separate("r-2", "bug")
-            assert (await engine.queue.service.finished(job)).state is JobState.FAILED
+            job = await engine.separate("r-2", "bug")
+            assert (await engine.service.finished(job)).state is JobState.FAILED
 
     async def again() -> None:
         async with studio(folders) as engine:
@@ -272,7 +272,7 @@ def test_a_journal_that_refuses(folders: Folders, timeline: Timeline, step: str)
             await until(lambda: not Refusing.times or step == "recent")
             await until(engine.settled)
             assert timeline.names == ["Track - dog"]
-            assert engine.queue.journal.insertion(job, 0) is Insertion.INSERTED
+            assert engine.journal.insertion(job, 0) is Insertion.INSERTED
             await until(lambda: any("new track" in said for said in timeline.told))
             hindered = step in ("claim", "insertion")
             assert ["new track" in said for said in timeline.told] == [False] * hindered + [True]
@@ -301,7 +301,7 @@ def test_asked_for_again_while_the_journal_refuses(folders: Folders, timeline: T
             assert "one could go in twice" in status.message
             Refusing.times = 0
             await until(engine.settled)
-            assert engine.queue.journal.insertion(job, 0) is Insertion.INSERTED
+            assert engine.journal.insertion(job, 0) is Insertion.INSERTED
             assert timeline.names == ["Track - dog"]
 
     run(scenario())
@@ -326,7 +326,7 @@ def test_a_full_disk(disk: Disk, timeline: Timeline) -> None:
             await engine.done("r-1")
             disk.fill()
             with pytest.raises(Failure, match="check that its disk has room"):
-                use_up(engine.queue.journal)
+                use_up(engine.journal)
             engine.begin()
             await until(lambda: timeline.told)
             assert "is ready, but not in the project: The journal" in timeline.told[0]
@@ -350,7 +350,7 @@ def test_a_damaged_journal(folders: Folders, timeline: Timeline, claimed: bool) 
         async with studio(folders) as engine:
             job = await engine.done("r-1")
             if claimed:
-                engine.queue.journal.claim(job, 0)
+                engine.journal.claim(job, 0)
             scribble(folders.journal)
             engine.begin()
             await until(lambda: list(folders.root.glob("journal.damaged-*")))

@@ -12,12 +12,17 @@ __all__ = ["FAULTS", "Fault"]
 
 
 class Fault(NamedTuple):
-    """One slip: `before` becomes `after` in the file; `noticed` names the scenario."""
+    """One slip: `before` becomes `after` in the file; `noticed` names the scenario.
+
+    `hangs` says that the scenario notices it by what never happens; all others must be noticed by
+    something that is wrong.
+    """
 
     file: str
     before: str
     after: str
     noticed: str
+    hangs: bool = False
 
 
 FAULTS = [

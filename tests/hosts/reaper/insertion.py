@@ -122,7 +122,7 @@ def an_insertion_that_fails_is_taken_back(studio: Studio, engine: Engine) -> Non
                 studio.wait(studio.separate("dog", "tab", "right", "right", "tab", " "))
             else:
                 studio.wait(studio.begin("collect"))
-        said = studio.reaper.boxes.pop()
+        said = studio.box()
         assert f"{name} is refused" in said
         assert f"They lie in {studio.folders.clips}" in said
         assert 'run "Tweeze - collect" to try again' in said
