@@ -204,7 +204,10 @@ class Script:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         self.work = 0.0
-        yield
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise ReaperError(f"{self.path.name} hands over text that is no UTF-8") from error
         self.longest = max(self.longest, self.work)
         if self.work > CYCLE:
             raise ReaperError(f"{self.path.name} worked {self.work * 1000:.0f} ms in one cycle")

@@ -339,6 +339,7 @@ def a_note_that_cannot_be_claimed(studio: Studio, engine: Engine) -> None:
     in_the_way.mkdir()
     (studio.folders.root / "hold").unlink()
     studio.wait(script)
+    assert len(studio.reaper.boxes) == 1
     (said,) = studio.reaper.boxes
     assert f"The note {note} cannot be renamed" in said
     in_the_way.rmdir()

@@ -30,8 +30,9 @@ def scenario(function: Scenario) -> Scenario:
 
 
 def new_items(studio: Studio, name: str) -> list[Item]:
-    (track,) = [track for track in studio.project.tracks if track.name == name]
-    return track.items
+    found = [track for track in studio.project.tracks if track.name == name]
+    assert len(found) == 1, (name, studio.names())
+    return found[0].items
 
 
 def mixture_of(studio: Studio, *items: Item) -> np.ndarray:
@@ -41,9 +42,10 @@ def mixture_of(studio: Studio, *items: Item) -> np.ndarray:
 
 
 def both(studio: Studio, title: str, query: str = "dog") -> tuple[Item, Item]:
-    (target,) = new_items(studio, f"{title} - {query}")
-    (residual,) = new_items(studio, f"{title} - without {query}")
-    return target, residual
+    targets = new_items(studio, f"{title} - {query}")
+    residuals = new_items(studio, f"{title} - without {query}")
+    assert len(targets) == len(residuals) == 1
+    return targets[0], residuals[0]
 
 
 def separate_both(studio: Studio, query: str = "dog") -> None:
@@ -457,6 +459,7 @@ def advice_is_on_the_console(studio: Studio, engine: Engine) -> None:
     studio.item(studio.wav(0.25))
     studio.wait(studio.separate("drums"))
     assert studio.reaper.boxes == []
+    assert len(studio.reaper.console) == 1
     (said,) = studio.reaper.console
     assert said.startswith("Tweeze: For 'drums' out of a finished song"), said
 
