@@ -68,4 +68,8 @@ if __name__ == "__main__":
     hosts.HOSTS = (*hosts.HOSTS, Desk("desk1"), Desk("desk2"))  # type: ignore[assignment]
     if os.environ.get("TWEEZE_DYING_JOURNAL"):
         app.Journal = DyingJournal  # type: ignore[misc]
+    if "TWEEZE_EDITOR_DIES" in os.environ:
+        from tests.faults.dying_editor import take_the_place
+
+        take_the_place(Folders.of_user().root, os.environ["TWEEZE_EDITOR_DIES"])
     app.main()

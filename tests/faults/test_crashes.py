@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from engine.files import replace_text
 from engine.folders import Folders
-from engine.job import Job
+from engine.job import Job, Placement
 from engine.options import Keep, Options
 from engine.queue.journal import Insertion, Journal
-from engine.status import JobState
+from engine.request import Request
+from engine.status import Clip, ClipKind, JobState, Status
 from tests.faults.resident import (
     MANY,
-    ROOT,
     Resident,
     check_ends,
     check_names,
@@ -256,84 +257,71 @@ def test_a_job_that_ends_everything_is_given_up(tmp_path: Path, tries: Tries) ->
     tries(count)
 
 
-INSERTING = """
-import os, signal, sys
-from pathlib import Path
-from unittest import mock
-import bridge.hosts.audacity as host
-from engine.folders import Folders
-from engine.queue.journal import Journal
-from engine.queue.outbox import Outbox
-
-home, moment = Path(sys.argv[1]), sys.argv[2]
-timeline = home / "timeline"
-
-def die(at):
-    if at == moment:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-class Pipe:
-    def __enter__(self): return self
-    def __exit__(self, *_): pass
-
-class Place(Pipe):
-    in_doubt = False
-    def __init__(self, pipe, place): pass
-    def insert(self, clip, mute=False):
-        die("claimed")
-        with timeline.open("a") as file:
-            file.write(clip.name + chr(10))
-        die("inserted")
-
-class Dying(Journal):
-    def claim(self, *args, **more):
-        die("ready")
-        return super().claim(*args, **more)
-    def settle(self, *args):
-        super().settle(*args)
-        die("settled")
-
-journal = Dying(home / "journal.sqlite")
-service = mock.Mock(journal=journal, outbox=Outbox(journal), folders=Folders(home))
-with mock.patch.object(host, "Pipe", Pipe), mock.patch.object(host, "Place", Place):
-    editor = host.AudacityHost(service)
-    for entry in journal.recent():
-        editor._insert(entry.job, entry.status)
-"""
-
-
 @pytest.mark.fault(
     "the engine is killed before, while and after a clip goes into the editor",
     promise="the clip goes in at most once; only a doubtful one waits for the user's word",
 )
 @pytest.mark.parametrize("moment", ["ready", "claimed", "inserted", "settled"])
 def test_inserted_at_most_once(tmp_path: Path, moment: str) -> None:
-    from engine.job import Placement
-    from engine.status import Clip, ClipKind, Status
-
-    journal = Journal(tmp_path / "journal.sqlite")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    journal = Journal(home / "journal.sqlite")
     place = Placement("audacity", "project", "Track", 0, 44100)
-    journal.accept(Job("job-1", Path("/a.wav"), ("dog", "rain"), placement=place))
+    job = Job("job-1", Path("/a.wav"), ("dog", "rain"), placement=place)
+    journal.accept(job, attendant="audacity")
     clips = tuple(
         Clip(Path(f"/{name}.wav"), ClipKind.TARGET, name, name) for name in ("dog", "rain")
     )
     journal.record(Status("job-1", JobState.DONE, 1.0, clips=clips))
     journal.close()
 
-    def run(when: str) -> int:
-        return subprocess.run(
-            [sys.executable, "-c", INSERTING, str(tmp_path), when], cwd=ROOT, timeout=60
-        ).returncode
+    def lines() -> list[str]:
+        path = home / "timeline"
+        return path.read_text().split() if path.exists() else []
 
-    assert run(moment) == -signal.SIGKILL
-    assert run("never") == 0
-    assert run("never") == 0
-    lines = (tmp_path / "timeline").read_text().split()
-    assert sorted(lines) == sorted(set(lines)), "a clip went in twice"
-    journal = Journal(tmp_path / "journal.sqlite")
-    states = [journal.insertion("job-1", n) for n in range(2)]
-    journal.close()
+    dying = Resident(Folders(home), TWEEZE_EDITOR_DIES=moment)
+    try:
+        dying.start()
+        assert dying.process is not None
+        assert dying.process.wait(60) == -signal.SIGKILL
+    finally:
+        dying.stop()
+    assert lines() == (["dog"] if moment in ("inserted", "settled") else []), "another moment"
     doubtful = moment in ("claimed", "inserted")
-    assert states == [Insertion.CLAIMED if doubtful else Insertion.INSERTED, Insertion.INSERTED]
-    assert ("dog" in lines) == (moment != "claimed")
-    assert "rain" in lines
+    for _ in range(2):  # what the first one settles stays settled
+        with resident(home, TWEEZE_EDITOR_DIES="never"):
+            until(lambda: not _attended(home), "the insertion of the rest")
+        assert lines().count("dog") == (moment != "claimed")
+        assert lines().count("rain") == 1
+        assert _insertions(home) == [
+            Insertion.CLAIMED if doubtful else Insertion.INSERTED,
+            Insertion.INSERTED,
+        ]
+    # At the user's word: of a named job what is in doubt goes in, and nothing else.
+    before = lines()
+    with resident(home, TWEEZE_EDITOR_DIES="never") as engine:
+        request = Request("r-1", "audacity", (("action", "insert"), ("job", "job-1")))
+        replace_text(engine.folders.requests / "r-1", request.to_text())
+        said = engine.folders.request_status / "r-1"
+        until(lambda: said.exists() and Status.from_text(said.read_text()).state.final, "an answer")
+        status = Status.from_text(said.read_text())
+    assert lines() == before + ["dog"] * doubtful
+    assert status.message == (
+        "1 new track." if doubtful else
+        "The clips of job job-1 are in already: add --again to insert them once more."
+    )  # fmt: skip
+
+
+def _insertions(home: Path) -> list[Insertion]:
+    journal = Journal(home / "journal.sqlite")
+    states = [journal.insertion("job-1", number) for number in range(2)]
+    journal.close()
+    return states
+
+
+def _attended(home: Path) -> int:
+    """How many jobs Audacity's part has yet to attend to, beside a running engine."""
+    address = f"file:{home / 'journal.sqlite'}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=10)) as database:
+        (count,) = database.execute("SELECT COUNT(*) FROM jobs WHERE attendant <> ''").fetchone()
+    return int(count)

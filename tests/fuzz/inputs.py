@@ -296,7 +296,7 @@ def osc_seeds(secret: str = SECRET) -> tuple[bytes, ...]:
         packet("/tweeze/subscribe", "sf", text(secret), struct.pack(">f", float("nan"))),
         b"#bundle\0" + bytes(7) + b"\1" + (24).to_bytes(4, "big") + bytes(24),
         bundle([packet("/tweeze/status", "s", text(secret)), bundle([packet("/tweeze/cancel", "s", text(secret))])]),
-        bundle([packet("/tweeze/cancel", "s", text(secret))], due=1 << 63),
+        bundle([packet("/tweeze/cancel", "s", text(secret))], due=(1 << 64) - 1),
         packet("/tweeze/separate", "ssNNh", text(secret), text("dog"), struct.pack(">q", 1)),
         packet("/tweeze/cancel", "sd", text(secret), struct.pack(">d", 1.0)),
     )  # fmt: skip

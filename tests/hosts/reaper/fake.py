@@ -120,6 +120,10 @@ class ReaperError(AssertionError):
     """A script did what REAPER would refuse, or what would harm it."""
 
 
+class UnmodelledError(Exception):
+    """The fake lacks something that REAPER has: no fault of the script's."""
+
+
 class Accessor(Thing):
     kind = "AudioAccessor"
 
@@ -200,7 +204,10 @@ class Script:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         self.work = 0.0
-        yield
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise ReaperError(f"{self.path.name} hands over text that is no UTF-8") from error
         self.longest = max(self.longest, self.work)
         if self.work > CYCLE:
             raise ReaperError(f"{self.path.name} worked {self.work * 1000:.0f} ms in one cycle")
@@ -219,7 +226,7 @@ class Script:
             raise ReaperError(f"reaper.{name}: there is no such function in REAPER 7.77")
         implementation = getattr(self, f"api_{name}", None)
         if implementation is None:
-            raise ReaperError(f"reaper.{name} exists, and the fake does not model it")
+            raise UnmodelledError(f"reaper.{name} exists, and the fake does not model it")
         needed = sum(not parameter.optional for parameter in signature.parameters)
 
         def call(*arguments: Any) -> Any:
@@ -234,7 +241,7 @@ class Script:
             answer = implementation(*values)
             got = len(answer) if isinstance(answer, tuple) else int(answer is not None)
             if got > len(signature.returns):
-                raise ReaperError(f"the fake's {name} returns {got} values: mend the fake")
+                raise UnmodelledError(f"the fake's {name} returns {got} values: mend the fake")
             return answer
 
         return call
@@ -414,7 +421,7 @@ class Script:
         if command == 40859:  # New project tab
             self.reaper.open(Project(self.reaper.resource / "scratch"))
         elif command != 40047:  # Peaks: Build any missing peaks
-            raise ReaperError(f"the fake does not model the action {command}")
+            raise UnmodelledError(f"the fake does not model the action {command}")
 
     # Undo and the interface.
 

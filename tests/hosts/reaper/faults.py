@@ -12,12 +12,17 @@ __all__ = ["FAULTS", "Fault"]
 
 
 class Fault(NamedTuple):
-    """One slip: `before` becomes `after` in the file; `noticed` names the scenario."""
+    """One slip: `before` becomes `after` in the file; `noticed` names the scenario.
+
+    `hangs` says that the scenario notices it by what never happens; all others must be noticed by
+    something that is wrong.
+    """
 
     file: str
     before: str
     after: str
     noticed: str
+    hangs: bool = False
 
 
 FAULTS = [
@@ -52,6 +57,7 @@ FAULTS = [
         "if state.accessor or state.file then os.remove(state.path) end",
         "",
         "an_edit_while_it_reads",
+        hangs=True,
     ),
     Fault(
         "capture",
@@ -211,22 +217,34 @@ FAULTS = [
         "out[#out + 1] = utf8.char(code)",
         "odd_names",
     ),
-    Fault("text", "lines[#lines + 1] = 'end\\n'", "lines[#lines + 1] = ''", "mono_stays_mono"),
-    Fault("text", "if line == 'end' then return rows end", "", "mono_stays_mono"),
     Fault(
-        "jobs", "text.write(where.spool .. '/cancel/' .. id, {})", "", "cancel_while_it_separates"
+        "text",
+        "lines[#lines + 1] = 'end\\n'",
+        "lines[#lines + 1] = ''",
+        "mono_stays_mono",
+        hangs=True,
+    ),
+    Fault("text", "if line == 'end' then return rows end", "", "mono_stays_mono", hangs=True),
+    Fault(
+        "jobs",
+        "text.write(where.spool .. '/cancel/' .. id, {})",
+        "",
+        "cancel_while_it_separates",
+        hangs=True,
     ),
     Fault(
         "run",
         "  cancel_jobs(self)\n  finish(self, 'cancelled')",
         "  finish(self, 'cancelled')",
         "cancel_while_it_separates",
+        hangs=True,
     ),
     Fault(
         "run",
         "~= self.cancel_mark then return run.cancel(self) end",
         "~= self.cancel_mark then return end",
         "cancel_while_it_separates",
+        hangs=True,
     ),
     Fault(
         "run",
@@ -240,7 +258,9 @@ FAULTS = [
         "reaper.ExecProcess(where.start, 0)",
         "no_engine",
     ),
-    Fault("home", "math.abs(os.time() - told) < FRESH", "told > 0", "the_engine_is_killed"),
+    Fault(
+        "home", "math.abs(os.time() - told) < FRESH", "told > 0", "the_engine_is_killed", hangs=True
+    ),
     # Projects.
     Fault("run", "return reaper.EnumProjects(-1) == self.project", "return true", "another_tab"),
     Fault(
@@ -248,6 +268,7 @@ FAULTS = [
         "if not reaper.ValidatePtr2(self.project, self.project, 'ReaProject*') then",
         "if false then",
         "project_closed_in_the_middle",
+        hangs=True,
     ),
     Fault(
         "pending", "if mark ~= '' then return mark == batch.project end", "", "an_unsaved_project"
@@ -260,8 +281,8 @@ FAULTS = [
     ),
     Fault(
         "pending",
-        "return os.rename(free(batch.id), claimed(batch.id)) ~= nil",
-        "return true",
+        "if os.rename(free(batch.id), claimed(batch.id)) then return true end",
+        "if os.rename(free(batch.id), claimed(batch.id)) or true then return true end",
         "another_script_was_first",
     ),
     Fault(
@@ -470,6 +491,6 @@ FAULTS = [
         "return self.terms",
         "suggestions_of_the_engine",
     ),
-    Fault("form", "    add(self.near, '', true)\n", "", "suggestions_of_the_engine"),
+    Fault("form", "    add(self.near, '', true)\n", "", "suggestions_of_the_engine", hangs=True),
     Fault("actions", "  print_all(self.notes)\n", "", "advice_is_on_the_console"),
 ]

@@ -122,7 +122,7 @@ def an_insertion_that_fails_is_taken_back(studio: Studio, engine: Engine) -> Non
                 studio.wait(studio.separate("dog", "tab", "right", "right", "tab", " "))
             else:
                 studio.wait(studio.begin("collect"))
-        said = studio.reaper.boxes.pop()
+        said = studio.box()
         assert f"{name} is refused" in said
         assert f"They lie in {studio.folders.clips}" in said
         assert 'run "Tweeze - collect" to try again' in said
@@ -339,6 +339,7 @@ def a_note_that_cannot_be_claimed(studio: Studio, engine: Engine) -> None:
     in_the_way.mkdir()
     (studio.folders.root / "hold").unlink()
     studio.wait(script)
+    assert len(studio.reaper.boxes) == 1
     (said,) = studio.reaper.boxes
     assert f"The note {note} cannot be renamed" in said
     in_the_way.rmdir()

@@ -31,8 +31,9 @@ def scenario(function: Scenario) -> Scenario:
 
 
 def new_items(studio: Studio, name: str) -> list[Item]:
-    (track,) = [track for track in studio.project.tracks if track.name == name]
-    return track.items
+    found = [track for track in studio.project.tracks if track.name == name]
+    assert len(found) == 1, (name, studio.names())
+    return found[0].items
 
 
 def mixture_of(studio: Studio, *items: Item) -> np.ndarray:
@@ -42,9 +43,10 @@ def mixture_of(studio: Studio, *items: Item) -> np.ndarray:
 
 
 def both(studio: Studio, title: str, query: str = "dog") -> tuple[Item, Item]:
-    (target,) = new_items(studio, f"{title} - {query}")
-    (residual,) = new_items(studio, f"{title} - without {query}")
-    return target, residual
+    targets = new_items(studio, f"{title} - {query}")
+    residuals = new_items(studio, f"{title} - without {query}")
+    assert len(targets) == len(residuals) == 1
+    return targets[0], residuals[0]
 
 
 def separate_both(studio: Studio, query: str = "dog") -> None:
@@ -330,29 +332,29 @@ def inside_a_folder(studio: Studio, engine: Engine) -> None:
 def what_is_refused(studio: Studio, engine: Engine) -> None:
     """Each refusal is a sentence; nothing is sent and nothing changes."""
     studio.wait(studio.separate())
-    assert "Nothing is selected" in studio.reaper.boxes.pop()
+    assert "Nothing is selected" in studio.box()
     wide = studio.wav(0.25, channels=4, name="wide.wav")
     item = studio.item(wide)
     studio.wait(studio.separate())
-    assert "4 channels" in studio.reaper.boxes.pop()
+    assert "4 channels" in studio.box()
     item.take.midi = True
     studio.wait(studio.separate())
-    assert "MIDI" in studio.reaper.boxes.pop()
+    assert "MIDI" in studio.box()
     item.takes.clear()
     studio.wait(studio.separate())
-    assert "empty" in studio.reaper.boxes.pop()
+    assert "empty" in studio.box()
     studio.project.tracks.clear()
     studio.item(studio.wav(0.25), 1.0)
     studio.project.time_selection = (3.0, 4.0)
     studio.wait(studio.separate())
-    assert "do not meet" in studio.reaper.boxes.pop()
+    assert "do not meet" in studio.box()
     studio.project.items[0].values["B_UISEL"] = 0.0
     studio.project.tracks[0].values["I_SELECTED"] = 1.0
     studio.wait(studio.separate())
-    assert "no audio in the time selection" in studio.reaper.boxes.pop()
+    assert "no audio in the time selection" in studio.box()
     studio.project.tracks[0].add(wide, 3.0)
     studio.wait(studio.separate())
-    assert "4 channels" in studio.reaper.boxes.pop()
+    assert "4 channels" in studio.box()
     assert not studio.project.undo
     assert not list(studio.folders.mixtures.iterdir())
 
@@ -458,6 +460,7 @@ def advice_is_on_the_console(studio: Studio, engine: Engine) -> None:
     studio.item(studio.wav(0.25))
     studio.wait(studio.separate("drums"))
     assert studio.reaper.boxes == []
+    assert len(studio.reaper.console) == 1
     (said,) = studio.reaper.console
     assert said.startswith("Tweeze: For 'drums' out of a finished song"), said
 
@@ -466,7 +469,7 @@ def advice_is_on_the_console(studio: Studio, engine: Engine) -> None:
 def again(studio: Studio, engine: Engine) -> None:
     item = studio.item(studio.wav(0.25))
     studio.wait(studio.begin("again"))
-    assert "nothing to repeat" in studio.reaper.boxes.pop()
+    assert "nothing to repeat" in studio.box()
     item.track.effects = 1
     studio.wait(studio.separate("dog; rain", "tab", "right"))
     script = studio.begin("again")
@@ -532,12 +535,12 @@ def an_edit_while_it_reads(studio: Studio, engine: Engine) -> None:
     studio.cycle_until(lambda: studio.reaper.accessors)
     studio.reaper.accessors[0].changed = True
     studio.wait(script)
-    assert "was edited" in studio.reaper.boxes.pop()
+    assert "was edited" in studio.box()
     script = studio.separate()
     studio.cycle_until(lambda: len(studio.reaper.accessors) == 2)
     item.take.alive = item.alive = False
     studio.wait(script)
-    assert "went away" in studio.reaper.boxes.pop()
+    assert "went away" in studio.box()
     _nothing_came_of_it(studio)
 
 
@@ -546,7 +549,7 @@ def reaper_cannot_read(studio: Studio, engine: Engine) -> None:
     studio.item(Source.section(studio.wav(0.25)), take={"D_PLAYRATE": 1.5})
     studio.reaper.accessor_fails = True
     studio.wait(studio.separate())
-    assert "could not read" in studio.reaper.boxes.pop()
+    assert "could not read" in studio.box()
     _nothing_came_of_it(studio)
 
 
@@ -603,7 +606,7 @@ def a_failed_job(studio: Studio, engine: Engine) -> None:
     studio.wait(studio.separate())
     studio.reaper.settings["Tweeze", "model"] = ("nonesuch", True)
     studio.wait(studio.begin("again"))
-    assert "There is no model named 'nonesuch'" in studio.reaper.boxes.pop()
+    assert "There is no model named 'nonesuch'" in studio.box()
     assert len(studio.project.undo) == 1
     studio.nothing_is_left()
 
@@ -670,7 +673,7 @@ def project_closed_in_the_middle(studio: Studio, engine: Engine) -> None:
     studio.wait(script)
     assert studio.reaper.boxes == []
     studio.wait(studio.begin("collect"))
-    assert "Nothing waits for this project. 1 for other projects." in studio.reaper.boxes.pop()
+    assert "Nothing waits for this project. 1 for other projects." in studio.box()
     for saved in (True, False):
         again = project.reopened(saved=saved)
         studio.reaper.open(again)
@@ -681,7 +684,7 @@ def project_closed_in_the_middle(studio: Studio, engine: Engine) -> None:
         assert studio.names() == ["Take 1", "Take 1 - dog"]
         assert len(again.undo) == 1
         studio.wait(studio.begin("collect"))
-        assert "Nothing waits" in studio.reaper.boxes.pop()
+        assert "Nothing waits" in studio.box()
         assert len(again.undo) == 1
     studio.nothing_is_left()
 
@@ -766,7 +769,7 @@ def collect_beside_a_running_script(studio: Studio, engine: Engine) -> None:
     script = studio.separate("hold")
     studio.cycle_until(lambda: list(studio.reaper.resource.glob("Data/Tweeze/pending/*")))
     studio.wait(studio.begin("collect"))
-    assert "Nothing waits" in studio.reaper.boxes.pop()
+    assert "Nothing waits" in studio.box()
     (studio.folders.root / "hold").unlink()
     studio.wait(script)
     assert len(studio.project.undo) == 1
@@ -812,7 +815,7 @@ def an_unsaved_project(studio: Studio, engine: Engine) -> None:
     studio.item(studio.wav(0.25))
     studio.wait(studio.separate("rain"))
     studio.wait(studio.begin("collect"))
-    assert "Nothing waits for this project. 1" in studio.reaper.boxes.pop()
+    assert "Nothing waits for this project. 1" in studio.box()
     studio.reaper.current = 0
     studio.wait(studio.begin("collect"))
     assert studio.reaper.boxes == []
@@ -868,7 +871,7 @@ def _right_or_refused(studio: Studio, semantics: Semantics, track: Track, *, who
     tracks = len(studio.project.tracks)
     studio.wait(studio.separate("dog"))  # keep is `both`, see _keep_both
     if studio.reaper.boxes:
-        assert "glue the item" in studio.reaper.boxes.pop()
+        assert "glue the item" in studio.box()
         assert len(studio.project.tracks) == tracks
         _nothing_came_of_it(studio)
         return True

@@ -9,7 +9,7 @@ import pytest
 from lupa.lua54 import LuaError
 
 from tests.hosts.reaper.api import signatures
-from tests.hosts.reaper.fake import FakeReaper, ReaperError
+from tests.hosts.reaper.fake import FakeReaper, ReaperError, UnmodelledError
 from tests.hosts.reaper.studio import Studio
 
 
@@ -79,7 +79,7 @@ def test_the_api_is_whole() -> None:
 )
 def test_refused(studio: Studio, code: str, words: str) -> None:
     studio.item(studio.wav(0.1))
-    with pytest.raises((ReaperError, LuaError, AttributeError), match=words):
+    with pytest.raises((ReaperError, UnmodelledError, LuaError, AttributeError), match=words):
         run(studio.reaper, studio.folder, code)
 
 
