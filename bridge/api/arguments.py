@@ -38,15 +38,16 @@ def checked_samples(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
             f"The samples have the shape {samples.shape}, which is {len(samples)} channels; "
             f"Tweeze takes 1 or 2{turned}."
         )
-    with np.errstate(invalid="ignore"):
-        sane = np.abs(samples) <= LOUDEST
+    with np.errstate(invalid="ignore", over="ignore"):
+        made = np.ascontiguousarray(samples, np.float32)
+        sane = np.abs(made) <= LOUDEST
     if not sane.all():
         channel, frame = (int(index) for index in np.argwhere(~sane)[0])
         raise BadAudio(
             f"The sample at frame {frame} of channel {channel} is {samples[channel, frame]}: "
             "samples must be finite, with full scale at 1.0."
         )
-    return np.ascontiguousarray(samples, np.float32)
+    return made
 
 
 def checked_rate(rate: SupportsIndex) -> int:
