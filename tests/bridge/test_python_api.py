@@ -16,7 +16,8 @@ import tweeze
 from known_models import GREEDY, WaveGreedy
 
 from engine.folders import Folders
-from engine.job import Job, Keep, Options, Stereo
+from engine.job import Job
+from engine.options import Keep, Options, Stereo
 from engine.sound.audio import read
 from engine.sound.separate import separate
 
