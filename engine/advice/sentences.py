@@ -65,9 +65,12 @@ def english_sentence(query: str) -> str:
     if found.is_english:
         return ""
     named = _quoted(query)
-    what = (
-        f"{named} seems to be in another language"
-        if found.known
-        else f"no word of {named} is known"
+    if found.known:
+        return (
+            f"{named} seems to be in another language, and queries are English: describe the sound "
+            "in English, for example 'dog barking'."
+        )
+    return (
+        f"No word of {named} is known, and queries are English: describe the sound in common "
+        "English words, for example 'dog barking'."
     )
-    return f"Queries are English: {what}; describe the sound in English, for example 'dog barking'."

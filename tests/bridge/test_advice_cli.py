@@ -36,8 +36,8 @@ def test_a_stem_and_nonsense_get_a_sentence(home: Any) -> None:
     done = home.tweeze("suggest", "zxqw")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
-        "Queries are English: no word of 'zxqw' is known; describe the sound in English, for "
-        "example 'dog barking'.\n"
+        "No word of 'zxqw' is known, and queries are English: describe the sound in common English "
+        "words, for example 'dog barking'.\n"
     )
     done = home.tweeze("suggest", "?")
     assert (done.returncode, done.stdout) == (0, "")

@@ -51,7 +51,7 @@ def test_a_command_without_what_it_needs_says_so_in_a_line(
         ("log -n -3", "'-n' takes a whole number of at least 0, not '-3'"),
         ("evaluate compact --pairs 0", "'--pairs' takes a whole number of at least 1, not '0'"),
         ("train a b --rate fast", "'--rate' takes a number, not 'fast'"),
-        ("install logic", "EDITOR takes 'audacity' or 'reaper', not 'logic'"),
+        ("install logic", "no editor 'logic'; there are: audacity, reaper"),
         ("trigger dog --mute=3", "'--mute' takes no value"),
         ("canel", "no command 'canel' (did you mean 'cancel'?)"),
         ("models pul", "no command 'pul' (did you mean 'pull'?)"),

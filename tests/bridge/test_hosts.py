@@ -18,7 +18,7 @@ from desk.host import DeskHost
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from bridge import cli, doctor, hosts, hosts_cli, launch
+from bridge import cli, doctor, engine_cli, hosts, hosts_cli, launch
 from bridge.doors.osc import Access
 from engine.errors import BadInput
 from engine.folders import Folders
@@ -85,9 +85,10 @@ def tweeze(
     monkeypatch.setattr(hosts, "HOSTS", (*hosts.HOSTS, DeskHost()))
     app = typer.Typer()
     hosts_cli.add_to(app)
-    app.command()(cli.doctor)
+    app.command()(engine_cli.doctor)
     monkeypatch.setattr(cli, "app", app)
-    monkeypatch.setattr(doctor, "EXAMINATIONS", ())  # of what is no editor; they take a while
+    # What is not an editor takes a while to examine.
+    monkeypatch.setattr(doctor, "examine", lambda *_: iter(()))
     for name in ("HOME", "TWEEZE_HOME"):
         monkeypatch.setenv(name, machine.environment[name])
     for name in [name for name in os.environ if name.startswith("XDG_")]:

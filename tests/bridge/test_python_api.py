@@ -103,7 +103,7 @@ def test_any_model_and_floating_type(kind, dtype):
         ({"queries": " "}, tweeze.BadQuery, "is empty"),
         ({"stereo": "both"}, tweeze.BadInput, "stereo is 'both': take 'independent' or 'linked'"),
         ({"bandwidth": None}, tweeze.BadInput, "bandwidth is None: take 'full' or 'model'"),
-        ({"sharpness": 0}, tweeze.BadInput, "sharpness 0 is not possible"),
+        ({"sharpness": 0}, tweeze.BadInput, "'sharpness' must be a number from 0.1 to 10"),
         ({"sharpness": "2"}, tweeze.BadInput, "sharpness is '2'"),
         ({"model": "none"}, tweeze.UnknownModel, "no model named 'none'"),
     ],

@@ -16,8 +16,9 @@ def test_advice_is_given_where_it_is_needed() -> None:
     assert "other words" in helpless
     (foreign,) = advice(("Hund bellt",), (0.0,))
     assert foreign == (
-        "'Hund bellt' was barely detected in this recording. Queries are English: no word of "
-        "'Hund bellt' is known; describe the sound in English, for example 'dog barking'."
+        "'Hund bellt' was barely detected in this recording. No word of 'Hund bellt' is known, "
+        "and queries are English: describe the sound in common English words, for example "
+        "'dog barking'."
     )
     (long,) = advice(("dog " * 70,), (0.0,))
     assert len(long) < 200
@@ -26,5 +27,5 @@ def test_advice_is_given_where_it_is_needed() -> None:
 def test_another_language_is_said_as_far_as_it_is_known() -> None:
     assert english_sentence("dog barking") == ""
     assert english_sentence("?") == ""
-    assert "no word of '小鳥' is known" in english_sentence("小鳥")
+    assert "No word of '小鳥' is known" in english_sentence("小鳥")
     assert "'motor de coche' seems to be in another language" in english_sentence("motor de coche")
