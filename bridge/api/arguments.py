@@ -76,12 +76,10 @@ def checked_queries(queries: str | Sequence[str]) -> tuple[str, ...]:
 
 def checked_options(stereo: str, sharpness: float, bandwidth: str) -> Options:
     """Return the options; BadInput names the one that cannot be."""
-    choices: dict[str, tuple[str, type[Stereo | Bandwidth]]] = {
-        "stereo": (stereo, Stereo),
-        "bandwidth": (bandwidth, Bandwidth),
-    }
-    for name, (value, kind) in choices.items():
-        known = [choice.value for choice in kind]
+    for name, value, known in (
+        ("stereo", stereo, [choice.value for choice in Stereo]),
+        ("bandwidth", bandwidth, [choice.value for choice in Bandwidth]),
+    ):
         if value not in known:
             raise BadInput(f"{name} is {value!r}: take {' or '.join(map(repr, known))}.")
     if not isinstance(sharpness, (int, float)):

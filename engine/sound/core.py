@@ -65,8 +65,8 @@ class Piece:
     def residual(self) -> FloatArray:
         """The mixture minus the sum of the targets, `(channels, frames)`."""
         rest = self.mixture.astype(np.float64) - self.targets.sum(axis=0, dtype=np.float64)
-        residual: FloatArray = rest.astype(np.float32)
-        return residual
+        rounded: FloatArray = rest.astype(np.float32)
+        return rounded
 
 
 def pieces(

@@ -26,7 +26,7 @@ _TRIAL = 4 * BLOCK  # frames; long enough to tell which runtime is faster
 
 
 class AudioSep:
-    """A `Separator`, and `Tunable`."""
+    """A `MaskSeparator`, and `Tunable`."""
 
     def __init__(
         self, name: str, form: FastForm, *, runtime: str = "", options: Options | None = None
@@ -67,7 +67,7 @@ class AudioSep:
     def mask(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> ComplexArray:
-        """Return complex masks; `rms` is not used. See `Separator.mask`."""
+        """Return complex masks; `rms` is not used. See `MaskSeparator.mask`."""
         del rms
         runtime = self.runtime
         start, stop, _ = keep.indices(magnitude.shape[1])

@@ -35,7 +35,7 @@ CORE = 1024
 
 
 class Compact:
-    """A :class:`engine.models.base.Separator`."""
+    """A :class:`engine.models.base.MaskSeparator`."""
 
     name = "compact"
 

@@ -342,6 +342,7 @@ def test_removed_hiss_is_removed_above_the_models_band(rng):
     assert db(y * fade - below(y, 96_000, 16_100), x) < -90
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 8), st.integers(0, 4), st.integers(1, 40))
 def test_plan_covers_each_frame_once(frames, block, context, core):
     frame_grid = FrameGrid(32_000, 2048, 640, block, context * block, core * block)
