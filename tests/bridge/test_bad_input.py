@@ -81,7 +81,7 @@ CASES = [
     Case("bell", good, "control character U+0007", ("dog", "cat\x07")),
     Case("queries", good, "17 queries", tuple(f"sound {n}" for n in range(17))),
     Case("model", good, "no model named 'gpt'", options=("--model", "gpt")),
-    Case("keep", good, "tweeze separate --help", options=("--keep", "everything")),
+    Case("keep", good, "--keep must be target, residual or both", options=("--keep", "everything")),
     Case("option", good, "tweeze separate --help", options=("--loudly",)),
     Case("sharpness", good, "sharpness", options=("--sharpness", "99")),
     Case("out_is_a_file", good, "cannot be written to", options=("--out", "{file}")),
