@@ -24,6 +24,7 @@ from engine import models, processes
 from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
+from engine.models.catalogue import BUNDLED
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.lock import holder
 from engine.settings import Settings
@@ -227,7 +228,7 @@ def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
         except TweezeError as error:
             remedy = (
                 "Install Tweeze again: 'pipx reinstall tweeze'."
-                if name == models.BUNDLED
+                if name == BUNDLED
                 else f"Run 'tweeze models verify {name}' to see which file is damaged; then "
                 f"'tweeze models remove {name}', and pull or add it again."
             )
