@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from bridge import doctor
 from bridge.doors.osc import Access
 from bridge.report import Redaction
+from engine.errors import ModelBroken
 from engine.folders import Folders
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -150,6 +152,21 @@ def test_on_a_terminal_the_doctor_says_what_it_looks_at(written: Any) -> None:
     places = [text.index(what) for what in ("Checking", "Loading torch…", "Loading compact…")]
     assert places == sorted(places)
     assert text.endswith("\r"), "the line was left standing"
+
+
+def test_a_model_that_does_not_load_comes_with_a_remedy(
+    fresh_home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str, folders: Folders) -> None:
+        raise ModelBroken(f"{name} is damaged.")
+
+    monkeypatch.setattr(doctor.models, "names", lambda folders: ("compact", "mine"))
+    monkeypatch.setattr(doctor.models, "load", load)
+    found = [one for one in doctor._load_all(fresh_home.folders) if "doing" not in one]
+    _, bundled, added = found
+    assert (bundled["ok"], bundled["said"]) == (False, "compact is damaged.")
+    assert bundled["remedy"] == "Install Tweeze again: 'pipx reinstall tweeze'."
+    assert "'tweeze models verify mine'" in str(added["remedy"])
 
 
 def test_what_is_wrong_comes_with_a_remedy(written: Any) -> None:

@@ -466,7 +466,7 @@ def test_folders_that_others_can_reach_are_refused(folders: Folders, tmp_path: P
     shutil.rmtree(folders.spool)
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     folders.spool.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Failure, match="is no folder"):
+    with pytest.raises(Failure, match="is not a folder"):
         check_private(folders)
     if os.geteuid() == 0:
         folders.spool.unlink()
