@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audacity.pipe import Gone, NotRunning, Pipe, command
-from engine.errors import HostError
+from audacity.pipe import Blocked, Busy, Gone, NotRunning, Pipe, command
 
 MODULE = Path("/usr/lib/audacity/modules/mod-script-pipe.so")
 COMMAND = shlex.split(os.environ.get("TWEEZE_TEST_AUDACITY", "audacity"))
@@ -220,7 +219,7 @@ class Editor:
     def reset(self) -> Editor:
         """Empty the project; where that fails, or nothing runs, start Audacity anew."""
         if self.running():
-            with contextlib.suppress(HostError), self.pipe() as pipe:
+            with contextlib.suppress(NotRunning, Gone, Blocked, Busy), self.pipe() as pipe:
                 for line in EMPTY:
                     pipe.do(line)
                 return self

@@ -257,6 +257,7 @@ def read(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def opened(screen: Screen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    screen.stop_editor()  # nothing is installed while an Audacity runs
     made = Studio(screen, tmp_path_factory.mktemp("studio") / "Zoe's home")
     made.install()
     try:
