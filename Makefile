@@ -27,12 +27,12 @@ help:
 	$(PYTHON) -m venv .venv
 
 # The stamps say which of the project's extras the venv holds.
-.venv/.app: pyproject.toml | .venv/pyvenv.cfg
+.venv/.app: pyproject.toml setup.py | .venv/pyvenv.cfg
 	@echo 'Installing Tweeze and its packages into .venv; this takes some minutes.'
 	$(BIN)/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/.tests: pyproject.toml | .venv/pyvenv.cfg
+.venv/.tests: pyproject.toml setup.py | .venv/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@ .venv/.app
 
