@@ -188,10 +188,8 @@ class Runner:
         status = ticket.status
         if isinstance(message, Loading | Loaded):
             self.moved = self._clock()
-        if isinstance(message, Loading):
-            self.loading = True
-        elif isinstance(message, Loaded):
-            self.loading = False
+        self.loading = isinstance(message, Loading)
+        if isinstance(message, Loaded):
             self.models = [name for name in self.models if name != message.model][-1:]
             self.models.append(message.model)
             loading = status.loading + message.seconds

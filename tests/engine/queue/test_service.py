@@ -169,6 +169,27 @@ def test_a_job_is_done_and_told_step_by_step(folders: Folders, wav: Path) -> Non
     run(scenario())
 
 
+def test_a_model_that_did_not_load_is_not_loading_when_the_next_job_begins(
+    folders: Folders, wav: Path
+) -> None:
+    async def main() -> None:
+        async with service_in(folders, standins.second_time_main) as service:
+            await service.submit(job(1, wav))
+            assert (await service.finished("job-1")).message == "The weights are damaged."
+            begun: list[Activity] = []
+
+            def note(status: Status) -> None:
+                if status.state is JobState.RUNNING:
+                    begun.append(service.activity)
+
+            service.subscribe(note)
+            await service.submit(job(2, wav))
+            assert (await service.finished("job-2")).state is JobState.DONE
+            assert begun[0] is Activity.RUNNING
+
+    run(main())
+
+
 def test_a_worker_killed_in_the_middle_changes_nothing(folders: Folders, wav: Path) -> None:
     async def scenario() -> None:
         async with service_in(folders) as service:
