@@ -276,7 +276,7 @@ class Journal:
         marks = ", ".join("?" * len(_ROW.split(", ")))
         sql = f"INSERT OR IGNORE INTO jobs ({_ROW}) VALUES ({marks})"
         self._database.executemany(sql, list(self._at_stake.values()))
-        self._file = _identity(self.path)
+        self._file, self._sizes = _identity(self.path), _sizes(self.path)
         said = f"The journal {self.path} could no longer be used ({reason}): it was begun anew."
         self.notice = self.notice or said
         _LOG.error("%s", said)
