@@ -26,7 +26,7 @@ __all__ = [
     "new_id",
 ]
 
-QUERY_LIMIT = 300  # characters; a longer text is a pasted mistake, no description of a sound
+QUERY_LIMIT = 300  # characters; a longer text is a pasted mistake, not a description of a sound
 QUERIES_LIMIT = 16  # queries in one job
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -154,7 +154,7 @@ class Job:
         Raises
         ------
         BadJob
-            The text does not follow the form; BadQuery, if one of its queries is no query.
+            The text does not follow the form; BadQuery, if one of its queries cannot be used.
 
         """
         pairs = parse_lines(text, repeated=("query",))
@@ -194,7 +194,7 @@ def check_id(text: str) -> str:
     """Return `text` if it can be a job's id, and so a file's name; else raise BadJob."""
     if not _ID.fullmatch(text):
         raise BadJob(
-            f"{text[:80]!r} is no job id: 1 to 64 letters, digits, '-' or '_', "
+            f"{text[:80]!r} is not a valid job id: use 1 to 64 letters, digits, '-' or '_', "
             "the first a letter or digit."
         )
     return text

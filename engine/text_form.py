@@ -135,7 +135,7 @@ class Fields:
         """Take a whole number; BadJob if it is something else."""
         text = self.one(key)
         if not re.fullmatch(r"-?[0-9]{1,15}", text):
-            raise BadJob(f"'{key}' of the {self._what} is no whole number: {text[:40]!r}.")
+            raise BadJob(f"'{key}' of the {self._what} must be a whole number, not {text[:40]!r}.")
         return int(text)
 
     def number(self, key: str) -> float:
@@ -148,7 +148,7 @@ class Fields:
 
     def _number(self, key: str, text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text):
-            raise BadJob(f"'{key}' of the {self._what} is no number: {text[:40]!r}.")
+            raise BadJob(f"'{key}' of the {self._what} must be a number, not {text[:40]!r}.")
         return float(text)
 
     def choice(self, key: str, choices: Mapping[str, _T], default: str | None) -> _T:

@@ -75,8 +75,8 @@ def check_free(name: str, folders: Folders) -> None:
     """Raise BadInput unless a new model can have this name."""
     if not _NAME.fullmatch(name):
         raise BadInput(
-            f"{name[:60]!r} is no name for a model: 1 to 40 small letters, digits or '-', "
-            "the first a letter or digit."
+            f"{name[:60]!r} is not a valid name for a model: use 1 to 40 small letters, digits or "
+            "'-', the first a letter or digit."
         )
     if name == kinds.BUNDLED.name:
         raise BadInput(f"'{name}' is the bundled model's name: choose another with --name.")

@@ -92,7 +92,7 @@ def pieces(
     vectors
         `(queries, dimensions)`: what its `embed` returned for each query.
     stereo, sharpness, bandwidth
-        As in `engine.job.Options`.
+        As in `engine.options.Options`.
     reduction
         How often the segments are shortened, to save memory.
     resume
@@ -184,14 +184,15 @@ class _Magnitudes:
             inside = (presence >= 0) & (presence <= 1)
             if presence.shape != (len(vectors),) or not inside.all():
                 raise Failure(
-                    f"The model {separator.name} answered with something that is no presence "
-                    f"({presence!r}): its weights are damaged, see 'tweeze models'."
+                    f"The model {separator.name} returned presence values that are not "
+                    f"probabilities ({presence!r}): its weights are damaged, see 'tweeze models'."
                 )
         else:
             mask = separator.mask(magnitude, vectors, rms, keep)
         if mask.shape != (len(vectors), *magnitude.shape) or not np.isfinite(mask).all():
             raise Failure(
-                f"The model {separator.name} answered with something that is no mask (shape "
-                f"{mask.shape}): its weights are damaged, see 'tweeze models'."
+                f"The model {separator.name} returned a mask of the wrong shape or with numbers "
+                f"that are not finite (shape {mask.shape}): its weights are damaged, see "
+                "'tweeze models'."
             )
         return mask, presence

@@ -169,8 +169,9 @@ class _Answer:
             wanted = (len(separator.sources), takes, chunks.length)
             if answer.shape != wanted or not np.isfinite(answer[..., keep]).all():
                 raise Failure(
-                    f"The model {separator.name} answered with something that is no sound (shape "
-                    f"{answer.shape}): its weights are damaged, see 'tweeze models'."
+                    f"The model {separator.name} returned sources of the wrong shape or with "
+                    f"numbers that are not finite (shape {answer.shape}): its weights are damaged, "
+                    "see 'tweeze models'."
                 )
             parts.append(answer[..., keep].astype(np.float64))
         sources = np.concatenate(parts, axis=1)

@@ -83,7 +83,7 @@ def test_removing_leaves_the_checkpoint(home, added, capsys):
         (["pull", "demucs"], "it can pull: audiosep, audiosep-hive"),
         (["add", "nothing.ckpt"], "There is no file"),
         (["add", ".", "--name", "x"], "There is no file"),
-        (["add", "x.ckpt", "--name", "A B"], "is no name for a model"),
+        (["add", "x.ckpt", "--name", "A B"], "is not a valid name for a model"),
         (["verify", "nothing"], "There is no model named 'nothing'; there are: compact."),
         (["verify", "audiosep"], "run 'tweeze models pull audiosep'"),
         (["add", "x.ckpt", "--kind", "x"], "no kind of model named 'x'; there are: compact, audio"),

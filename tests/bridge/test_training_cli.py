@@ -62,7 +62,7 @@ def test_evaluate_prints_and_writes(home, mixtures, tmp_path, capsys):
         (["evaluate", "gone.safetensors", "--set", "MIXTURES"], "There is no file gone"),
         (["train", "gone", "run"], "gone is not a corpus"),
         (["finetune", "gone", "--name", "mine"], "There is no folder or file gone"),
-        (["finetune", "MIXTURES", "--name", "Mine!"], "is no name for a model"),
+        (["finetune", "MIXTURES", "--name", "Mine!"], "is not a valid name for a model"),
         (["finetune", "MIXTURES"], "Missing option '--name'"),
     ],
 )

@@ -198,7 +198,7 @@ def test_what_is_no_query_is_refused_with_the_reason(text: str, said: str) -> No
 
 @pytest.mark.parametrize("id_", ["", "../up", "a/b", "-a", ".a", "a" * 65, "a b", "ä", "a\n"])
 def test_an_id_cannot_be_a_path(id_: str) -> None:
-    with pytest.raises(BadJob, match="no job id"):
+    with pytest.raises(BadJob, match="not a valid job id"):
         Job(id_, Path("/a.wav"), ("dog",))
 
 

@@ -107,7 +107,7 @@ def test_cancel_takes_ids_only(handler: OscHandler, job: str) -> None:
     )
     handler.check(packet)
     said = b"".join(p for p, _ in handler.sent)
-    assert b"is no job id" in said
+    assert b"is not a valid job id" in said
     assert b"\x1b" not in said
     assert "\u202e".encode() not in said
     assert not list(handler.folders.cancel.iterdir())

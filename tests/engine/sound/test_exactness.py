@@ -320,7 +320,7 @@ def test_a_job_with_files_gives_what_the_core_gives(kind, rng, wav, make_job, tm
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("kind", CONSTANT)
 def test_a_broken_model_is_named(kind, value, rng):
-    with pytest.raises(Failure, match="The model constant answered with"):
+    with pytest.raises(Failure, match="The model constant returned"):
         separated(noise(rng, 44_100), 44_100, CONSTANT[kind](value))
 
 

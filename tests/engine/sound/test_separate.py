@@ -146,7 +146,7 @@ def test_a_model_that_knows_no_presence_says_nothing(wav, make_job, tmp_path):
     "wrong", [np.array([np.nan]), np.array([1.5]), np.array([-0.1]), np.array([0.5, 0.5])]
 )
 def test_what_is_no_presence_is_a_failure(wav, make_job, tmp_path, wrong):
-    with pytest.raises(Failure, match="no presence"):
+    with pytest.raises(Failure, match="presence values that are not"):
         separate(make_job(wav(tone_at(1, 2), 32_000)), Present(wrong=wrong), tmp_path / "out")
 
 

@@ -154,7 +154,7 @@ def test_it_stops_when_nothing_gets_better(knob: Knob, own: Path, folders: Folde
 
 
 def test_names_are_checked_before_anything_is_done(own: Path, folders: Folders) -> None:
-    with pytest.raises(BadInput, match="no name for a model"):
+    with pytest.raises(BadInput, match="not a valid name for a model"):
         finetune(own, "A B", folders)
     with pytest.raises(BadInput, match="bundled model's name"):
         finetune(own, "compact", folders)
