@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import SupportsIndex
 
 import numpy as np
@@ -18,7 +19,7 @@ __all__ = ["checked_options", "checked_queries", "checked_rate", "checked_sample
 
 
 def checked_samples(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Return samples as float32 of shape `(channels, frames)`; BadAudio if they are none."""
+    """Return samples as float32 of shape `(channels, frames)`; BadAudio if they are unfit."""
     samples = np.asarray(array)
     if not np.issubdtype(samples.dtype, np.floating):
         raise BadAudio(
@@ -51,7 +52,7 @@ def checked_samples(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 
 def checked_rate(rate: SupportsIndex) -> int:
-    """Return a sample rate in Hz; BadAudio if it is none."""
+    """Return a sample rate in Hz; BadAudio if it is out of range or not a whole number."""
     try:
         hertz = operator.index(rate)
     except TypeError:
@@ -75,15 +76,14 @@ def checked_queries(queries: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def checked_options(stereo: str, sharpness: float, bandwidth: str) -> Options:
-    """Return the options; BadInput names the one that cannot be."""
+    """Return the options; BadInput names the one whose value is not allowed."""
     for name, value, known in (
         ("stereo", stereo, [choice.value for choice in Stereo]),
         ("bandwidth", bandwidth, [choice.value for choice in Bandwidth]),
     ):
         if value not in known:
             raise BadInput(f"{name} is {value!r}: take {' or '.join(map(repr, known))}.")
-    if not isinstance(sharpness, (int, float)):
+    if not isinstance(sharpness, Real):
         raise BadInput(f"sharpness is {sharpness!r}: take a number from 0.1 to 10.")
-    return Options(
-        stereo=Stereo(stereo), sharpness=float(sharpness), bandwidth=Bandwidth(bandwidth)
-    )
+    power = round(float(sharpness), 6)  # the 1.3 of a float32 array is 1.2999999523
+    return Options(stereo=Stereo(stereo), sharpness=power, bandwidth=Bandwidth(bandwidth))
