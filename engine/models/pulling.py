@@ -44,13 +44,13 @@ def pull(
     folders
         The user's.
     name
-        What the model is to be called; the release's name if empty.
+        Name for the model; the release's name if empty.
     endpoint
         Another hub than the usual one (`HF_ENDPOINT` names one as well).
     progress
         Called with the number of bytes checked since the last call.
     say
-        Is told in a sentence what takes a while and has no other sign.
+        Called with a sentence before something that takes a while without another sign.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from engine.sound.mixture import prepare
 from engine.status import Status
 from tests.security.conftest import Home
 
-GEOMETRY = FrameGrid(32000, 2048, 640, block=16, context=16, core=64)
+GRID = FrameGrid(32000, 2048, 640, block=16, context=16, core=64)
 
 
 def wav(path: Path, rate: int = 16_000, frames: int = 800) -> Path:
@@ -68,7 +68,7 @@ def test_a_job_reads_regular_files_only(tmp_path: Path, what: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
     with pytest.raises(BadAudio, match=said):  # and the worker looks for itself
-        prepare(Job("j", path, ("dog",)), GEOMETRY, work, lambda share: None)
+        prepare(Job("j", path, ("dog",)), GRID, work, lambda share: None)
 
 
 @pytest.mark.fault("a job names a device", promise="it is refused without being opened")
