@@ -55,7 +55,7 @@ class Placement:
     rate
         Hz; sample rate of the mixture.
     mute
-        Whether the original is to be muted when the clips go in.
+        Whether to mute the original when the clips go in.
 
     """
 

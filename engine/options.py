@@ -153,7 +153,7 @@ class Options:
     def from_fields(cls, given: Iterable[tuple[str, str]], what: str = "request") -> Options:
         """Return what the fields of a request say; what they leave open has its default.
 
-        The first of two fields of one name counts, and what is no option is passed over.
+        The first of two fields of one name counts; fields of other names are ignored.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """The text form of jobs, statuses and requests, that hosts without sockets read and write.
 
-UTF-8, one `key=value` a line, some keys more than once, and a closing line `end` which says that
-the file is whole. Nothing is escaped: a value is all that follows the first `=`, and no value may
-hold a control character.
+UTF-8, one `key=value` a line, some keys more than once, and a closing line `end` which shows that
+the file is complete. Nothing is escaped: a value is everything after the first `=`, and must not
+contain control characters.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def unprintable(text: str) -> str:
 
 
 class Fields:
-    """Takes values out of parsed pairs, and in the end complains of what nobody took."""
+    """Takes values out of parsed pairs; `done` refuses those that are left."""
 
     def __init__(self, pairs: list[tuple[str, str]], what: str) -> None:
         self._what = what
@@ -102,7 +102,7 @@ class Fields:
             self._values.setdefault(key, []).append(value)
 
     def has(self, key: str) -> bool:
-        """Return whether the text has a value of `key` that nobody took yet."""
+        """Return whether a value of `key` is left."""
         return key in self._values
 
     def maybe(self, key: str) -> str | None:
@@ -110,7 +110,7 @@ class Fields:
         return self.one(key) if self.has(key) else None
 
     def all(self, key: str) -> list[str]:
-        """Take every value of `key`, in order; none is fine."""
+        """Take all values of `key`, in order; there may be none."""
         return self._values.pop(key, [])
 
     def one(self, key: str, default: str | None = None) -> str:
@@ -161,7 +161,7 @@ class Fields:
         return choices[text]
 
     def done(self) -> None:
-        """Raise BadJob if there are values that nobody took."""
+        """Raise BadJob if values are left."""
         if self._values:
             raise BadJob(
                 f"The {self._what} says '{next(iter(self._values))[:40]}', which is unknown."

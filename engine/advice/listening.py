@@ -60,7 +60,7 @@ def listen(
     Raises
     ------
     BadInput
-        The model is no `Listener`, or the mixture is no audio (BadAudio).
+        The model is not a `Listener`, or the mixture cannot be read (BadAudio).
     Cancelled
         `cancelled` said so.
     Failure
@@ -87,7 +87,7 @@ def listen(
 
 
 def check_listens(model: Separator) -> None:
-    """Raise BadInput if a model is no `Listener`."""
+    """Raise BadInput unless a model is a `Listener`."""
     if not isinstance(model, Listener):
         raise BadInput(
             f"The model {model.name} cannot say what is in a recording: "
@@ -111,7 +111,7 @@ def hear(
     Raises
     ------
     BadInput
-        The model is no `Listener`.
+        The model is not a `Listener`.
     Failure
         The model returned values that are not probabilities.
 

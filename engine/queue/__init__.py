@@ -1,1 +1,1 @@
-"""The queue: jobs taken in, done one after the other by a worker process, and kept in a journal."""
+"""The queue: accepts jobs, runs them one at a time in a worker process, and keeps a journal."""

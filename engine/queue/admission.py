@@ -1,4 +1,4 @@
-"""Admits jobs to the queue: looks whether each can be done before it may run."""
+"""Admits jobs to the queue: checks that each can run before its turn comes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _LOG = logging.getLogger("tweeze.service")
 
 
 class Refuse(Protocol):
-    """Ends a job that cannot be done, with a sentence for the user."""
+    """Fails a job that cannot run, with a sentence for the user."""
 
     def __call__(self, ticket: Ticket, message: str, *, bad_input: bool = False) -> None:
-        """End the job of `ticket`; `bad_input` says that the user can mend it."""
+        """Fail the job of `ticket`; `bad_input` means that the user can correct it."""
 
 
 class Admissions:
-    """Looks at one job after the other of each client, so that no client keeps others waiting.
+    """Checks the jobs of each client in order, so that no client keeps the others waiting.
 
     Parameters
     ----------
     seconds
-        How long a look may take: the file may lie on a network share that does not answer.
+        Limit for one check: the file may lie on a network share that does not answer.
     admitted
-        Called when another job may run.
+        Called when a job may run.
     refuse
-        Called with a job that cannot be done.
+        Called with a job that cannot run.
 
     """
 
@@ -62,13 +62,13 @@ class Admissions:
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by client
 
     def begin(self, client: str) -> None:
-        """Look at the client's jobs that wait for it."""
+        """Check the client's jobs that wait for admission."""
         if client not in self._tasks:
             task = asyncio.create_task(self._admit_all(client), name=f"tweeze-admission-{client}")
             self._tasks[client] = task
 
     async def stop(self) -> None:
-        """Stop looking; jobs that were not admitted stay where they are."""
+        """Stop checking; jobs that were not admitted keep their state."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -82,7 +82,7 @@ class Admissions:
             del self._tasks[client]
 
     async def _admit(self, ticket: Ticket) -> None:
-        """Look whether a job can be done; in a thread that may hang, and is then left to itself."""
+        """Check a job in a thread; one that hangs is abandoned after the limit."""
         job = ticket.job
         try:
             looking = ticket.looking = aside(
@@ -114,25 +114,25 @@ class Admissions:
 
 
 def _look_at(job: Job, folders: Folders) -> None:
-    """Look whether a job can be done (`admit`); may block for as long as a file system does."""
+    """Check a job (`admit`); may block for as long as a file system does."""
     with contextlib.suppress(OSError):
         folders.make()  # somebody may have removed one
     admit(job, folders)
 
 
 def admit(job: Job, folders: Folders) -> audio.AudioInfo:
-    """Check that a job can be done, as far as can be told without separating it.
+    """Check that a job can run, as far as possible without separating anything.
 
     Raises
     ------
     UnknownModel
         No such model is installed.
     BadJob
-        The mixture's path goes up.
+        The mixture's path contains `..`.
     BadAudio
-        The mixture is no regular file that this user can read, or no audio.
+        The mixture is not a regular file that this user can read, or not audio.
     Failure
-        The disk has no room for the clips, or the job's folder is not Tweeze's own.
+        The disk has no room for the clips, or the job's folder is a symbolic link.
 
     """
     catalogue.entry(job.options.model, folders)

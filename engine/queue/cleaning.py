@@ -1,8 +1,8 @@
-"""Cleaning up: clips that nobody fetched for long, and what dead processes left half-written.
+"""Removes clips that nobody fetched for a long time, and unfinished files of dead processes.
 
-A clip that an editor has, or may have, in its project is not touched; neither is anything of a job
-that has not come to its end. Clips of which the journal knows nothing (an older one was damaged,
-and set aside) may be in a project.
+Clips that an editor has, or may have, in a project stay, and so does everything of an unfinished
+job. Clips that the journal does not know (an older one was damaged and set aside) may be in a
+project.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _LOG = logging.getLogger("tweeze.cleaning")
 
 @dataclass(frozen=True)
 class Keeping:
-    """How long clips stay that nobody fetches, and how much room they may take.
+    """How long Tweeze keeps clips that nobody fetches, and how much room they may take.
 
     Attributes
     ----------
     seconds
-        After which a job's clips go.
+        Age at which a job's clips are removed.
     size
         Bytes that all clips together may take; beyond it the oldest go first.
 
@@ -44,7 +44,7 @@ class Keeping:
 
     @classmethod
     def of_environment(cls) -> Keeping:
-        """Return what is usual, or `TWEEZE_KEEP_DAYS` and `TWEEZE_KEEP_GB` in its place."""
+        """Return the defaults, or what `TWEEZE_KEEP_DAYS` and `TWEEZE_KEEP_GB` say."""
         settings = Settings.of_environment()
         return cls(settings.keep_days * 24 * 3600, settings.keep_gb * 1e9)
 
@@ -52,12 +52,12 @@ class Keeping:
 def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ...]:
     """Remove the clips that have been kept long enough, and return the ids of their jobs.
 
-    Safe in another thread than the service's: what it judges has come to its end, for good.
+    Safe in another thread than the service's: it touches finished jobs only.
 
     Raises
     ------
     Failure
-        The journal cannot be read; nothing is removed then.
+        The journal cannot be read; nothing was removed.
 
     """
     now, stamped = time.time(), _stamp(folders.clips)

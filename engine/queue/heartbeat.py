@@ -33,25 +33,24 @@ _NOTICE = 400  # characters, so that the whole fits into the file
 _SIZE = 1024  # bytes of the file, always: one that lies there can be written over by any other
 
 
-def is_fresh(told: float) -> bool:
-    """Return whether a sign of life of that time (seconds since 1970) says that its writer lives.
+def is_fresh(written: float) -> bool:
+    """Return whether a heartbeat of that time (seconds since 1970) means that its writer lives.
 
-    Also one from the future, for a moment: that is a clock which was just set back.
+    A time slightly in the future counts as well: the clock may just have been set back.
     """
-    return abs(time.time() - told) < FRESH
+    return abs(time.time() - written) < FRESH
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What the engine says of itself.
+    """The state of the engine, as its heartbeat file gives it.
 
     `state` is `idle`, `looking` (at the files of waiting jobs), `loading` or `running`; `models`
-    are those in memory, `queue` is the number of waiting jobs, `requests` that of requests which an
-    editor is busy with, `running` the running job's id or ''; `worker` is a process id or 0.
-    `blind` says, in a sentence, why the file system does not tell the engine of new files, or is
-    ''; `notice` what happened to the journal (`Journal.notice`). `stalled` counts the seconds since
-    any job last came on, 0 where there is none. `time` is when the file was written (seconds since
-    1970).
+    are those in memory, `queue` is the number of waiting jobs, `requests` the number of requests
+    that editors are working on, `running` the running job's id or ''; `worker` is a process id or
+    0. `blind` explains in a sentence why the file system does not report new files, or is '';
+    `notice` is `Journal.notice`. `stalled` counts the seconds since any job last made progress, 0
+    without jobs. `time` is when the file was written (seconds since 1970).
     """
 
     pid: int
@@ -69,7 +68,7 @@ class Heartbeat:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing would be interrupted if the engine ended now."""
+        """Whether stopping the engine now would interrupt nothing."""
         return self.state == "idle" and not (self.queue or self.running or self.requests)
 
     def write(self, path: Path) -> None:
@@ -78,7 +77,7 @@ class Heartbeat:
         Raises
         ------
         OSError
-            Neither can be done.
+            Neither worked.
 
         """
         pairs = [
@@ -105,7 +104,7 @@ class Heartbeat:
 
     @classmethod
     def read(cls, path: Path) -> Heartbeat | None:
-        """Return what the file says, or None if there is none that can be understood."""
+        """Read the file; None if it is missing or malformed."""
         with contextlib.suppress(OSError, BadJob, ValueError, KeyError):
             said = dict(parse_lines(read_small(path)))
             return cls(
@@ -126,7 +125,7 @@ class Heartbeat:
 
     @classmethod
     def of_living(cls, folders: Folders) -> Heartbeat | None:
-        """Return the sign of life of an engine that is there and answers, else None."""
+        """Return the heartbeat of a running engine that answers, else None."""
         pid = holder(folders.lock)
         beat = cls.read(folders.heartbeat)
         if pid is None or beat is None or not is_fresh(beat.time):
@@ -136,7 +135,7 @@ class Heartbeat:
 
 
 def _write_over(path: Path, text: str) -> None:
-    """Write into a file that is there, and of this size already."""
+    """Overwrite an existing file of the same size in place."""
     flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "wb", buffering=0) as file:
         file.write(text.encode())

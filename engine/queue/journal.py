@@ -1,6 +1,6 @@
-"""Every accepted job and what became of it, in SQLite, so that no job is lost with a process.
+"""Records every accepted job and its progress in SQLite, so that jobs outlive processes.
 
-Jobs and statuses are kept in their text forms: what the journal holds can be read with any tool.
+Jobs and statuses are stored in their text forms, readable with any SQLite tool.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _LOG = logging.getLogger("tweeze.journal")
 class Insertion(str, Enum):
     """Whether a clip is in an editor's project.
 
-    `CLAIMED` means that somebody set out to insert it and has not said how it ended. After a
-    crash that cannot be known, so the clip goes in again only when the user asks for it.
+    `CLAIMED` means that an insertion began and its outcome is not recorded. After a crash nobody
+    can know it, so the clip goes in again only when the user asks for it.
     """
 
     FREE = "free"
@@ -50,7 +50,7 @@ class Insertion(str, Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """A job as the journal knows it; `deaths` counts the workers that ended while they did it."""
+    """A recorded job; `deaths` counts the workers that ended while they ran it."""
 
     number: int
     job: Job
@@ -61,25 +61,26 @@ class Entry:
 
 
 class Journal:
-    """The journal in the file `path`; one process at a time, any of its threads.
+    """The journal in the file `path`, for one process at a time and any of its threads.
 
-    `owned` says whether this process is still the one. Where it is not, the journal refuses: what
-    lies at the path then is another process's.
+    `owned` returns whether the file still belongs to this process; if not, every method raises
+    `Foreign`, since another process may use the path.
 
-    A file that SQLite cannot read is set aside under a new name, and a new one begun. Whether that
-    is found at the start or later is the same; later, the jobs at stake go into the new one.
+    A file that SQLite cannot read is renamed, and a new one begun, at the start or whenever the
+    damage shows. Damage that shows later costs no unfinished job, nor one whose result its editor
+    has yet to handle: those are written into the new file.
 
     Attributes
     ----------
     notice
-        What happened to an earlier file, in a sentence for the user; '' where nothing did.
+        A sentence for the user about an earlier, damaged file; '' without one.
 
     Raises
     ------
     Failure
         The file was written by a newer Tweeze, or the disk refuses. Any method may raise it.
     Foreign
-        It is not `owned`. Any method may raise it.
+        The file is not `owned`. Any method may raise it.
 
     """
 
@@ -97,14 +98,14 @@ class Journal:
             self._at_stake: dict[str, _Row] = {row[1]: row for row in rows}
 
     def close(self) -> None:
-        """Close the file; the journal is of no further use."""
+        """Close the file; the journal cannot be used afterwards."""
         with self._lock:
             self._database.close()
 
     def accept(self, job: Job, *, attendant: str = "") -> Entry:
-        """Write down a new job as queued; the entry of a job that is there already is returned.
+        """Record a new job as queued and return its entry; a known job keeps the entry it has.
 
-        `attendant` is the editor whose part will attend to the job's end, and say so (`attend`).
+        `attendant` is the editor that handles the job's result and then calls `attend`.
 
         Raises
         ------
@@ -133,28 +134,25 @@ class Journal:
         return entries[0] if entries else None
 
     def unfinished(self) -> list[Entry]:
-        """Return all jobs that have not come to an end, in the order of their acceptance."""
+        """Return the unfinished jobs, in the order of acceptance."""
         marks = ", ".join("?" * len(_FINAL))
         return self._select(f"WHERE state NOT IN ({marks}) ORDER BY number", _FINAL)
 
     def attended_by(self, attendant: str) -> list[Entry]:
-        """Return the jobs whose end that editor's part has yet to attend to, ended or not.
-
-        They come in the order of their acceptance.
-        """
+        """Return the jobs, finished or not, whose result an editor has yet to handle, in order."""
         return self._select("WHERE attendant = ? ORDER BY number", (attendant,))
 
     def attend(self, id: str) -> None:  # noqa: A002
-        """Write down that a job's end was attended to: its clips inserted, or its user told."""
+        """Record that a job's result was handled: clips inserted, or the user informed."""
         self._change(("UPDATE jobs SET attendant = '' WHERE id = ?", (id,)))
         self._remember(id)
 
     def recent(self, limit: int = 20) -> list[Entry]:
-        """Return the jobs accepted last, the latest first."""
+        """Return the most recently accepted jobs, the latest first."""
         return self._select("ORDER BY number DESC LIMIT ?", (limit,))
 
     def ended_before(self, when: float) -> list[str]:
-        """Return the ids of the jobs that came to their end before `when` (seconds since 1970)."""
+        """Return the ids of the jobs that finished before `when` (seconds since 1970)."""
         marks = ", ".join("?" * len(_FINAL))
         rows = self._rows(
             f"SELECT id FROM jobs WHERE changed < ? AND state IN ({marks})", (when, *_FINAL)
@@ -162,7 +160,7 @@ class Journal:
         return [id_ for (id_,) in rows]
 
     def forget(self, id: str) -> None:  # noqa: A002
-        """Forget a job that has come to its end, and what became of its clips."""
+        """Delete a finished job and the insertions of its clips."""
         marks = ", ".join("?" * len(_FINAL))
         self._change(
             (f"DELETE FROM jobs WHERE id = ? AND state IN ({marks})", (id, *_FINAL)),
@@ -170,7 +168,7 @@ class Journal:
         )
 
     def record(self, status: Status, *, deaths: int | None = None) -> None:
-        """Write down what became of a job."""
+        """Record the status of a job."""
         sql = (
             "UPDATE jobs SET state = ?, status = ?, deaths = coalesce(?, deaths), changed = ? "
             "WHERE id = ?"
@@ -184,9 +182,9 @@ class Journal:
         return Insertion(rows[0][0]) if rows else Insertion.FREE
 
     def claim(self, id: str, clip: int, *, again: bool = False) -> bool:  # noqa: A002
-        """Claim the insertion of a clip; True for the one caller who may now insert it.
+        """Claim the insertion of a clip; returns True to the one caller that may insert it.
 
-        `again` claims a clip that was claimed or inserted before: only ever at the user's word.
+        `again` claims a clip that was claimed or inserted before; only the user may ask for that.
         """
         sql = (
             "INSERT INTO insertions (id, clip, state, changed) VALUES (?, ?, 'claimed', ?) "
@@ -199,12 +197,12 @@ class Journal:
         return claimed
 
     def settle(self, id: str, clip: int, outcome: Insertion) -> None:  # noqa: A002
-        """Say how a claimed insertion ended: `INSERTED`, or `FREE` if surely nothing went in."""
+        """Record how a claimed insertion ended: `INSERTED`, or `FREE` if surely nothing went in."""
         sql = "UPDATE insertions SET state = ?, changed = ? WHERE id = ? AND clip = ?"
         self._change((sql, (outcome.value, time.time(), id, clip)))
 
     def _remember(self, id: str) -> None:  # noqa: A002
-        """Know a job without the file, for as long as it is at stake."""
+        """Keep a job in memory for as long as a damaged file must not lose it."""
         sql = f"SELECT {_ROW} FROM jobs WHERE id = ? AND {_AT_STAKE}"
         rows: list[_Row] = self._rows(sql, (id, *_FINAL))
         if rows:
@@ -282,7 +280,7 @@ class Journal:
         _LOG.error("%s", said)
 
     def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do something with the file; if it turns out damaged, once more with a new one."""
+        """Run `work` on the database; if that turns out damaged, again on a new one."""
         with self._sentences(), self._lock:
             if not self.owned():
                 raise Foreign(
@@ -305,7 +303,7 @@ class Journal:
             return found
 
     def _change(self, *statements: tuple[str, tuple[object, ...]]) -> int:
-        """Carry out statements, all or none, and return how many rows the first one changed."""
+        """Execute statements in one transaction; returns how many rows the first one changed."""
 
         def work(database: sqlite3.Connection) -> int:
             database.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""When the queue loses patience: with a worker, with a file, with having nothing to do."""
+"""Time limits of the queue."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True)
 class Limits:
-    """When the service loses patience.
+    """Time limits of the service, and how many workers one job may cost.
 
     Attributes
     ----------
     idle
-        Seconds without a job after which the worker goes, and its memory with it.
+        Seconds without a job after which the worker ends and frees its memory.
     silence
-        Seconds without a sign of life after which a worker counts as hung. Not a limit on the
-        work: signs of life come from a thread of their own, however long a segment takes.
+        Seconds without a sign of life after which a worker counts as hung. This does not limit the
+        work: a thread of its own sends them, however long a segment takes.
     deaths
-        Workers that may end while they do one job, before the job is given up. An end of the
-        engine itself is none of the job's doing, and does not count.
+        Workers that may end while they run one job before the job fails. When the engine itself
+        ends, that does not count.
     admission
-        Seconds that looking at a job's mixture may take, before the job is given up: the file may
-        lie on a network share that does not answer.
+        Seconds that checking a job's mixture may take before the job fails: the file may lie on a
+        network share that does not answer.
     obedience
-        Seconds that a worker gets to leave a cancelled job, before it is ended.
+        Seconds that a worker has to leave a cancelled job before it is killed.
 
     """
 
@@ -39,5 +39,5 @@ class Limits:
 
     @classmethod
     def of_environment(cls) -> Limits:
-        """Return the limits, with `TWEEZE_IDLE_MINUTES` in place of the usual 15."""
+        """Return the default limits, with `idle` from `TWEEZE_IDLE_MINUTES` if that is set."""
         return cls(idle=60 * Settings.of_environment().idle_minutes)

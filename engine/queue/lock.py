@@ -1,6 +1,6 @@
-"""A lock file that one process holds for as long as it lives, and that names its holder.
+"""A lock file that one process holds until it ends, and that names its holder.
 
-The system drops the lock when the holder ends, however it ends, so nothing stale can block.
+The system releases the lock whenever the holder ends, so a stale file never blocks.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ else:
 class ProcessLock:
     """Taken with `take`, and held until `drop` or the end of the process.
 
-    A locked file can be removed, or its folder be moved or exchanged; then another process can
-    lock a new one at that path. Whoever must be the only one asks `holds` again and again.
+    If somebody removes a locked file, or moves or replaces its folder, another process can lock a
+    new file at that path. A process that must be the only one checks `holds` regularly.
 
     Raises
     ------
     Failure
-        The file cannot be opened, which is not the same as that another process holds it.
+        The file cannot be opened (which does not mean that another process holds it).
 
     """
 
@@ -74,7 +74,7 @@ class ProcessLock:
         return True
 
     def holds(self) -> bool:
-        """Return whether the lock is held, and on the very file that lies at the path."""
+        """Return whether this process holds the lock on the file that lies at the path now."""
         if self._handle is None:
             return False
         if sys.platform == "win32":
@@ -87,9 +87,9 @@ class ProcessLock:
         return False
 
     def renew(self) -> bool:
-        """Take the lock anew where the file was removed, but not the folder; False if that fails.
+        """Take the lock again if the file was removed, but not its folder; False if that fails.
 
-        It fails where another process was quicker, and where the folder is not there any more.
+        It fails if another process was quicker, or if the folder is gone.
         """
         if self._folder is None or self._handle is None:
             return False
@@ -103,7 +103,7 @@ class ProcessLock:
         return False
 
     def drop(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         for handle in (self._handle, self._folder):
             if handle is not None:
                 os.close(handle)
@@ -137,7 +137,7 @@ def holder(path: Path) -> int | None:
 
 
 def _open(path: Path, *, create: bool) -> int | None:
-    """Return a handle of the file; None if there is no file and none is to be made."""
+    """Return a handle of the file; None if it does not exist and `create` is False."""
     flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         return os.open(path, os.O_RDWR | flags | (os.O_CREAT if create else 0), 0o600)

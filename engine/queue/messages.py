@@ -1,6 +1,6 @@
-"""What the service and its worker say to each other over their pipe: numbers, names and paths.
+"""Messages between the service and its worker: numbers, names and paths over a pipe.
 
-Audio never travels here; it lies in files that both can see.
+Audio stays in files that both can read.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
 class Work:
     """Separate this job into `folder`. Sent only to a worker that has nothing to do.
 
-    `reduction` counts the workers that ended in the middle of it: as often are its segments to be
-    shortened, for it may have been lack of memory.
+    `reduction` counts the workers that ended while they ran it: its segments are shortened that
+    many times, since memory may have run out.
     """
 
     job: Job
@@ -54,14 +54,14 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Loading:
-    """A model that was not resident is being loaded."""
+    """The worker is loading a model."""
 
     model: str
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model is resident now; `seconds` is 0.0 where it already was."""
+    """A model is loaded; `seconds` is 0.0 if it already was."""
 
     model: str
     seconds: float
@@ -69,7 +69,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a job is done, from 0 to 1."""
+    """The fraction of a job that is done, 0 to 1."""
 
     id: str
     share: float
@@ -77,7 +77,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's clips lie in its folder under their final names; the rest is for its status."""
+    """A job's clips have their final names in its folder; the other fields go into its status."""
 
     id: str
     clips: tuple[Clip, ...]
@@ -89,14 +89,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A job was left because somebody cancelled it."""
+    """The worker left a cancelled job."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A job cannot be done: a sentence for the user, `details` (a traceback) for the log."""
+    """A job failed: a sentence for the user, and a traceback (`details`) for the log."""
 
     id: str
     message: str
@@ -106,7 +106,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Gone:
-    """The worker's end of the pipe is closed: it has ended. Made by the service's side."""
+    """The worker has ended; the service's side makes this when the pipe closes."""
 
 
 ToWorker = Work | Cancel

@@ -1,7 +1,7 @@
-"""What the journal has yet to take: kept while the disk refuses it, written as soon as it can be.
+"""Journal entries that wait while the disk refuses them, written as soon as it does not.
 
-Neither a job nor an insertion fails because the disk is full for a while. After a crash, what was
-not written is not known: the job is done once more, the clip waits for the user's word.
+Neither a job nor an insertion fails because the disk is full for a while. A crash loses entries
+that still wait: then the job runs once more, and the clip waits until the user asks for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Letter:
 
 
 class Outbox:
-    """Writes into the journal in the order of the calls, now or later; from any thread."""
+    """Writes to the journal in the order of the calls, now or later; from any thread."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -38,24 +38,24 @@ class Outbox:
         self._refused = False
 
     def record(self, status: Status, *, deaths: int) -> None:
-        """Write down what became of a job: see `Journal.record`."""
+        """Record the status of a job: see `Journal.record`."""
         self._send(_Letter(status.id, lambda: self._journal.record(status, deaths=deaths), status))
 
     def attend(self, id: str) -> None:  # noqa: A002
-        """Write down that a job's end was attended to: see `Journal.attend`."""
+        """Record that a job's result was handled: see `Journal.attend`."""
         self._send(_Letter(id, lambda: self._journal.attend(id)))
 
     def settle(self, id: str, clip: int, outcome: Insertion) -> None:  # noqa: A002
-        """Write down how an insertion ended: see `Journal.settle`."""
+        """Record how an insertion ended: see `Journal.settle`."""
         self._send(_Letter(id, lambda: self._journal.settle(id, clip, outcome)))
 
     def status(self, id: str) -> Status | None:  # noqa: A002
-        """Return a job's last status if the journal has yet to take it."""
+        """Return a job's last status if it still waits to be written."""
         waiting = [letter.status for letter in list(self._letters) if letter.id == id]
         return next((status for status in reversed(waiting) if status is not None), None)
 
     def flush(self) -> bool:
-        """Write what waits; returns False if the journal still refuses."""
+        """Write the waiting entries; returns False if the journal still refuses."""
         with self._lock:
             while self._letters:
                 try:

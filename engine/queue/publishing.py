@@ -1,4 +1,4 @@
-"""Publishes the statuses of jobs to those who subscribe: doors, hosts, whoever waits for a job."""
+"""Publishes the statuses of jobs to subscribers: doors, hosts, callers that wait for a job."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _Subscription:
 
 
 class Publisher:
-    """Calls each subscriber with each new status; one that fails does not disturb the others."""
+    """Calls each subscriber with each new status; one that raises does not disturb the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._subscriptions: list[_Subscription] = []
 
     def subscribe(self, subscriber: Subscriber, *, every: float = 0.0) -> Callable[[], None]:
-        """Have `subscriber` called with new statuses; returns what ends the subscription.
+        """Call `subscriber` with each new status from now on; returns a function that unsubscribes.
 
         At least `every` seconds lie between two statuses of one job in the same state. A change of
         state always comes, and at once; with `math.inf` nothing else does.
@@ -40,7 +40,7 @@ class Publisher:
         return lambda: self._subscriptions.remove(subscription)
 
     def publish(self, status: Status) -> None:
-        """Call the subscribers, in the order in which they came."""
+        """Call the subscribers, in the order of their subscription."""
         for subscription in list(self._subscriptions):
             passes = subscription.throttle.passes(status.id, status.state)
             if status.state.final:

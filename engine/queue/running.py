@@ -41,7 +41,7 @@ class Update(Protocol):
     """Gives a job a new status."""
 
     def __call__(self, ticket: Ticket, status: Status, *, record: bool = True) -> None:
-        """Publish the status; with `record`, in the journal as well."""
+        """Publish the status; with `record`, write it to the journal as well."""
 
 
 class End(Protocol):
@@ -54,10 +54,10 @@ class End(Protocol):
 
 
 class Runner:
-    """Owns the worker process; it starts with the first job and is ended with `dismiss`.
+    """Owns the worker process: starts it with the first job, and ends it with `dismiss`.
 
-    `owned` says whether the folders are still this engine's: no worker is started where they are
-    not. `update` and `end` are called with what becomes of a job.
+    `owned` returns whether the folders still belong to this engine; without them no worker starts.
+    `update` and `end` are called with the progress and the outcome of a job.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Runner:
     models
         Names of the loaded models, the one used last at the end.
     moved
-        When the worker last began or ended to load a model (seconds of `clock`).
+        When the worker last began or finished loading a model (seconds of `clock`).
 
     """
 
@@ -99,7 +99,7 @@ class Runner:
         return self._worker.pid if self._worker else 0
 
     async def run(self, ticket: Ticket) -> None:
-        """Do one job, with as many workers as it takes; returns when it has ended."""
+        """Run one job, with as many workers as it takes, until it has ended."""
         while not ticket.status.state.final:
             if ticket.cancelled is not None:
                 self._end(ticket, JobState.CANCELLED)
@@ -130,7 +130,7 @@ class Runner:
     def cancel(self, ticket: Ticket) -> None:
         """Have the worker leave the running job at its next segment.
 
-        One that is loading a model reads nothing for long, so it is ended.
+        A worker that is loading a model reads no messages for long, so it is killed.
         """
         if self._worker is None:
             return
@@ -223,7 +223,7 @@ class Runner:
         self._end(ticket, JobState.DONE)
 
     def _count_death(self, ticket: Ticket) -> None:
-        """The worker that did a job is gone: the job waits again, or is given up."""
+        """Requeue a job whose worker died, or fail it after too many."""
         ticket.deaths += 1
         if ticket.deaths < self._limits.deaths:
             self.requeue(ticket)

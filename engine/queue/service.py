@@ -1,7 +1,7 @@
 """Runs jobs one at a time and publishes their status.
 
-Every step is in the journal before anyone hears of it, so that a job outlives this process. The
-worker may die or hang at any moment; then another takes over where it stopped.
+Each step is written to the journal before it is published, so that a job outlives this process.
+The worker may die or hang at any moment; then another one goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Service:
     Attributes
     ----------
     outbox
-        Where those write who learn what became of a job or a clip: the journal gets it.
+        Through which doors and hosts write to the journal.
 
     """
 
@@ -103,7 +103,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Take up the jobs that an earlier process left, and begin."""
+        """Resume the jobs that an earlier process left, and start."""
         for entry in self.journal.unfinished():
             ticket = Ticket.of(entry)
             self._tickets.add(ticket)
@@ -130,19 +130,19 @@ class Service:
 
     @property
     def activity(self) -> Activity:
-        """What it is doing: idle only where there is nothing to do."""
+        """Current activity; idle only without jobs."""
         if self._running is not None:
             return Activity.LOADING if self._runner.loading else Activity.RUNNING
         return Activity.LOOKING if self._tickets else Activity.IDLE
 
     @property
     def stalled(self) -> float:
-        """Seconds since any job last came on; 0 where there is nothing to do."""
+        """Seconds since any job last made progress; 0 without jobs."""
         return self._clock() - max(self._moved, self._runner.moved) if self._tickets else 0.0
 
     @property
     def queue_length(self) -> int:
-        """How many jobs wait, the running one not counted."""
+        """Number of waiting jobs, without the running one."""
         return sum(ticket is not self._running for ticket in self._tickets)
 
     @property
@@ -161,18 +161,18 @@ class Service:
         return self._runner.pid
 
     async def submit(self, job: Job, *, attendant: str = "") -> Status:
-        """Take a job into the queue and return where it stands; does not look at its mixture.
+        """Accept a job and return its status; does not look at its mixture.
 
-        A job that was submitted before, with the same id and content, is not done twice. Whether
-        the job can be done is told by its status, or by `admitted`. `attendant` is the editor
-        whose part attends to the job's end (`Journal.attended_by`).
+        A job that was submitted before, with the same id and content, does not run twice. Its
+        status, or `admitted`, says whether it can run. `attendant` is the editor that handles its
+        result (`Journal.attended_by`).
 
         Raises
         ------
         BadJob
             Another job has that id.
         Failure
-            The journal refuses: nothing is promised.
+            The journal refuses; the job was not accepted.
 
         """
         known = self.journal.get(job.id)
@@ -188,7 +188,7 @@ class Service:
         return ticket.status
 
     async def admitted(self, id: str) -> Status:  # noqa: A002
-        """Wait until a job was looked at, and return its status: failed if it cannot be done.
+        """Wait until a job was checked, and return its status: failed if it cannot run.
 
         Raises
         ------
@@ -202,10 +202,10 @@ class Service:
         return self.status(id)
 
     def cancel(self, id: str) -> Status:  # noqa: A002
-        """Cancel a job: at once where it waits, at the next segment where it runs.
+        """Cancel a job: at once if it waits, at the next segment if it runs.
 
-        A worker that is loading a model reads nothing for long, so it is ended; one that goes on
-        nevertheless is ended after a while.
+        A worker that is loading a model reads no messages for long, so it is killed; one that does
+        not leave the job is killed after `Limits.obedience`.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class Service:
         return ticket.status
 
     def status(self, id: str) -> Status:  # noqa: A002
-        """Return where a job stands; BadJob if there is none of that id."""
+        """Return the status of a job; BadJob if there is none of that id."""
         if (ticket := self._tickets.get(id)) is not None:
             return ticket.status
         if (unrecorded := self.outbox.status(id)) is not None:
@@ -235,7 +235,7 @@ class Service:
         return entry.status
 
     def is_admitted(self, id: str) -> bool:  # noqa: A002
-        """Return whether a job was looked at and let into the queue, or has come to its end.
+        """Return whether a job was checked and may run, or has ended.
 
         Raises
         ------
@@ -247,11 +247,11 @@ class Service:
         return self.status(id).state.final if ticket is None else ticket.admitted.is_set()
 
     def subscribe(self, subscriber: Subscriber, *, every: float = 0.0) -> Callable[[], None]:
-        """Have `subscriber` called with each new status of each job: see `Publisher.subscribe`."""
+        """Call `subscriber` with new statuses of all jobs: see `Publisher.subscribe`."""
         return self._publisher.subscribe(subscriber, every=every)
 
     async def finished(self, id: str) -> Status:  # noqa: A002
-        """Wait until a job has come to its end, and return its status."""
+        """Wait until a job has ended, and return its status."""
         ended = asyncio.Event()
         unsubscribe = self.subscribe(lambda status: ended.set() if status.id == id else None)
         try:
@@ -283,7 +283,7 @@ class Service:
             self._running = None
 
     async def _wait_for_news(self) -> None:
-        """Wait for a job; with nothing to do for long, let the worker go."""
+        """Wait for a job; after `Limits.idle` seconds without one, end the worker."""
         self._news.clear()
         self._tickets.forget_turns()
         idle_since = self._clock()
@@ -335,7 +335,7 @@ class Service:
         self._publisher.publish(status)
 
     async def _keep_house(self) -> None:
-        """Write into the journal what it could not take before, and clean up once an hour."""
+        """Flush the outbox every few seconds, and clean up once an hour."""
         cleaned: float | None = None
         cleaning: asyncio.Future[object] | None = None
         try:

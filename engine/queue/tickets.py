@@ -1,4 +1,4 @@
-"""The jobs that have not come to their end, and whose turn it is."""
+"""The unfinished jobs, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Ticket", "Tickets"]
 
 @dataclass(eq=False)
 class Ticket:
-    """A job that has not come to its end.
+    """An unfinished job.
 
     Attributes
     ----------
     number
         Its place in the order of acceptance.
     deaths
-        Workers that ended while they did it.
+        Workers that ended while they ran it.
     admitted
         Set when it may run, or has ended.
     looking
-        The look at its mixture that decides on that, while it goes on.
+        The running check of its mixture, which decides on that.
     cancelled
-        When the user cancelled it, None if nobody did (seconds of the service's clock).
+        When the user cancelled it, or None (seconds of the service's clock).
     spent
-        Seconds that workers put in without coming to its end.
+        Seconds of work by workers that did not finish it.
     begun
         When the present worker began to separate (seconds of the service's clock).
 
@@ -49,12 +49,12 @@ class Ticket:
 
     @classmethod
     def of(cls, entry: Entry) -> Ticket:
-        """Return the ticket of a job that the journal holds."""
+        """Return the ticket of a recorded job."""
         return cls(entry.number, entry.job, entry.status, entry.deaths, spent=entry.status.seconds)
 
 
 class Tickets:
-    """Clients take turns; each client's jobs go in the order of their acceptance."""
+    """Unfinished jobs. Clients take turns; each client's jobs run in the order of acceptance."""
 
     def __init__(self) -> None:
         self._tickets: dict[str, Ticket] = {}
@@ -68,24 +68,24 @@ class Tickets:
         return iter(list(self._tickets.values()))
 
     def get(self, id: str) -> Ticket | None:  # noqa: A002
-        """Return a job's ticket, or None if it has none any more."""
+        """Return a job's ticket, or None if it has ended."""
         return self._tickets.get(id)
 
     def add(self, ticket: Ticket) -> None:
-        """Put a job in line."""
+        """Add a job."""
         self._tickets[ticket.job.id] = ticket
 
     def remove(self, ticket: Ticket) -> None:
-        """Take a job that has come to its end out of the line."""
+        """Remove a job that has ended."""
         self._tickets.pop(ticket.job.id, None)
 
     def next_to_admit(self, client: str) -> Ticket | None:
-        """Return the client's first job whose mixture is still to be looked at."""
+        """Return the client's first job whose mixture is still unchecked."""
         waiting = (t for t in self if t.job.client == client and not t.admitted.is_set())
         return min(waiting, key=lambda ticket: ticket.number, default=None)
 
     def next_to_run(self) -> Ticket | None:
-        """Return the job whose turn it is, None where none may run."""
+        """Return the job whose turn it is, or None if none may run."""
         first: dict[str, Ticket] = {}
         for ticket in sorted(self, key=lambda ticket: ticket.number):
             first.setdefault(ticket.job.client, ticket)
@@ -93,14 +93,14 @@ class Tickets:
         return min(ready, key=lambda ticket: self._served.get(ticket.job.client, 0), default=None)
 
     def serve(self, client: str) -> None:
-        """Note that a client has its turn: the others come before its next one."""
+        """Record a client's turn: the others come before its next one."""
         self._turn += 1
         self._served[client] = self._turn
 
     def forget_turns(self) -> None:
-        """Begin anew: nobody waits, so nobody has a claim to be next."""
+        """Forget all turns, when no client waits."""
         self._served.clear()
 
     def need(self, mixture: Path) -> bool:
-        """Return whether a job has that mixture."""
+        """Return whether any unfinished job uses that mixture."""
         return any(ticket.job.mixture == mixture for ticket in self)

@@ -80,16 +80,16 @@ class WorkerHandle:
         return self._clock() - self._last_sign
 
     def excuse(self) -> None:
-        """Count the silence from now: the receiver itself was held up (a suspended machine)."""
+        """Count the silence from now: this process itself was held up (a suspended machine)."""
         self._last_sign = self._clock()
 
     def send(self, message: ToWorker) -> None:
-        """Send a message; that the worker is gone is heard from the inbox, not from here."""
+        """Send a message; if the worker is gone, the inbox says so, not this method."""
         with contextlib.suppress(OSError):
             self._connection.send(message)
 
     def kill(self) -> None:
-        """End the process at once, whatever it does; safe because a worker may always be killed."""
+        """Kill the process at once; a worker may always be killed."""
         if self._process.is_alive():
             self._process.kill()
 

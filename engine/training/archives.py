@@ -76,7 +76,7 @@ def resource_files(data: bytes) -> Iterator[tuple[str, bytes]]:
     Raises
     ------
     ArchiveError
-        The bytes are no resource file.
+        The bytes are not a resource file.
     """
     if data[:4] != _MAGIC:
         raise ArchiveError("no Qt resource file")
