@@ -66,7 +66,8 @@ def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
     assert told.out == ""
     assert said in told.err
     assert told.err.count("\n") == 1
-    assert told.err.endswith((" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n"))
+    ends = (" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n", "; there are: audacity, reaper.\n")
+    assert told.err.endswith(ends)
     for foreign in ("Input should", "Value error", "Invalid value", "No such", "Got unexpected"):
         assert foreign not in told.err
 
