@@ -63,7 +63,7 @@ def test_evaluate_prints_and_writes(home, mixtures, tmp_path, capsys):
         (["train", "gone", "run"], "gone is not a corpus"),
         (["finetune", "gone", "--name", "mine"], "There is no folder or file gone"),
         (["finetune", "MIXTURES", "--name", "Mine!"], "is not a valid name for a model"),
-        (["finetune", "MIXTURES"], "Missing option '--name'"),
+        (["finetune", "MIXTURES"], "'tweeze finetune' needs '--name'"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_2(home, mixtures, capsys, command, said):
