@@ -80,9 +80,9 @@ class _Reader:
             ) from error
         self.busy = True  # whether an answer is due
         self._replies: queue.SimpleQueue[tuple[dict[str, Any], bytes] | None] = queue.SimpleQueue()
-        listener = threading.Thread(target=self._listen, name="reader-listener", daemon=True)
+        receiver = threading.Thread(target=self._receive, name="reader-receiver", daemon=True)
         try:
-            listener.start()
+            receiver.start()
         except RuntimeError:  # no memory for it
             assert self._process.stdout is not None
             self._process.stdout.close()
@@ -155,7 +155,7 @@ class _Reader:
             return reply
         raise _Lost(f"gave no answer within {limit:.0f} s")
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         out = self._process.stdout
         assert out is not None
         with out:

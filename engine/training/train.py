@@ -66,8 +66,8 @@ if TYPE_CHECKING:
 TAG_WEIGHT = 0.01
 LISTENING = 2
 """Tags are learned in every second step: they need a pass of their own."""
-LOUDNESS_JITTER_DB = 6.0
-"""The rms of a whole recording differs by about this from that of three seconds of it."""
+RMS_JITTER_DB = 6.0
+"""The RMS of a whole recording differs by about this from that of three seconds of it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def draw_batch(
         for example in examples
         for caption in example.captions
     ]
-    gains = 10 ** (rng.uniform(-LOUDNESS_JITTER_DB, LOUDNESS_JITTER_DB, mixtures) / 20)
+    gains = 10 ** (rng.uniform(-RMS_JITTER_DB, RMS_JITTER_DB, mixtures) / 20)
     targets = torch.from_numpy(np.concatenate([e.targets for e in examples]))
     batch = Batch(
         torch.from_numpy(np.stack([e.mixture for e in examples])),
