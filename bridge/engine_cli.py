@@ -50,7 +50,7 @@ def stop() -> None:
 
 
 def status(
-    job: Annotated[str, typer.Argument(help="A job's id; without it, the engine.")] = "",
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id; without it, the engine.")] = "",
     as_json: Json = False,
 ) -> None:
     """Say what the engine does, or where a job stands."""
@@ -93,7 +93,7 @@ def status(
         print(f"{found.id}  {found.state.value}{share}{reason}")
 
 
-def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+def cancel(job: Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]) -> None:
     """Cancel a job that waits or runs."""
     client = Client(Folders.of_user())
     found = client.status(check_id(job))

@@ -156,3 +156,12 @@ def test_a_log_of_another_user(tmp_path: Path, command: tuple[str, ...]) -> None
     assert f"{root / 'engine.log'} cannot be used (Permission denied): check its" in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.returncode == (1 if command == ("start",) else 2)
+
+
+def test_osc_that_is_switched_off(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    try:
+        said = tweeze("osc", TWEEZE_HOME=home, TWEEZE_OSC_PORT="0")
+        check(said, "OSC is switched off (TWEEZE_OSC_PORT is 0)", 1)
+    finally:
+        tweeze("stop", TWEEZE_HOME=home)
