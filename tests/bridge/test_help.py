@@ -71,6 +71,7 @@ def test_a_command_without_what_it_needs_says_so_in_a_line(
         ("canel", "no command 'canel' (did you mean 'cancel'?)"),
         ("models pul", "no command 'pul' (did you mean 'pull'?)"),
         ("status one two", "does not know what to do with 'two'"),
+        ("doctor --json --report", "'--json' and '--report' are two forms of the same"),
     ],
 )
 def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
@@ -81,7 +82,8 @@ def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
     assert told.out == ""
     assert said in told.err
     assert told.err.count("\n") == 1
-    endings = (" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n", "are: audacity, reaper.\n")
+    endings = (" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n", "are: audacity, reaper.\n",
+               "leave one of them out.\n")  # fmt: skip
     assert told.err.endswith(endings)
     for foreign in ("Input should", "Value error", "Invalid value", "No such", "Got unexpected"):
         assert foreign not in told.err
