@@ -1,8 +1,10 @@
 """Names the packages, for pyproject.toml cannot: `tweeze` lies in bridge/api."""
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
-setup(
-    packages=[*find_packages(include=["engine*", "audacity*", "reaper*", "bridge*"]), "tweeze"],
-    package_dir={"tweeze": "bridge/api"},
+# Folders that hold no module are packages, too: plug-ins, scripts, and the demo's recordings.
+packages = find_namespace_packages(
+    include=["engine*", "audacity*", "reaper*", "bridge*"],
+    exclude=["bridge.api*", "*__pycache__*"],
 )
+setup(packages=[*packages, "tweeze"], package_dir={"tweeze": "bridge/api"})

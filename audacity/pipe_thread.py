@@ -21,7 +21,7 @@ from engine.errors import Cancelled, HostError
 __all__ = ["Abandoned", "PipeThread"]
 
 Abandoned = Callable[[], bool]
-"""Asked by work, where it may stop: whether nobody wants it any more."""
+"""Called by work where it may stop; returns whether nobody wants the work any more."""
 
 _T = TypeVar("_T")
 _PATIENCE = 600.0  # seconds; a single command may take 300

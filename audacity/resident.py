@@ -42,7 +42,7 @@ class AudacityResident:
 
     A request's `action` is `separate` (with `query` and any option), `again` (the last
     one once more), `insert` (clips that are still waiting; `job` and `again` narrow and widen
-    that), or `cancel`. `notify` shows what the user must hear on the desktop.
+    that), or `cancel`. `notify` shows a sentence on the desktop.
     """
 
     def __init__(self, service: Service, notify: Notify) -> None:
@@ -108,7 +108,10 @@ class AudacityResident:
             return await self._separate(self._last(request.id))
         if action == "separate":
             return await self._separate(request)
-        raise BadInput(f"Audacity's part of Tweeze does not know the action {action[:40]!r}.")
+        raise BadInput(
+            f"A request to Audacity cannot have the action {action[:40]!r}: it can be separate, "
+            "again, insert or cancel."
+        )
 
     # Out of the timeline.
 
@@ -117,7 +120,7 @@ class AudacityResident:
         queries, options, placing = request.queries(), request.options(), request.placing()
         self._remember(request)
         captured = await self._thread.do(self._capture, discard=_remove_captured)
-        sent: dict[str, str] = {}  # by the job's id, what is told of it
+        sent: dict[str, str] = {}  # sentences about jobs, by id
         refused: list[Status] = []
         for one in captured:
             place = Placement(NAME, one.project, one.track, one.start, one.rate, **placing)

@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def suggest(
-    query: Annotated[str, typer.Argument(help="A sound, like 'pheasant'.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A sound, like 'pheasant'.")],
     as_json: Json = False,
 ) -> None:
     """Name broader and related terms that may work better than QUERY.

@@ -87,6 +87,7 @@ def _engine(folders: Folders) -> Iterator[Check]:
         if beat.blind:
             said = "the engine finds jobs and requests up to half a second late"
             yield Check("file events", False, said, shown(beat.blind))
+        yield from _journal(beat)
         yield from _queue(beat)
         yield from _osc(folders)
     elif holder(folders.lock) is not None:
@@ -94,6 +95,16 @@ def _engine(folders: Folders) -> Iterator[Check]:
         yield Check("engine", False, "it runs, but does not answer", remedy)
     else:
         yield Check("engine", True, "not running; the next command that needs it starts it")
+
+
+def _journal(beat: Heartbeat) -> Iterator[Check]:
+    """Check whether the engine had to begin a new journal."""
+    if beat.notice:
+        remedy = (
+            "Separate again what did not come back, for jobs may be lost. The next engine starts "
+            "without this: run 'tweeze stop' when no job is under way."
+        )
+        yield Check("journal", False, shown(beat.notice), remedy)
 
 
 def _queue(beat: Heartbeat) -> Iterator[Check]:

@@ -50,7 +50,7 @@ def stop() -> None:
 
 
 def status(
-    job: Annotated[str, typer.Argument(help="A job's id; without it, the engine.")] = "",
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id; without it, the engine.")] = "",
     as_json: Json = False,
 ) -> None:
     """Say what the engine does, or where a job stands."""
@@ -93,7 +93,7 @@ def status(
         print(f"{found.id}  {found.state.value}{share}{reason}")
 
 
-def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+def cancel(job: Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]) -> None:
     """Cancel a job that waits or runs."""
     client = Client(Folders.of_user())
     found = client.status(check_id(job))
@@ -138,7 +138,7 @@ def log(
 
 
 def doctor(
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="Print a text for a bug report, with nothing private in it."),
@@ -149,6 +149,8 @@ def doctor(
     The report holds versions, the checks, settings and the end of the log; your home folder, your
     name, queries, names of files and secrets are replaced. Read it before you send it.
     """
+    if as_json and report:
+        raise BadInput("'--json' and '--report' are two forms of the same: leave one of them out.")
     from bridge.doctor import examine
     from bridge.report import report as written
 

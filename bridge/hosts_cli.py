@@ -111,7 +111,7 @@ def uninstall(editor: Where) -> None:
 @takes_options
 def trigger(
     queries: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]...", help="The sounds, in words.")
+        list[str] | None, typer.Argument(metavar="QUERY", help="The sounds, in words.")
     ] = None,
     host: Annotated[str, typer.Option(metavar=f"<{_NAMES}>", help="The editor.")] = _USUAL,
     *,
@@ -134,7 +134,9 @@ def trigger(
 
 
 def insert(
-    job: Annotated[str, typer.Argument(help="A job's id; without it, all that waits.")] = "",
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="Its id; without it, all that waits.")
+    ] = "",
     host: Annotated[str, typer.Option(metavar=f"<{_NAMES}>", help="The editor.")] = _USUAL,
     again: Annotated[bool, typer.Option("--again", help="Also clips that are in already.")] = False,
 ) -> None:
@@ -156,6 +158,11 @@ def osc() -> None:
         launch.ensure(folders)
     access = Access.read(folders)
     if access is None or not access.port:
+        if not Settings.of_environment().osc_port:
+            raise Failure(
+                "OSC is switched off (TWEEZE_OSC_PORT is 0): unset that variable, run 'tweeze "
+                "stop', and try again."
+            )
         raise Failure(
             "The engine does not listen for OSC: another program uses its port. See 'tweeze log', "
             "or name another port with TWEEZE_OSC_PORT and restart the engine."

@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON list.")]
-Name = Annotated[str, typer.Argument(help="A model that 'tweeze models list' shows.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A model that 'tweeze models list' shows.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -44,7 +46,9 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def pull(
-    release: Annotated[str, typer.Argument(help="A published model, like audiosep.")],
+    release: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="A published model, like audiosep.")
+    ],
     name: Annotated[str, typer.Option(help="What to call it; else the release's name.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -71,7 +75,11 @@ def pull(
 @app.command()
 def add(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A checkpoint (.ckpt, .safetensors), of AudioSep unless --kind.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A checkpoint (.ckpt, .safetensors), of AudioSep unless --kind.",
+        ),
     ],
     name: Annotated[str, typer.Option(help="What to call it; else after the file.")] = "",
     clap: Annotated[

@@ -140,12 +140,26 @@ class StandardOutput:
         ------
         BrokenPipeError
             Whoever reads has had enough.
+        Failure
+            Standard output takes no more: its disk is full, say. The sentence says where the clips
+            lie.
 
         """
-        for clip in clips:
-            with clip.path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer, _BLOCK)
-        sys.stdout.buffer.flush()
+        try:
+            for clip in clips:
+                with clip.path.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer, _BLOCK)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())  # for what Python writes as it ends
+            folders = " and ".join(sorted({str(clip.path.parent) for clip in clips}))
+            raise Failure(
+                f"The clip could not be written to standard output ({error.strerror}): name a "
+                f"folder with --out. The clip is in {folders}."
+            ) from error
         for clip in clips:
             shutil.rmtree(clip.path.parent, ignore_errors=True)
         return ()

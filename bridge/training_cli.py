@@ -34,8 +34,9 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             help="A model that 'tweeze models' lists, or a weight file of a training run (with "
-            "the 'heads.safetensors' beside it, if there is one)."
+            "the 'heads.safetensors' beside it, if there is one).",
         ),
     ],
     sets: Annotated[
@@ -110,9 +111,14 @@ def evaluate(
 
 def train(
     store: Annotated[
-        Path, typer.Argument(help="Folder written by 'python -m engine.training.corpus build'.")
+        Path,
+        typer.Argument(
+            metavar="STORE", help="Folder written by 'python -m engine.training.corpus build'."
+        ),
     ],
-    run: Annotated[Path, typer.Argument(help="Folder of this run; an existing one goes on.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of this run; an existing one goes on.")
+    ],
     start: Annotated[
         Path | None, typer.Option(help="Weights to begin a new run with, instead of random ones.")
     ] = None,
@@ -159,8 +165,9 @@ def finetune(
     data: Annotated[
         Path,
         typer.Argument(
+            metavar="DATA",
             help="Your recordings: a folder with a sub-folder for each sound, named after it; or a "
-            "CSV file (wav,caption); or AudioSep's JSON."
+            "CSV file (wav,caption); or AudioSep's JSON.",
         ),
     ],
     name: Annotated[str, typer.Option(help="What to call the new model.")],

@@ -87,7 +87,10 @@ class ReaperResident:
             report(Status(request.id, JobState.DONE, progress=1.0, message=said))
             return
         if action not in ("separate", "again", "insert"):
-            raise BadInput(f"REAPER's part of Tweeze does not know the action {action[:40]!r}.")
+            raise BadInput(
+                f"A request to REAPER cannot have the action {action[:40]!r}: it can be separate, "
+                "again, insert, cancel or suggest."
+            )
         self._make_folders()
         waiting = self._spool / "wishes" / request.id
         if not self._is_alive():

@@ -4,7 +4,7 @@
 (setf tweeze-spool "@SPOOL@/")
 
 ;; The engine is alive while the time in its sign of life is less than 5 seconds off, on a full
-;; disk as well (bridge/heartbeat.py says how).
+;; disk as well (engine/queue/heartbeat.py says how).
 (defun tweeze-alive ()
   (let ((fp (open (strcat tweeze-spool "engine"))) (beat 0))
     (when fp

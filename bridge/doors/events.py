@@ -46,7 +46,7 @@ class Events:
             raise Failure(_reason(error)) from error
 
     @property
-    def come(self) -> bool:
+    def alive(self) -> bool:
         """Whether everything that hands events on is still at work."""
         observer = self._observer
         return (

@@ -37,7 +37,6 @@ from engine.text_form import lines, parse_lines
 
 __all__ = ["Access", "Osc"]
 
-_VERBS = ("separate", "again", "cancel", "status", "subscribe")
 _SECRET = 32  # characters; a shorter one was not made by Tweeze, and could be guessed
 _SAID = 200  # characters of an answer that go into the log
 _MINUTE = 60.0  # seconds in which no answer is logged twice

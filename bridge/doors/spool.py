@@ -169,8 +169,8 @@ class Spool:
         try:
             found = [folder.stat().st_ino for folder in incoming]
             if self._events is None or found == self._watched:
-                if self._events is not None and not self._events.come:
-                    self._go_blind("The part that hears of new files has died: run 'tweeze stop'.")
+                if self._events is not None and not self._events.alive:
+                    self._go_blind("The watch on new files has broken off: run 'tweeze stop'.")
                 return
         except FileNotFoundError:
             pass

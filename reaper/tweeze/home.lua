@@ -4,7 +4,7 @@ local text = require 'tweeze.text'
 
 local home = {}
 
-local FRESH = 5 -- seconds; after that a sign of life says nothing (as in bridge/heartbeat.py)
+local FRESH = 5 -- seconds; after that a sign of life says nothing (see heartbeat.py)
 
 local function usual()
   local named = os.getenv('TWEEZE_HOME')

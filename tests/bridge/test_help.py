@@ -27,6 +27,21 @@ def test_the_help_is_readable_on_a_narrow_terminal(
     assert len(commands) == len(set(commands))
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["suggest", "trigger", "insert", "models pull", "models add", "models verify", "models remove",
+     "evaluate", "finetune", "train", "status", "cancel"],
+)  # fmt: skip
+def test_the_help_calls_an_argument_what_sentences_call_it(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command.split(), "--help"]) == 0
+    usage_line = capsys.readouterr().out.splitlines()[0]
+    names = usage_line.removeprefix(f"Usage: tweeze {command} [OPTIONS] ")
+    assert names != usage_line
+    assert names == names.upper()
+
+
 @pytest.mark.parametrize("command", ["separate", "listen", "suggest", "install", "cancel", "train"])
 def test_a_command_without_what_it_needs_says_so_in_a_line(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -56,6 +71,7 @@ def test_a_command_without_what_it_needs_says_so_in_a_line(
         ("canel", "no command 'canel' (did you mean 'cancel'?)"),
         ("models pul", "no command 'pul' (did you mean 'pull'?)"),
         ("status one two", "does not know what to do with 'two'"),
+        ("doctor --json --report", "'--json' and '--report' are two forms of the same"),
     ],
 )
 def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
@@ -66,8 +82,9 @@ def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
     assert told.out == ""
     assert said in told.err
     assert told.err.count("\n") == 1
-    ends = (" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n", "; there are: audacity, reaper.\n")
-    assert told.err.endswith(ends)
+    endings = (" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n", "are: audacity, reaper.\n",
+               "leave one of them out.\n")  # fmt: skip
+    assert told.err.endswith(endings)
     for foreign in ("Input should", "Value error", "Invalid value", "No such", "Got unexpected"):
         assert foreign not in told.err
 

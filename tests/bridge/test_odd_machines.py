@@ -61,7 +61,7 @@ def test_a_user_without_a_home(short_wav: Path, command: tuple[str, ...]) -> Non
         pytest.skip("NOT TESTED: only root can become a user without an entry.")
     words = [word.format(wav=short_wav) for word in command]
     before = (
-        "import decimal, fractions, zoneinfo, rich.progress, huggingface_hub\n"
+        "import contextvars, decimal, fractions, zoneinfo, rich.progress, huggingface_hub\n"
         "from bridge import cli, separating; cli.run(['--help'])\n"
         "os.setgroups([]); os.setgid(54321); os.setuid(54321)"
     )
@@ -144,7 +144,7 @@ def test_a_log_of_another_user(tmp_path: Path, command: tuple[str, ...]) -> None
         else:
             ran = f"from bridge.cli import run; sys.exit(run({list(command)!r}))"
         code = (
-            "import os, sys\nimport decimal, fractions, zoneinfo\n"
+            "import os, sys\nimport contextvars, decimal, fractions, zoneinfo\n"
             "import bridge.app\nfrom bridge import cli; cli.run(['--help'])\n"
             f"os.setgroups([]); os.setgid({user}); os.setuid({user})\n{ran}"
         )
@@ -156,3 +156,12 @@ def test_a_log_of_another_user(tmp_path: Path, command: tuple[str, ...]) -> None
     assert f"{root / 'engine.log'} cannot be used (Permission denied): check its" in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.returncode == (1 if command == ("start",) else 2)
+
+
+def test_osc_that_is_switched_off(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    try:
+        said = tweeze("osc", TWEEZE_HOME=home, TWEEZE_OSC_PORT="0")
+        check(said, "OSC is switched off (TWEEZE_OSC_PORT is 0)", 1)
+    finally:
+        tweeze("stop", TWEEZE_HOME=home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,29 @@ def test_a_reader_that_goes_ends_it_quietly(home: Any, tmp_path: Path) -> None:
     assert process.returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
     assert home.leftovers() == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT TESTED: there is no full disk.")
+@pytest.mark.parametrize("frames", [800, 64_000])  # all in Python's buffer, and more than fits
+def test_a_full_disk_behind_standard_output_gets_one_sentence(
+    home: Any, tmp_path: Path, frames: int
+) -> None:
+    samples = np.random.default_rng(4).standard_normal(frames).astype(np.float32) * 0.1
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*TWEEZE, "separate", "a.wav", "dog", "--keep", "residual", "--out", "-"],
+            stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, env=home.environment,
+            timeout=DEADLINE,
+        )  # fmt: skip
+    said = done.stderr.decode()
+    assert "could not be written to standard output (No space left on device)" in said
+    assert said.count("\n") == 1
+    assert done.returncode == 1
+    (folder,) = home.folders.clips.iterdir()
+    assert f"The clip is in {folder}." in said
+    assert len(list(folder.iterdir())) == 1
+    shutil.rmtree(folder)
 
 
 def test_interrupted_while_it_reads_it_leaves_nothing(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge import cli
-from bridge.doctor import _queue
+from bridge.doctor import _engine, _queue
 from engine.folders import Folders
 from engine.job import Job
 from engine.queue.heartbeat import STALLED, Heartbeat
@@ -83,7 +83,7 @@ def test_doctor_and_status_say_that_nothing_comes_on() -> None:
     assert list(_queue(Heartbeat(1))) == []
 
 
-def test_status_says_where_a_damaged_journal_lies(
+def test_status_and_doctor_say_where_a_damaged_journal_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TWEEZE_HOME", str(tmp_path))
@@ -94,9 +94,14 @@ def test_status_says_where_a_damaged_journal_lies(
     lock = ProcessLock(folders.lock)
     assert lock.take()
     Heartbeat(os.getpid(), notice=journal.notice).write(folders.heartbeat)
-    cli.status(job="", as_json=False)
+    assert cli.run(["status"]) == 0
     (aside,) = tmp_path.glob("journal.damaged-*.sqlite")
-    assert f"it lies at {aside} now, and a new one was begun." in capsys.readouterr().out
+    said = f"it lies at {aside} now, and a new one was begun."
+    assert said in capsys.readouterr().out
+    (check,) = [check for check in _engine(folders) if check.name == "journal"]
+    assert not check.ok
+    assert said in check.said
+    assert "tweeze stop" in check.remedy
     lock.drop()
     journal.close()
 

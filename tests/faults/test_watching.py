@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -180,7 +179,7 @@ def test_the_thread_dies(folders: Folders, tmp_path: Path) -> None:
             spool = Spool(service, Requests(service, {}))
             await spool.open()
             assert spool._events is not None
-            assert spool._events.come
+            assert spool._events.alive
             spool._events.stop()
             await inside.until(
                 lambda: (b := Heartbeat.read(folders.heartbeat)) is not None and b.blind
@@ -200,6 +199,8 @@ def test_the_thread_dies(folders: Folders, tmp_path: Path) -> None:
 def test_no_descriptors(folders: Folders, tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("NO USED-UP DESCRIPTORS WERE TRIED: only Linux sets another process's limits")
+    import resource
+
     mixture = write_noise(tmp_path / "mixture.wav", 1.0)
     with resident(folders.root) as engine:
         assert engine.process is not None

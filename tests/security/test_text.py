@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -219,6 +218,7 @@ def test_the_log_holds_only_text(text: str) -> None:
 
 def at_a_terminal(home: Home, *arguments: str) -> tuple[bytes, int]:
     """Run a command whose output and errors are a terminal, and return what that gets."""
+    pty = pytest.importorskip("pty", reason="NOT TESTED: this system has no pseudo-terminals.")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "bridge.cli", *arguments],

@@ -80,7 +80,7 @@ def pcm(path, *, rate=44_100, channels=1, frames=100, claimed=None, data=None):
         (lambda p: p.write_text("not a sound at all\n" * 50), "not an audio file"),
         (lambda p: p.write_bytes(os.urandom(4096)), "not an audio file"),
         (lambda p: p.mkdir(), "is a folder"),
-        (os.mkfifo, "is a device or a pipe"),
+        (lambda p: os.mkfifo(p), "is a device or a pipe"),
         (lambda p: p.symlink_to("/dev/zero"), "is a device or a pipe"),
         (lambda p: None, "does not exist"),
         (lambda p: p.symlink_to(p), "cannot be opened"),
