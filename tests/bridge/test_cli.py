@@ -113,12 +113,13 @@ def test_an_interrupted_command_leaves_nothing(
 
 
 def test_a_waiting_job_is_cancelled_by_name(
-    home: Any, long_wav: Path, short_wav: Path, tmp_path: Path, until: Until
+    home: Any, noise: Callable[..., Path], short_wav: Path, tmp_path: Path, until: Until
 ) -> None:
+    concert = noise(tmp_path / "concert.wav", 600.0)  # it must last for some commands
     home.tweeze("start")
     known = {path.name for path in home.folders.status.iterdir()}
     with (
-        home.start("separate", long_wav, "dog", "--out", tmp_path / "1") as running,
+        home.start("separate", concert, "dog", "--out", tmp_path / "1") as running,
     ):
         until(lambda: progress_of(home, known) > 0)
         with home.start("separate", short_wav, "dog", "--out", tmp_path / "2") as waiting:
@@ -132,7 +133,7 @@ def test_a_waiting_job_is_cancelled_by_name(
                 _, err = process.communicate(timeout=60)
                 assert process.returncode == 130
                 assert err == f"Job {jobs[state]} was cancelled.\n"
-    assert only(tmp_path) == []
+    assert only(tmp_path) == [concert.name]
     assert home.leftovers() == []
     again = home.tweeze("cancel", jobs["running"])
     assert "had already ended (cancelled)" in again.stdout
