@@ -17,6 +17,7 @@ from engine.job import check_id
 from engine.queue.service import Service
 from engine.request import Request
 from engine.status import JobState, Status
+from engine.text_form import one_line
 
 __all__ = ["Requests"]
 
@@ -71,7 +72,7 @@ class Requests:
         work = self._carry_out(host, replace(request, host=name), report)
         task = asyncio.create_task(work, name=f"request-{request.id}")
         self._tasks[request.id] = task
-        task.add_done_callback(lambda _: self._end(request.id, report))
+        task.add_done_callback(lambda _: self._end(request, report))
 
     def cancel(self, id: str) -> None:  # noqa: A002
         """Cancel a request, or a job.
@@ -113,12 +114,12 @@ class Requests:
         self._statuses[status.id] = status
         report(status)
 
-    def _end(self, id_: str, report: Report) -> None:
+    def _end(self, request: Request, report: Report) -> None:
         """Forget a request; one that has no outcome was cancelled, before it began perhaps."""
-        del self._tasks[id_]
-        last = self._statuses.pop(id_)
+        del self._tasks[request.id]
+        last = self._statuses.pop(request.id)
         if not last.state.final:
-            report(replace(last, state=JobState.CANCELLED, message="Cancelled."))
+            report(_cancelled(request, last))
 
     async def _carry_out(self, host: Resident, request: Request, report: Report) -> None:
         last = Status(request.id, JobState.RUNNING)
@@ -140,3 +141,10 @@ class Requests:
             _LOG.exception("Request %s failed.", request.id)
             message = f"Unexpected error: see 'tweeze log' ({self._service.folders.log})."
             tell(replace(last, state=JobState.FAILED, message=message))
+
+
+def _cancelled(request: Request, last: Status) -> Status:
+    """Return a request's last status, which says what was cancelled."""
+    asked = ", ".join(f"'{query}'" for query in request.all("query"))
+    message = f"Cancelled: {asked}." if asked else "Cancelled."
+    return replace(last, state=JobState.CANCELLED, message=one_line(message))

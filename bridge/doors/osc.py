@@ -37,6 +37,7 @@ from engine.text_form import lines, parse_lines
 
 __all__ = ["Access", "Osc"]
 
+_MUTE: dict[float, str] = {0: "no", 1: "yes"}
 _SECRET = 32  # characters; a shorter one was not made by Tweeze, and could be guessed
 _SAID = 200  # characters of an answer that go into the log
 _MINUTE = 60.0  # seconds in which no answer is logged twice
@@ -193,7 +194,8 @@ class Osc:
         if keep:
             named.append(f"keep={keep}")
         if mute not in (None, ""):
-            named.append(f"mute={mute if isinstance(mute, str) else 'yes' if mute == 1 else 'no'}")
+            # As controllers send it: 1, 1.0 or T; what is none of these is refused as it is.
+            named.append(f"mute={mute if isinstance(mute, str) else _MUTE.get(mute, mute)}")
         fields = [("action", "separate"), *(("query", query) for query in queries)]
         self._ask([*fields, *option_fields(named)], _text(placed, 0))
 

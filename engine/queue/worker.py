@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+import numpy as np
 import psutil
 
 from engine.advice.sentences import advice
@@ -91,6 +92,7 @@ class Listen(Protocol):
 def main(connection: Connection, folders: Folders) -> None:
     """Serve with the real models until the pipe closes: what the service starts."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _reserve()
 
     def load(name: str, folders: Folders) -> Separator:
         # torch is imported here and not at the module's head, so that signs of life come first.
@@ -138,6 +140,15 @@ def main(connection: Connection, folders: Folders) -> None:
         )
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
+
+
+def _reserve() -> None:
+    """Have NumPy's matrix products get their buffers while there is memory.
+
+    OpenBLAS gets them with the first product, and ends the process where it finds no memory.
+    """
+    square = np.ones((256, 256), np.float32)
+    np.matmul(square, square, out=square)
 
 
 def serve(

@@ -159,7 +159,10 @@ def test_a_disk_that_is_open_to_all(folders: Folders, command: Command, mode: st
     promise="Tweeze works there as anywhere",
 )
 def test_a_disk_for_one_user(folders: Folders, command: Command, tmp_path: Path) -> None:
-    disk = odd_disk(folders.root, mode="700")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])  # other engines of these tests may have the usual one
+    disk = {**odd_disk(folders.root, mode="700"), "TWEEZE_OSC_PORT": port}
     mixture = write_noise(tmp_path / "mixture.wav", 1.0)
     done = command("separate", mixture, "dog", "--out", tmp_path, **disk)
     assert done.returncode == 0, done.stderr

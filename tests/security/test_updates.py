@@ -310,7 +310,7 @@ def test_a_busy_engine_of_another_version_is_left_alone(old: Home, tmp_path: Pat
         assert failed.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
     cancelled = old.tweeze("cancel", "waits")
-    assert "cancelled" in cancelled.stdout, cancelled.stderr
+    assert "Cancelled: 'dog'" in cancelled.stdout, cancelled.stderr
     now = old.beat()
     assert now is not None
     assert now.pid == before.pid

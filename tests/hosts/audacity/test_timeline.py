@@ -470,7 +470,10 @@ def test_audacity_killed_while_inserting(
     promise="the clip goes in at most once, and can be put in afterwards",
 )
 @pytest.mark.parametrize("step", ["SelSave", "Import2", "SelRestore"])
-def test_a_dialog_while_inserting(editor: Editor, sound: Sound, mixtures: Path, step: str) -> None:
+def test_a_dialog_while_inserting(
+    own_editor: Editor, sound: Sound, mixtures: Path, step: str
+) -> None:
+    editor = own_editor
     load(editor, sound("source"))
     mark(editor, [0], 1.0, 2.0)
     (captured,) = take(editor, mixtures)
