@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from engine.errors import BadInput, BadJob, TweezeError
+from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.host import Report, Resident
 from engine.job import check_id
 from engine.queue.service import Service
@@ -134,6 +134,8 @@ class Requests:
             await host.handle(request, tell)
             if not last.state.final:
                 tell(replace(last, state=JobState.DONE, progress=1.0))
+        except Cancelled:
+            tell(_cancelled(request, last))
         except TweezeError as error:
             bad = isinstance(error, BadInput)
             tell(replace(last, state=JobState.FAILED, message=str(error), bad_input=bad))

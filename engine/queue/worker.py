@@ -91,6 +91,10 @@ class Listen(Protocol):
 
 def main(connection: Connection, folders: Folders) -> None:
     """Serve with the real models until the pipe closes: what the service starts."""
+    # Here and not at the module's head: the engine imports this module and needs neither.
+    from engine.advice.listening import listen
+    from engine.sound.separate import separate
+
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _reserve()
 
@@ -99,45 +103,6 @@ def main(connection: Connection, folders: Folders) -> None:
         from engine import models
 
         return models.load(name, folders)
-
-    def separate(
-        job: Job,
-        separator: Separator,
-        folder: Path,
-        *,
-        on_progress: Callable[[float], None],
-        cancelled: Callable[[], bool],
-        on_presence: Callable[[tuple[float, ...]], None],
-        on_notes: Callable[[tuple[str, ...]], None],
-        reduction: int,
-    ) -> tuple[Clip, ...]:
-        from engine.sound.separate import separate
-
-        return separate(
-            job,
-            separator,
-            folder,
-            on_progress=on_progress,
-            cancelled=cancelled,
-            on_presence=on_presence,
-            on_notes=on_notes,
-            reduction=reduction,
-        )
-
-    def listen(
-        job: Job,
-        model: Separator,
-        folder: Path,
-        *,
-        on_progress: Callable[[float], None],
-        cancelled: Callable[[], bool],
-        on_notes: Callable[[tuple[str, ...]], None],
-    ) -> tuple[Heard, ...]:
-        from engine.advice.listening import listen
-
-        return listen(
-            job, model, folder, on_progress=on_progress, cancelled=cancelled, on_notes=on_notes
-        )
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
 

@@ -15,6 +15,7 @@ from audacity.resident import AudacityResident
 from audacity.timeline import Captured
 from bridge.doors.spool import Spool
 from bridge.requests import Requests
+from engine.errors import Cancelled
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.queue.service import Service
@@ -156,3 +157,25 @@ def test_cancelled_while_it_sends(
         assert not list(folders.mixtures.iterdir())
 
     run(scenario())
+
+
+def test_a_host_that_gives_up_when_it_is_cancelled_has_not_failed(folders: Folders) -> None:
+    """A thread that it had to stop says so by `Cancelled`, and not by asyncio's own error."""
+
+    class GivesUp:
+        async def run(self) -> None:
+            raise NotImplementedError
+
+        async def handle(self, request: Request, report: object) -> None:
+            raise Cancelled("The capture was cancelled.")
+
+    found: list[Status] = []
+
+    async def scenario() -> None:
+        async with service_in(folders) as service:
+            requests = Requests(service, {"audacity": GivesUp()})
+            requests.submit(Request("r-1", "audacity", (("query", "dog"),)), found.append)
+            await until(lambda: found[-1].state.final)
+
+    run(scenario())
+    assert (found[-1].state, found[-1].message) == (JobState.CANCELLED, "Cancelled: 'dog'.")
