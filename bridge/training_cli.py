@@ -50,7 +50,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Decides which mixtures are drawn.")] = 2026,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only this kind: heldout, three, esc10 or unseen."),
+        typer.Option(help="Only this kind: outside, heldout, three, esc10 or unseen."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and charts.")] = None,
     as_json: Json = False,

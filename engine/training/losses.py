@@ -1,4 +1,4 @@
-"""How good an answer is, as training sees it: losses of masks, of presence and of tags."""
+"""How good an answer is, as training sees it: losses of masks and of presence."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Batch:
     targets: Tensor
     """``(items, samples)``"""
     vectors: Tensor
-    """``(items, dim)``"""
+    """``(items, dim)``, or ``(items, 2 * dim)`` with what the target must not hold."""
     jitter: Tensor
     """``(mixtures,)``: factor on the measured rms."""
 
@@ -56,8 +56,6 @@ class Truth:
     """``(items,)``: whether the sound of the query is there, 0 or 1."""
     meant: Tensor
     """``(items,)``: whether the query means anything."""
-    tags: Tensor
-    """``(mixtures, labels)``, 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +126,3 @@ def presence_loss(
     logits = heads.present(heard, passed, vectors).amax(1)
     weight = torch.where(present > 0, 0.5 / (1 - absent), 0.5 / absent)
     return functional.binary_cross_entropy_with_logits(logits, present, weight)
-
-
-def tag_loss(heads: Heads, heard: Tensor, tags: Tensor) -> Tensor:
-    """Return the cross entropy of the likeliest blocks, summed over the labels."""
-    logits = heads.tagged(heard).amax(1)
-    each = functional.binary_cross_entropy_with_logits(logits, tags, reduction="none")
-    return each.sum(1).mean()

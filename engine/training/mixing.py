@@ -47,7 +47,7 @@ TEMPLATES = (
 
 @dataclass(frozen=True)
 class MixingOptions:
-    """How examples are made; the defaults are those of ``compact``."""
+    """How examples are made; see `COMPACT` for those that ``compact`` learns from."""
 
     samples: int = 3 * SAMPLE_RATE
     counts: tuple[float, ...] = (0.05, 0.66, 0.21, 0.08)
@@ -60,10 +60,16 @@ class MixingOptions:
     """Share of queries that describe nothing in the mixture, half of them a neighbour of it."""
     unknown: float = 0.03
     """Share of queries that mean nothing; their target is the whole mixture."""
+    against: float = 0.0
+    """Share of queries that also name a sound that the target must not hold."""
+    vainly_against: float = 0.1
+    """Share of these that name one that is not there."""
     near: float = 0.06
     """Share of mixtures whose second source comes from a neighbouring class."""
     augment: float = 0.6
     """Share of clips that are changed (speed, equaliser, reverb, codec)."""
+    by_recording: bool = False
+    """Whether each recording of a class is as likely as another, however many clips it has."""
     noise: float = 0.1
     """Share of mixtures with a bed of coloured noise that no caption describes."""
 
@@ -71,6 +77,10 @@ class MixingOptions:
     def vain(self) -> float:
         """Share of what is not there among the queries that mean something."""
         return self.absent / (1 - self.unknown)
+
+
+COMPACT = MixingOptions(against=0.5, by_recording=True)
+"""What ``compact`` learns from."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,8 @@ class Example:
     """A request; an empty caption stands for a query that means nothing."""
     names: tuple[str, ...]
     """The classes of the sources."""
+    against: tuple[str, ...] = ()
+    """What each target must not hold; empty where nothing is named."""
 
 
 class ClipStore:
@@ -96,11 +108,20 @@ class ClipStore:
         for clip in clips:
             self.by_class[clip.name].append(clip)
         self.names = tuple(sorted(self.by_class))
+        self.recordings = {name: _recordings(clips) for name, clips in self.by_class.items()}
+        """The clips of each class, a list a recording."""
 
     def read(self, clip: Clip) -> NDArray[np.float32]:
         """Return the clip's samples, ``(clip.length,)``, in -1 ... 1."""
         part = self._samples[clip.start : clip.start + clip.length]
         return np.asarray(part / np.float32(32768), np.float32)
+
+
+def _recordings(clips: Sequence[Clip]) -> list[list[Clip]]:
+    found: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        found[clip.group].append(clip)
+    return list(found.values())
 
 
 def class_weights(
@@ -146,35 +167,43 @@ class Mixer:
             mixture = mixture + _noise(mixture.size, rng) * np.float32(
                 _rms(mixture) * 10 ** (-rng.uniform(10, 35) / 20)
             )
-        captions = []
-        targets = []
+        captions, others, targets = [], [], []
         for index in range(queries):
             kind = rng.random()
+            other = ""
             if kind < options.unknown:
                 caption, target = "", mixture
             else:
                 absent = kind < options.unknown + options.absent
                 caption = self._caption(names, index % len(names), absent, rng)
+                if rng.random() < options.against:
+                    other = self._against(names, index % len(names), rng)
                 fitting = [
                     source
                     for name, source in zip(names, sources, strict=True)
                     if self._taxonomy.fits(caption, name)
+                    and not (other and self._taxonomy.fits(other, name))
                 ]
                 target = np.sum(fitting, axis=0) if fitting else np.zeros_like(mixture)
             captions.append(caption)
+            others.append(other)
             targets.append(target)
         return Example(
             mixture.astype(np.float32),
             np.stack(targets).astype(np.float32),
             tuple(captions),
             tuple(names),
+            tuple(others),
         )
 
     def source(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return ``(samples,)`` of a random clip of a class, changed at random."""
         clips = self._store.by_class[name]
+        recordings = self._store.recordings[name]
         audio = np.zeros(1, np.float32)
         for _ in range(6):
+            if self.options.by_recording:
+                clips = recordings[rng.integers(len(recordings))]
             audio = self._store.read(clips[rng.integers(len(clips))])
             if rng.random() < self.options.augment:
                 audio = augment(audio, rng)
@@ -218,6 +247,24 @@ class Mixer:
             caption = self._captions[rng.integers(len(self._captions))]
             if not self._fits_any(caption, names):
                 return caption
+
+    def _against(self, names: Sequence[str], wanted: int, rng: np.random.Generator) -> str:
+        """Return a caption of a sound beside the wanted one that does not fit that, or nothing.
+
+        It may be a kind of what is asked for: "animal", not "dog".
+        """
+        taxonomy = self._taxonomy
+        if rng.random() < self.options.vainly_against:
+            return self._absent(names, wanted, rng)
+        others = [name for name in names if name != names[wanted]]
+        if not others:
+            return ""
+        name = others[rng.integers(len(others))]
+        own = taxonomy.classes[name].captions
+        general = sorted(taxonomy.fitting[name] - set(own))
+        choice = general if general and rng.random() < 0.2 else own
+        found = choice[rng.integers(len(choice))]
+        return "" if taxonomy.fits(found, names[wanted]) else found
 
     def _fits_any(self, caption: str, names: Sequence[str]) -> bool:
         return any(self._taxonomy.fits(caption, name) for name in names)

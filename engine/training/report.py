@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_chart", "facts", "lines"]
 
+FEWEST = 40
+"""A group of fewer sounds says little, and is left out of the printed figures."""
 _CLASSES_SHOWN = 90  # in the chart of classes; the table has them all
 
 
@@ -45,6 +47,8 @@ def lines(findings: Findings, taxonomy: Taxonomy) -> Iterator[str]:
     head = summary(findings.scores)
     yield " ".join([f"{'':10} {'n':>5}", *(f"{key:>16}" for key in head)])
     for name, members in rows(findings.scores, taxonomy).items():
+        if name != "all" and len(members) < FEWEST:
+            continue
         figures = summary(members).values()
         cells = (" " * 15 + "-" if math.isnan(value) else f"{value:16.2f}" for value in figures)
         yield " ".join([f"{name:10} {len(members):5}", *cells])

@@ -16,7 +16,15 @@ import numpy as np
 from engine.errors import BadInput
 from engine.job import QUERIES_LIMIT, clean_query
 from engine.sound.audio import read
-from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TEST, UNSEEN, load_sources, read_clips
+from engine.training.corpus import (
+    HELD_OUT,
+    OUTSIDE,
+    SAMPLE_RATE,
+    TEST,
+    UNSEEN,
+    load_sources,
+    read_clips,
+)
 from engine.training.mixing import LEVEL, ClipStore, Mixer, MixingOptions, class_weights
 
 if TYPE_CHECKING:
@@ -98,9 +106,10 @@ def load_stores(folder: Path, split: str) -> ClipStore:
 def corpus_sets(folder: Path, taxonomy: Taxonomy, count: int, seed: int) -> tuple[SceneSet, ...]:
     """Return the sets of mixtures that a corpus serves to measure models on.
 
-    Two held-out sounds at 0 dB; a held-out sound 5 dB below the sum of two others; a sound of
-    ESC-10's fold 5, or of a class that was never trained on, against a held-out one at 0 dB (for
-    ESC-10 one that somebody recorded: no game and no synthesizer).
+    Two recordings of sources that no training sees at 0 dB; two held-out sounds at 0 dB; a
+    held-out sound 5 dB below the sum of two others; a sound of ESC-10's fold 5, or of a class that
+    was never trained on, against a held-out one at 0 dB (for ESC-10 one that somebody recorded: no
+    game and no synthesizer).
 
     Raises
     ------
@@ -116,12 +125,15 @@ def corpus_sets(folder: Path, taxonomy: Taxonomy, count: int, seed: int) -> tupl
     clips = read_clips(folder)
     parts = {
         split: _store(folder, [clip for clip in clips if clip.split == split])
-        for split in (HELD_OUT, TEST, UNSEEN)
+        for split in (HELD_OUT, TEST, UNSEEN, OUTSIDE)
     }
     recorded = {source.name for source in load_sources() if source.kind == "folder"}
     held_out = parts[HELD_OUT]
     real = _store(folder, [c for c in clips if c.split == HELD_OUT and c.source in recorded])
+    outside = parts[OUTSIDE]
     plans: list[tuple[str, str, ClipStore, ClipStore, int, float]] = [
+        ("outside", "recordings from sources never trained on, two at 0 dB", outside, outside, 1,
+         0.0),
         ("heldout", "held-out recordings, two sounds at 0 dB", held_out, held_out, 1, 0.0),
         ("three", "held-out recordings, the target 5 dB below two others", held_out, held_out, 2,
          -5.0),

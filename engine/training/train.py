@@ -35,10 +35,9 @@ from engine.models.compact.network import VECTOR
 from engine.models.compact.weights import new_network, save_weights
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import TextTable, load_text_table
-from engine.training.corpus import HELD_OUT, TRAIN
+from engine.training.corpus import HELD_OUT, OUTSIDE, TRAIN
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
-from engine.training.heads import labels_of, tags_of
 from engine.training.losses import (
     MAGNITUDE_WEIGHT,
     PRESENCE_WEIGHT,
@@ -49,9 +48,8 @@ from engine.training.losses import (
     mask_losses,
     presence_loss,
     spectra_of,
-    tag_loss,
 )
-from engine.training.mixing import Mixer, phrase
+from engine.training.mixing import COMPACT, Mixer, phrase
 from engine.training.scenes import load_stores
 from engine.training.transform import precision
 
@@ -63,9 +61,6 @@ if TYPE_CHECKING:
 
     from engine.taxonomy.classes import Taxonomy
 
-TAG_WEIGHT = 0.01
-LISTENING = 2
-"""Tags are learned in every second step: they need a pass of their own."""
 RMS_JITTER_DB = 6.0
 """The RMS of a whole recording differs by about this from that of three seconds of it."""
 
@@ -105,17 +100,21 @@ def draw_batch(
     mixer: Mixer,
     table: TextTable,
     unknown: UnknownQueries,
-    labels: Sequence[str],
-    taxonomy: Taxonomy,
     mixtures: int,
     rng: np.random.Generator,
 ) -> tuple[Batch, Truth]:
     """Draw the examples of one step, and what is there in each."""
     examples = [mixer.example(rng, QUERIES) for _ in range(mixtures)]
+    nothing = np.zeros(VECTOR, np.float32)
     vectors = [
-        table.embed(phrase(caption, rng)) if caption else unknown.draw(rng)
+        np.concatenate(
+            [
+                table.embed(phrase(caption, rng)) if caption else unknown.draw(rng),
+                table.embed(phrase(other, rng)) if other else nothing,
+            ]
+        )
         for example in examples
-        for caption in example.captions
+        for caption, other in zip(example.captions, example.against, strict=True)
     ]
     gains = 10 ** (rng.uniform(-RMS_JITTER_DB, RMS_JITTER_DB, mixtures) / 20)
     targets = torch.from_numpy(np.concatenate([e.targets for e in examples]))
@@ -125,11 +124,9 @@ def draw_batch(
         torch.from_numpy(np.stack(vectors)),
         torch.from_numpy(gains.astype(np.float32)),
     )
-    tags = [tags_of(e.names, labels, taxonomy) for e in examples]
     truth = Truth(
         targets.any(1).float(),
         torch.tensor([bool(caption) for e in examples for caption in e.captions]),
-        torch.from_numpy(np.stack(tags)),
     )
     return batch, truth
 
@@ -193,13 +190,14 @@ class Run:
         self.table = load_text_table()
         self.unknown = UnknownQueries(self.table, self.taxonomy)
         clips = load_stores(store, TRAIN)
-        self.mixer = Mixer(clips, self.taxonomy)
-        self.pairs = draw_pairs(
-            load_stores(store, HELD_OUT), self.taxonomy, validation_pairs, seed=7
-        )
+        self.mixer = Mixer(clips, self.taxonomy, COMPACT)
+        self.pairs = {
+            split: draw_pairs(stored, self.taxonomy, validation_pairs, seed=7)
+            for split in (HELD_OUT, OUTSIDE)
+            if len((stored := load_stores(store, split)).names) > 1
+        }
         self.net = new_network()
-        labels = labels_of(clips.names, self.taxonomy)
-        self.heads = Heads(trunk_channels(self.net), VECTOR, labels)
+        self.heads = Heads(trunk_channels(self.net), VECTOR, ())
         resumed = (folder / "checkpoint.pt").exists()
         if start is not None and not resumed:
             self._begin_with(start)
@@ -212,22 +210,22 @@ class Run:
             self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
 
     def _begin_with(self, start: Path) -> None:
-        """Take weights, and the heads beside them if they have the same labels."""
+        """Take weights, and the presence head beside them if there is one."""
         self.net.load_state_dict(load_network(start).state_dict())
         file = start.with_name("heads.safetensors")
         if file.exists():
             heads = heads_from(file.read_bytes(), str(file), trunk_channels(self.net))
-            if heads.labels == self.heads.labels:
-                self.heads = heads
+            self.heads.presence.load_state_dict(heads.presence.state_dict())
 
     def _load(self, state: dict[str, Any]) -> None:
-        if "heads" not in state:
+        try:
+            self.net.load_state_dict(state["net"])
+            self.heads.load_state_dict(state["heads"])
+        except (KeyError, RuntimeError) as error:
             raise BadInput(
                 f"{self.folder} was begun by an older Tweeze: begin a new run, with "
                 f"--start {self.folder / 'weights.safetensors'}."
-            )
-        self.net.load_state_dict(state["net"])
-        self.heads.load_state_dict(state["heads"])
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = state["average"]
         self.heads_average.state = state["heads average"]
@@ -246,35 +244,34 @@ class Run:
         torch.save(state, self.folder / "checkpoint.tmp")
         (self.folder / "checkpoint.tmp").replace(self.folder / "checkpoint.pt")
         save_weights(self.average.state, self.folder / "weights.safetensors")
-        heads = Heads(trunk_channels(self.net), VECTOR, self.heads.labels, self.heads.width)
+        heads = Heads(trunk_channels(self.net), VECTOR, (), self.heads.width)
         heads.load_state_dict(self.heads_average.state)
         save_heads(heads, self.folder / "heads.safetensors")
 
     def validate(self) -> dict[str, float]:
-        """Score the averaged weights on held-out pairs."""
+        """Score the averaged weights on pairs of the splits that are watched."""
         net = new_network()
         net.load_state_dict(self.average.state)
-        return summary(evaluate(net, self.table.embed, self.pairs))
+        figures: dict[str, float] = {}
+        for split, pairs in self.pairs.items():
+            found = summary(evaluate(net, self.table.embed, pairs))
+            figures |= {f"{split} {name}": value for name, value in found.items()}
+        return figures
 
     def train(self, schedule: Schedule, mixtures: int, every: int, compiled: bool) -> None:
         """Go on up to ``schedule.steps``; log, validate and save each ``every`` steps."""
-        analyse, listen = self.net.analyse, self.net.listen
-        if compiled:
-            analyse, listen = torch.compile(analyse), torch.compile(listen)
-        sums = np.zeros(4)
+        analyse = torch.compile(self.net.analyse) if compiled else self.net.analyse
+        sums = np.zeros(3)
         began = time.monotonic()
         self.heads.train()
         while self.step < schedule.steps:
             rng = np.random.default_rng((self.seed, self.step, self.team.rank))
             torch.manual_seed(int(rng.integers(1 << 62)))  # what drops out in the heads
-            labels = self.heads.labels
-            batch, truth = draw_batch(
-                self.mixer, self.table, self.unknown, labels, self.taxonomy, mixtures, rng
-            )
+            batch, truth = draw_batch(self.mixer, self.table, self.unknown, mixtures, rng)
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.rate(self.step)
             self.optimizer.zero_grad(set_to_none=True)
-            figures = self._learn(batch, truth, analyse, listen)
+            figures = self._learn(batch, truth, analyse)
             self.team.average(self.parameters)
             torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
             self.optimizer.step()
@@ -286,8 +283,7 @@ class Run:
             sums += figures
             if self.step % 50 == 0:
                 rate = 50 / (time.monotonic() - began)
-                names = ("magnitude", "dB", "presence", "tags")
-                means = dict(zip(names, sums / (50, 50, 50, 50 / LISTENING), strict=True))
+                means = dict(zip(("magnitude", "dB", "presence"), sums / 50, strict=True))
                 self._log("log.csv", {**means, "steps/s": rate})
                 sums[:] = 0
                 began = time.monotonic()
@@ -301,9 +297,8 @@ class Run:
         batch: Batch,
         truth: Truth,
         analyse: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
-        listen: Callable[[Tensor, Tensor], Tensor],
-    ) -> tuple[float, float, float, float]:
-        """Add up the gradients of one step; return its losses: magnitude, dB, presence, tags."""
+    ) -> tuple[float, float, float]:
+        """Add up the gradients of one step; return its losses: magnitude, dB, presence."""
         spectra = spectra_of(batch)
         self.net.train()
         with precision():
@@ -315,21 +310,13 @@ class Run:
             self.heads,
             summarised(heard)[truth.meant],
             passed[truth.meant],
-            batch.vectors[truth.meant],
+            batch.vectors[truth.meant, :VECTOR],
             truth.present[truth.meant],
             self.mixer.options.vain,
         )
         loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels + PRESENCE_WEIGHT * presence
         loss.backward()  # type: ignore[no-untyped-call]
-        tags = torch.zeros(())
-        if self.step % LISTENING == 0:
-            # The statistics stay those of the passes with a query: both use the same.
-            self.net.eval()
-            with precision():
-                free = listen(spectra.magnitude[::QUERIES], spectra.rms[::QUERIES])
-            tags = tag_loss(self.heads, summarised(free), truth.tags)
-            (TAG_WEIGHT * tags).backward()  # type: ignore[no-untyped-call]
-        return magnitude.item(), decibels.item(), presence.item(), tags.item()
+        return magnitude.item(), decibels.item(), presence.item()
 
     def _log(self, name: str, figures: dict[str, float]) -> None:
         path = self.folder / name
@@ -361,9 +348,10 @@ def plot(folder: Path, loss: str = "dB") -> None:
     left, right = figure.subplots(1, 2)
     left.plot(losses_["step"], losses_[loss])
     left.set(xlabel="step", ylabel="training loss" + (", dB" if loss == "dB" else ""))
-    for key in ("SI-SDRi mean", "SI-SDRi median", "margin mean"):
-        right.plot(validation["step"], validation[key], label=key)
-    right.set(xlabel="step", ylabel="held-out, dB")
+    for key in validation:
+        if key.endswith(("SI-SDRi mean", "SI-SDRi median")):
+            right.plot(validation["step"], validation[key], label=key)
+    right.set(xlabel="step", ylabel="dB")
     right.legend()
     figure.savefig(folder / "curve.png", dpi=110)
 

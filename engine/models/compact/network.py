@@ -91,6 +91,8 @@ class CompactNet(nn.Module):
         self.query = nn.Sequential(
             nn.Linear(VECTOR, condition), nn.SiLU(), nn.Linear(condition, condition), nn.SiLU()
         )
+        self.against = nn.Linear(VECTOR, condition, bias=False)
+        nn.init.zeros_(self.against.weight)
         self.band_norm = nn.BatchNorm1d(BANDS)
         self.unet = ResUNet(self.config.net)
 
@@ -107,11 +109,23 @@ class CompactNet(nn.Module):
         x = functional.pad(x, (0, 0, 0, -frames % self.config.net.time_block))
         return x.contiguous(memory_format=torch.channels_last)
 
+    def condition(self, vectors: Tensor) -> Tensor:
+        """Return what steers the U-Net, ``(batch, condition)``.
+
+        ``vectors`` is ``(batch, VECTOR)``, or ``(batch, 2 * VECTOR)``: what to hear, and then what
+        the target must not hold (all zeros: nothing named).
+        """
+        x = self.query[0](vectors[:, :VECTOR] * VECTOR**0.5)
+        if vectors.shape[1] > VECTOR:
+            x = x + self.against(vectors[:, VECTOR:] * VECTOR**0.5)
+        out: Tensor = self.query[1:](x)
+        return out
+
     def forward(self, magnitude: Tensor, vectors: Tensor, rms: Tensor) -> Tensor:
         """Return masks between 0 and 1, ``(batch, frames, BINS)``.
 
-        ``magnitude`` is ``(batch, frames, BINS)``, ``vectors`` ``(batch, VECTOR)``, ``rms``
-        the RMS of each whole clip, ``(batch,)``.
+        ``magnitude`` is ``(batch, frames, BINS)``, ``vectors`` as in `condition`, ``rms`` the RMS
+        of each whole clip, ``(batch,)``.
         """
         return self.analyse(magnitude, vectors, rms)[0]
 
@@ -121,7 +135,7 @@ class CompactNet(nn.Module):
         The latter are the coarsest activations, ``(batch, channels, blocks, bands)``; a block is
         as many frames as the U-Net's ``time_block``.
         """
-        condition = self.query(vectors * VECTOR**0.5)
+        condition = self.condition(vectors)
         heard, kept = self.unet.encode(self.features(magnitude, rms), condition)
         x = self.unet.decode(heard, kept, condition)
         band_mask = torch.sigmoid(x[:, 0, : magnitude.shape[1]].float())
@@ -130,5 +144,5 @@ class CompactNet(nn.Module):
     def listen(self, magnitude: Tensor, rms: Tensor) -> Tensor:
         """Return the network's activations without a query; shaped as in `analyse`."""
         nothing = torch.zeros(len(magnitude), VECTOR)
-        condition = self.query(nothing)
+        condition = self.condition(nothing)
         return self.unet.encode(self.features(magnitude, rms), condition)[0]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NOT_KEPT = "num_batches_tracked"
 """Only of use to training."""
+_LATER = frozenset({"against.weight"})
+"""Weights that older files lack; without them the network is what it was."""
 
 
 def new_network() -> CompactNet:
@@ -53,6 +55,8 @@ def network_from(data: bytes, origin: str) -> CompactNet:
     net = new_network()
     expected = {key: value for key, value in net.state_dict().items() if _NOT_KEPT not in key}
     for key in sorted(expected.keys() | found.keys()):
+        if key not in found and key in _LATER:
+            continue
         if key not in found:
             raise ModelBroken(f"{origin} lacks the weight {key}")
         if key not in expected:

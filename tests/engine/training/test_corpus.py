@@ -1,88 +1,77 @@
 """Recordings are decoded alike, copies found, and no recording is on two sides of the split."""
 
-from collections import defaultdict
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
+from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import (
     HELD_OUT,
+    OUTSIDE,
     SAMPLE_RATE,
     TEST,
     TRAIN,
+    UNSEEN,
+    UNSEEN_CLASSES,
     Clip,
     build,
     decode,
     excerpts,
-    fingerprint,
-    merge_duplicates,
+    load_sources,
     read_clips,
     recording_group,
-    split_groups,
+    split_clips,
 )
+from engine.training.yardsticks import Yardstick, load_yardsticks
+
+
+def melody(rng: np.random.Generator, seconds: float = 3) -> NDArray[np.float64]:
+    """Return short tones at random, ``(samples,)`` at 32 kHz."""
+    out = 1e-3 * rng.standard_normal(int(seconds * SAMPLE_RATE))
+    for _ in range(int(12 * seconds)):
+        start, length = int(rng.integers(out.size - 4000)), 4000
+        tone = np.sin(2 * np.pi * rng.uniform(200, 6000) * np.arange(length) / SAMPLE_RATE)
+        out[start : start + length] += 0.2 * tone * np.hanning(length)
+    return out
 
 
 def clip(name: str, source: str, path: str) -> Clip:
     return Clip(name, source, path, recording_group(source, path, name), "", 0, 1)
 
 
-def esc_clips() -> list[Clip]:
-    folders = {"dog": "001 - Dog bark", "rain": "002 - Rain"}
-    return [
-        clip(name, "esc-10", f"{folder}/{fold}-{100 * fold + number}-{take}.ogg")
-        for name, folder in folders.items()
-        for fold in range(1, 6)
-        for number in range(4)
-        for take in "AB"
+def test_what_is_frozen_keeps_its_split_and_nothing_new_is_held_out() -> None:
+    frozen = replace(clip("dog", "game", "sounds/bark_1.ogg"), split=HELD_OUT)
+    others = [
+        clip("dog", "game", "sounds/bark_2.ogg"),  # another take of it
+        clip("dog", "game", "sounds/woof_1.ogg"),
+        clip("cello", "game", "sounds/solo.ogg"),  # a left-out class
+        clip("cat", "petz", "petz_meow.opus"),  # a source that is never trained on
     ]
+    split = split_clips([frozen, *others], [True, False, False, False, False])
+    assert split == [HELD_OUT, None, TRAIN, None, None]
 
 
-def test_fold_five_is_for_testing_alone() -> None:
-    clips = esc_clips()
-    split = split_groups(clips, frozenset())
-    for item in clips:
-        fold = Path(item.path).name[0]
-        assert (split[item.group] == TEST) == (fold == "5"), item.path
-
-
-def test_no_recording_on_two_sides() -> None:
-    clips = esc_clips() + [
-        clip("dog", "game", f"sounds/bark_{n}_{take}.ogg") for n in range(3) for take in range(3)
-    ]
-    split = split_groups(clips, frozenset())
-    takes = defaultdict(set)
-    for item in clips:
-        takes[item.group].add(split[item.group])
-    assert all(len(sides) == 1 for sides in takes.values())
-    assert split["esc-10/1-100"] in {TRAIN, HELD_OUT}
-    assert {split[item.group] for item in clips} == {TRAIN, HELD_OUT, TEST}
-
-
-def test_the_split_does_not_depend_on_order_or_chance() -> None:
-    clips = esc_clips()
-    assert split_groups(clips, frozenset()) == split_groups(clips[::-1], frozenset())
-
-
-def test_sources_can_be_held_out_whole() -> None:
-    clips = [clip("piano", "TimGM6mb", "0_0.wav"), clip("piano", "FluidR3_GM", "0_0.wav")]
-    split = split_groups(clips, frozenset({"TimGM6mb"}))
-    assert split["TimGM6mb/0"] == HELD_OUT
-    assert split["FluidR3_GM/0"] == TRAIN
-
-
-def test_what_older_weights_were_trained_on_is_never_held_out() -> None:
-    trained = "hydrogen-drumkits/Millo_MultiLayered3/tom drum"
-    clips = [
-        clip("tom drum", "hydrogen-drumkits", f"kits/{kit}/tom_{n}.flac")
-        for kit in ("Millo_MultiLayered3", "Other", "Third")
-        for n in range(4)
-    ]
-    assert trained in {item.group for item in clips}
-    split = split_groups(clips, frozenset({"hydrogen-drumkits"}))
-    assert split[trained] == TRAIN
-    assert {side for group, side in split.items() if group != trained} == {HELD_OUT}
+def test_the_frozen_list_is_whole() -> None:
+    found = load_yardsticks()
+    assert len({(item.source, item.path) for item in found}) == len(found)
+    taxonomy = load_taxonomy()
+    for item in found:
+        assert item.name in taxonomy.classes
+        assert len(item.digest) == 32
+        assert item.excerpts
+        assert (item.split == UNSEEN) >= (item.name in UNSEEN_CLASSES and item.split != OUTSIDE)
+    counts = Counter(item.split for item in found)
+    assert counts[TEST] == 78
+    assert counts[HELD_OUT] > 1000
+    assert min(counts[UNSEEN], counts[OUTSIDE]) > 150
+    assert {Path(item.path).name[:2] for item in found if item.split == TEST} == {"5-"}
+    outside = {source.name for source in load_sources() if source.outside}
+    assert {item.source for item in found if item.split == OUTSIDE} < outside
 
 
 @pytest.mark.parametrize(
@@ -134,27 +123,34 @@ def test_long_recordings_give_a_few_clips() -> None:
     assert [piece.size for piece in excerpts(np.zeros(999, np.float32))] == [999]
 
 
-def test_copies_are_dropped_and_their_groups_joined() -> None:
-    rng = np.random.default_rng(0)
-    first = rng.standard_normal(8000).astype(np.float32)
-    copy = first * 0.5 + 1e-4 * rng.standard_normal(8000).astype(np.float32)
-    other = np.cumsum(rng.standard_normal(8000)).astype(np.float32)
-    prints = np.stack([fingerprint(audio) for audio in (first, copy, other)])
-    keep, groups = merge_duplicates(prints, [8000] * 3, ["a", "b", "c"], ["x"] * 3)
-    assert keep == [True, False, True]
-    assert groups[0] == groups[1] != groups[2]
-
-
-def test_building_a_store(tmp_path: Path) -> None:
+def test_building_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "raw" / "001 - Dog bark"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
-    for name in ("1-1-A", "2-2-A", "5-3-A"):
-        soundfile.write(folder / f"{name}.ogg", 0.1 * rng.standard_normal(16000), 32000)
+    sounds = {name: melody(rng) for name in ("1-1-A", "2-2-A", "5-3-A")}
+    sounds["4-9-A"] = np.concatenate([np.zeros(9000), 0.4 * sounds["5-3-A"][20000:]])  # a part
+    for name, sound in sounds.items():
+        soundfile.write(folder / f"{name}.ogg", sound, 32000)
     (folder / "3-4-A.ogg").write_bytes(b"broken")
-    clips = build({"esc-10": tmp_path / "raw"}, tmp_path / "store")
+    path = "001 - Dog bark/5-3-A.ogg"
+    frozen = Yardstick("esc-10", path, "dog", TEST, (0,), "")
+    clips = build({"esc-10": tmp_path / "raw"}, tmp_path / "store", [frozen])
     assert read_clips(tmp_path / "store") == clips
-    assert len(clips) == 3
-    size = (tmp_path / "store" / "audio.i16").stat().st_size
-    assert size == 2 * sum(item.length for item in clips)
-    assert [item.split for item in clips if "5-3" in item.path] == [TEST]
+    assert [(Path(item.path).stem, item.split) for item in clips] == [
+        ("5-3-A", TEST),
+        ("1-1-A", TRAIN),
+        ("2-2-A", TRAIN),
+    ]
+    said = capsys.readouterr().err
+    assert f"copy of esc-10/{path}: esc-10/001 - Dog bark/4-9-A.ogg" in said
+    assert "3-4-A.ogg" in said
+
+
+def test_a_frozen_file_that_changed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", melody(np.random.default_rng(1)), 32000)
+    frozen = Yardstick("esc-10", "a.wav", "dog", HELD_OUT, (0,), "0" * 32)
+    (only,) = build({"esc-10": tmp_path}, tmp_path / "store", [frozen])
+    assert only.split == HELD_OUT
+    assert f"not the file that was frozen: {tmp_path / 'a.wav'}" in capsys.readouterr().err

@@ -2,13 +2,14 @@
 
 import csv
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import load_sources
 from engine.training.instruments import instrument_classes
-from engine.training.labels import label, load_rules
+from engine.training.labels import label, load_rules, load_stated, stated_label
 
 TAXONOMY = load_taxonomy()
 RULES = load_rules(TAXONOMY)
@@ -36,9 +37,9 @@ def test_sources_are_pinned_and_licensed() -> None:
     sources = load_sources()
     assert len({source.name for source in sources}) == len(sources)
     for source in sources:
-        assert source.kind in {"debian", "folder", "soundfont"}
+        assert source.kind in {"debian", "npm", "folder", "soundfont"}
         assert source.licence, source.name
-        assert source.version or source.kind != "debian", source.name
+        assert source.version or source.kind not in {"debian", "npm"}, source.name
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,16 @@ def test_sources_are_pinned_and_licensed() -> None:
 )
 def test_files_get_their_class(source: str, path: str, expected: str | None) -> None:
     assert label(RULES, source, path) == expected
+
+
+def test_what_a_source_says_of_its_files_is_a_class_of_ours(tmp_path: Path) -> None:
+    stated = load_stated(TAXONOMY)
+    assert stated["cat meowing"] == "cat"
+    assert stated["underwater"] is None
+    table = "file,label,licence\na.opus,cat meowing,CC0\nb.opus,underwater,CC0\n"
+    (tmp_path / "labels.csv").write_text(table)
+    said = stated_label(tmp_path)
+    assert said == {"a.opus": "cat meowing", "b.opus": "underwater"}
+    assert stated_label(tmp_path / "none") == {}
+    assert label(RULES, "ss14", "finger_snap1.opus", "finger snap") is None  # a rule goes first
+    assert label(RULES, "ss14", "meow.opus", stated[said["a.opus"]]) == "cat"

@@ -1,5 +1,6 @@
 """Examples are repeatable, and a target is the sum of what its caption fits."""
 
+from dataclasses import replace
 from unittest.mock import create_autospec
 
 import numpy as np
@@ -24,6 +25,7 @@ TAXONOMY = Taxonomy(
         "owl": SoundClass("owl", ("bird",), ("owl", "hooting")),
         "crow": SoundClass("crow", ("bird",), ("crow", "cawing")),
         "bell": SoundClass("bell", (), ("bell",)),
+        "dog": SoundClass("dog", (), ("dog",)),
     }
 )
 
@@ -76,6 +78,41 @@ def test_absent_and_unknown_queries(store: ClipStore) -> None:
         np.testing.assert_array_equal(example.targets[0], example.mixture)
         example = absent.example(np.random.default_rng(seed), queries=1)
         assert not example.targets.any()
+
+
+def test_what_a_query_speaks_against_is_not_in_its_target(store: ClipStore) -> None:
+    options = MixingOptions(samples=8000, absent=0.0, unknown=0.0, against=1.0, noise=0.0)
+    plain = Mixer(store, TAXONOMY, replace(options, against=0.0))
+    mixer = Mixer(store, TAXONOMY, replace(options, vainly_against=0.0))
+    named = 0
+    for seed in range(120):
+        example = mixer.example(np.random.default_rng(seed), queries=1)
+        assert plain.example(np.random.default_rng(seed), queries=1).against == ("",)
+        (caption,), (other,) = example.captions, example.against
+        if not other:
+            continue
+        named += 1
+        assert any(TAXONOMY.fits(other, name) for name in example.names)
+        kept = [
+            n for n in example.names if TAXONOMY.fits(caption, n) and not TAXONOMY.fits(other, n)
+        ]
+        assert bool(kept) == bool(example.targets.any())
+        assert kept, "the sound that is asked for is never spoken against"
+        assert np.abs(example.targets[0] - example.mixture).max() > 1e-6
+    assert named > 30
+
+
+def test_every_recording_is_as_likely_as_another() -> None:
+    samples = np.concatenate([np.full(1000, 8000 + number, np.int16) for number in range(10)])
+    clips = [
+        Clip("dog", "s", f"{number}.wav", "many" if number else "one", TRAIN, 1000 * number, 1000)
+        for number in range(10)
+    ]
+    options = MixingOptions(samples=1000, augment=0.0, by_recording=True)
+    mixer = Mixer(ClipStore(samples, clips), TAXONOMY, options)
+    rng = np.random.default_rng(1)
+    first = [mixer.source("dog", rng)[0] < 8000.5 / 32768 for _ in range(200)]
+    assert 70 < sum(first) < 130
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
