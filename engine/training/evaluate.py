@@ -16,7 +16,6 @@ import torch
 
 from engine import models
 from engine.errors import BadInput
-from engine.job import QUERIES_LIMIT
 from engine.models.compact import from_files
 from engine.sound.core import pieces
 from engine.sound.mixture import ArrayMixture
@@ -74,7 +73,10 @@ def load(model: str, folders: Folders) -> Separator:
 
 
 def ask(separator: Separator, scene: Scene) -> Answers:
-    """Separate a scene as a user's job is, by everything that is asked of it.
+    """Separate a scene by each of its queries as a user's job with that query alone is.
+
+    Queries of one job share what they ask for (`engine.sound.core`): asked together, the right
+    query would gain from the wrong one beside it.
 
     Raises
     ------
@@ -82,22 +84,16 @@ def ask(separator: Separator, scene: Scene) -> Answers:
         As `engine.sound.core.pieces`.
 
     """
-    queries = scene.captions
     rate = separator.frame_grid.sample_rate
     mixture = ArrayMixture(np.asarray(scene.mixture, np.float32), scene.rate, rate)
-    targets: list[NDArray[np.float32]] = []
-    presence: list[float] = []
-    for start in range(0, len(queries), QUERIES_LIMIT):
-        part = queries[start : start + QUERIES_LIMIT]
-        vectors = np.stack([separator.embed(query) for query in part])
-        found = list(pieces(mixture, separator, vectors))
-        targets.extend(np.concatenate([piece.targets for piece in found], axis=-1))
+    targets, presence = {}, {}
+    for query in scene.captions:
+        found = list(pieces(mixture, separator, separator.embed(query)[None]))
+        targets[query] = np.concatenate([piece.targets[0] for piece in found], axis=-1)
         end = found[-1].checkpoint
         assert end is not None
-        presence.extend(end.presence.tolist() or [float("nan")] * len(part))
-    return Answers(
-        dict(zip(queries, targets, strict=True)), dict(zip(queries, presence, strict=True))
-    )
+        (presence[query],) = end.presence.tolist() or [float("nan")]
+    return Answers(targets, presence)
 
 
 def measure(
