@@ -107,8 +107,8 @@ def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_
     assert_same(found[0], np.load(golden / "out_4s.npy"))
 
 
-# Every length in the runtime whose kernels may depend on the shape, two in the other. Of the longest
-# the first segment sees nothing of the end, and the last nothing of the start.
+# Every length in the runtime whose kernels may depend on the shape, two in the other. Of the
+# longest, the first segment sees nothing of the end, and the last nothing of the start.
 @pytest.mark.parametrize(
     ("audiosep", "samples"),
     [
