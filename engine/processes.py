@@ -15,9 +15,10 @@ __all__ = ["command", "environment", "isolated"]
 
 # Python's own `-P` is there from 3.11 on; `-I` would leave out the user's packages and PYTHON*
 # variables as well. With `-c`, the working folder is the search path's first entry, ''.
+# The module is not made `sys.modules['__main__']`: processes that it spawns would import it anew.
 _START = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); del sys.argv[0]; "
-    "import runpy; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    "import runpy; runpy.run_module(sys.argv[0], run_name='__main__')"
 )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import datetime
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,6 @@ class Run:
         self.team = team
         self.taxonomy = load_taxonomy()
         self.table = load_text_table()
-        self.unknown = UnknownQueries(self.table, self.taxonomy)
         clips = load_stores(store, TRAIN)
         self.mixer = Mixer(clips, self.taxonomy, COMPACT)
         self.pairs = {
@@ -208,6 +208,11 @@ class Run:
         self.step = 0
         if resumed:
             self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
+
+    @functools.cached_property
+    def unknown(self) -> UnknownQueries:
+        """Made when the first step draws from it: that takes a second."""
+        return UnknownQueries(self.table, self.taxonomy)
 
     def _begin_with(self, start: Path) -> None:
         """Take weights, and the presence head beside them if there is one."""

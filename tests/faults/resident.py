@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ import psutil
 import soundfile
 
 from bridge.client import Client
+from engine import processes
 from engine.folders import Folders
 from engine.job import Job
 from engine.options import Options
@@ -27,6 +27,8 @@ from engine.status import JobState, Status
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0  # seconds until what must happen counts as not happening
+# What `python -c` takes to run `tweeze doctor` but for the models, each of which it would load.
+DOCTOR = "from bridge import cli, doctor; doctor._models = lambda *_: iter(()); cli.main()"
 MANY = bool(os.environ.get("TWEEZE_MANY"))  # `make soak`: each fault is tried many times
 
 
@@ -67,7 +69,7 @@ class Resident:
         self.folders.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folders.root / "said").open("ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", name],
+                processes.command(name, options=("-X", "faulthandler")),
                 env=self.environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from engine.queue.heartbeat import Heartbeat
 from engine.status import JobState
 from tests.faults import inside
 from tests.faults.inside import service_in
-from tests.faults.resident import ROOT, resident, until, write_noise
+from tests.faults.resident import DOCTOR, ROOT, resident, until, write_noise
 
 LIMITS = "/proc/sys/user"  # of a user namespace alone
 
@@ -64,7 +65,8 @@ class Namespace:
         return said
 
     def tweeze(self, *words: str) -> str:
-        return self.do(f"{sys.executable} -m bridge.cli {' '.join(words)} </dev/null")
+        program = ["-c", DOCTOR] if words[0] == "doctor" else ["-m", "bridge.cli"]
+        return self.do(f"{shlex.join([sys.executable, *program, *words])} </dev/null")
 
     def end(self) -> None:
         self.tweeze("stop")

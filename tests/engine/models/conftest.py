@@ -6,6 +6,7 @@ from tests.support.audiosep import (  # noqa: F401 - fixtures
     formula,
     golden,
     hollow_state,
+    measured,
     official,
     roberta,
     room,

@@ -107,11 +107,12 @@ def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_
     assert_same(found[0], np.load(golden / "out_4s.npy"))
 
 
-# Every length in the runtime whose kernels may depend on the shape, two in the other.
+# Every length in the runtime whose kernels may depend on the shape, two in the other. Of the
+# longest, the first segment sees nothing of the end, and the last nothing of the start.
 @pytest.mark.parametrize(
     ("audiosep", "samples"),
     [
-        *(("openvino", samples) for samples in (1, 2, 1024, 10_239, 100_003, 222_223)),
+        *(("openvino", samples) for samples in (1, 2, 1024, 10_239, 100_003, 173_903)),
         *(("torch", samples) for samples in (1, 100_003)),
     ],
     indirect=["audiosep"],
@@ -119,20 +120,19 @@ def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_
 def test_segments_join_to_the_whole(golden_query, formula, tmp_path, samples):
     x = formula.signal(7, "lengths")[None, -samples:]
     whole = run(Fixed(golden_query, 1280), x, tmp_path)
-    parts = run(Fixed(golden_query, 160), x, tmp_path)
+    parts = run(Fixed(golden_query, 192), x, tmp_path)
     assert whole.shape == x.shape
     error = np.abs(whole - parts).max()
     # OpenVINO's kernels may depend on the shape, by processor: bit-equal on some, not on others
     assert error <= 1e-6 * np.abs(whole).max()
 
 
-def test_a_short_context_is_nearly_the_whole(golden_query, formula, tmp_path):
-    x = formula.signal(7, "context")[None]
+def test_a_short_context_is_nearly_the_whole(golden, golden_query, formula, tmp_path):
     short = golden_query.tuned(Options(context=Context.SHORT))
     assert short.frame_grid.context == 192
-    whole = run(Fixed(golden_query, 1280), x, tmp_path)
-    parts = run(Fixed(short, 352), x, tmp_path)
-    assert decibels(whole, whole - parts) > 55  # these weights look farther than trained ones
+    parts = run(Fixed(short, 160), formula.signal(4)[None], tmp_path)
+    whole = np.load(golden / "out_4s.npy")
+    assert decibels(whole, whole - parts[0]) > 55  # these weights look farther than trained ones
 
 
 def test_a_draft_is_close(golden, formula, golden_query, tmp_path):
@@ -236,19 +236,17 @@ def test_a_very_long_query_is_cut_at_512_tokens(entry):
     assert len(encoder.token_ids("dog " * 2000)) == 512
 
 
-def test_the_faster_runtime_is_found_once(entry, monkeypatch):
-    form = fast_form(entry)
-    AudioSep(entry.name, form).runtime  # noqa: B018 - makes and measures
-    facts = form.graph_facts()
+def test_the_faster_runtime_is_found_once(entry, measured, monkeypatch):
+    facts = measured.graph_facts()
     assert {"openvino", "seconds_openvino", "seconds_torch"} == set(facts)
     monkeypatch.setattr(runtimes, "write_graph", None)
-    again = AudioSep(entry.name, form).runtime
+    again = AudioSep(entry.name, measured).runtime
     faster = float(facts["seconds_openvino"]) < float(facts["seconds_torch"])
     assert isinstance(again, runtimes.OpenVino if faster else runtimes.Torch)
 
 
-def test_a_damaged_graph_is_written_anew(entry):
-    form = fast_form(entry)
+def test_a_damaged_graph_is_written_anew(entry, measured):
+    form = measured
     model = AudioSep(entry.name, form, runtime="openvino")
     assert isinstance(model.runtime, runtimes.OpenVino)
     form.graph.write_text("<net>")

@@ -12,7 +12,7 @@ import soundfile
 from bridge import launch
 
 
-def test_44100_hz_stereo_on_the_command_line(entry, folders, rng, tmp_path):
+def test_44100_hz_stereo_on_the_command_line(entry, measured, folders, rng, tmp_path):
     samples = rng.normal(0, 0.1, (33_075, 2)).astype(np.float32)
     soundfile.write(tmp_path / "street.wav", samples, 44_100, subtype="FLOAT")
     command = [sys.executable, "-m", "bridge.cli", "separate", "street.wav", "dog barking"]

@@ -158,11 +158,12 @@ def test_latency_and_window_are_the_models_own(change, rng):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("kind", BLUR)
 def test_going_on_from_any_checkpoint_gives_the_same_bytes(kind, channels, rate, rng):
-    x = noise(rng, rate, 5, channels=channels)
+    x = noise(rng, rate, 4, channels=channels)
     model = BLUR[kind]()
     mixture = ArrayMixture(x, rate, model.frame_grid.sample_rate)
     vectors = np.stack([model.embed(query) for query in ("one", "four")])
     whole = list(pieces(mixture, model, vectors))
+    usual = len(model.calls)
     ends = [number for number, piece in enumerate(whole) if piece.checkpoint]
     assert len(ends) > 3
     for end in (ends[0], ends[-2]):
@@ -173,9 +174,7 @@ def test_going_on_from_any_checkpoint_gives_the_same_bytes(kind, channels, rate,
             assert piece.targets.tobytes() == wanted.targets.tobytes()
             assert piece.residual.tobytes() == wanted.residual.tobytes()
         again = len(model.calls)
-    model.calls.clear()
-    list(pieces(mixture, model, vectors))
-    assert again < len(model.calls) / 2
+    assert again < usual / 2
 
 
 @pytest.mark.parametrize("kind", BLUR)
@@ -297,7 +296,7 @@ def test_memory_does_not_grow_with_length(kind):
     model = BLUR[kind]()
     vectors = np.stack([model.embed(query) for query in ("one", "four")])
     peaks = []
-    for seconds in (6, 60):
+    for seconds in (5, 20):
         mixture = Endless(seconds * 44_100, 44_100, model.frame_grid.sample_rate)
         tracemalloc.start()
         done = sum(piece.targets.shape[-1] for piece in pieces(mixture, model, vectors))
