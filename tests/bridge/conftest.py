@@ -28,6 +28,7 @@ class Home:
 
     root: Path
     standin: bool = False  # whether commands start an engine with a stand-in for the model
+    answer: float = 10.0  # seconds that a decoder may take in that engine
 
     @property
     def folders(self) -> Folders:
@@ -42,6 +43,7 @@ class Home:
         own = {"TWEEZE_HOME": str(self.root), "COLUMNS": "200"}
         if self.standin:
             own["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
+            own["STANDIN_ANSWER"] = str(self.answer)
         return {**os.environ, **own}
 
     def start(self, *arguments: str | Path, **more: object) -> subprocess.Popen[str]:
