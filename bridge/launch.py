@@ -20,6 +20,7 @@ from engine.settings import Settings
 
 __all__ = ["ensure", "stop"]
 
+_ENGINE = "bridge.app"  # the module that runs as the engine
 _START = 30.0  # seconds until a started engine must answer
 _STOP = 10.0  # seconds that a clean end may take
 _LOOK = 0.01  # seconds between looks at the sign of life
@@ -118,7 +119,7 @@ def _spawn(folders: Folders) -> subprocess.Popen[bytes]:
         ) from error
     with words:
         process = subprocess.Popen(
-            processes.command("bridge.app", options=("-X", "faulthandler")),
+            processes.command(_ENGINE, options=("-X", "faulthandler")),
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=words,

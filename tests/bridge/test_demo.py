@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,12 @@ import soundfile
 
 from bridge.picture import draw
 
+DEMO = str(files("engine") / "demo" / "mixture.flac")
 
-def test_the_demo_separates_and_the_second_run_loads_nothing(home, tmp_path):
-    first = home.tweeze("demo", "--out", tmp_path / "first")
+
+def test_the_demo_separates_and_the_second_run_loads_nothing(real_home, tmp_path):
+    home = real_home
+    first = home.in_its_own_process("demo", "--out", tmp_path / "first")
     assert (first.returncode, first.stderr) == (0, "")
     pid = home.beat().pid
     second = home.tweeze("demo", "--out", tmp_path / "second")
@@ -35,6 +40,16 @@ def test_the_demo_separates_and_the_second_run_loads_nothing(home, tmp_path):
     assert 8 <= frames / rate <= 12
     (picture,) = (path for path in paths if path.suffix == ".png")
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_listening_names_the_sounds_in_the_demo(real_home):
+    done = real_home.tweeze("listen", DEMO, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["model"] == "compact"
+    assert facts["heard"]
+    rows = real_home.tweeze("listen", DEMO).stdout.splitlines()
+    assert [row.split("\t")[0] for row in rows] == [one["name"] for one in facts["heard"]]
 
 
 def _rows(text: str) -> list[tuple[str, float, float]]:

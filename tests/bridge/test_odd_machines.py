@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bridge.conftest import Home
+
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
 NO_PROXIES = dict.fromkeys(
     ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy",
@@ -50,7 +52,7 @@ def test_a_home_that_no_job_can_name(
     tmp_path: Path, short_wav: Path, name: str, command: tuple[str, ...]
 ) -> None:
     words = [word.format(wav=short_wav) for word in command]
-    check(tweeze(*words, TWEEZE_HOME=str(tmp_path / name)), "TWEEZE_HOME")
+    check(Home(tmp_path / name).tweeze(*words), "TWEEZE_HOME")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,9 +117,12 @@ def test_a_proxy_that_cannot_be_reached(tmp_path: Path, answers: bool) -> None:
             "HTTPS_PROXY": f"http://127.0.0.1:{proxy.getsockname()[1]}",
             "TWEEZE_HOME": str(tmp_path / "h"),
         }
-        done = tweeze("models", "pull", "audiosep", "--yes", **settings)
+        limit, before = 20, ""
+        if answers:  # and then never again
+            limit, before = 3, "from engine.models import pulling; pulling._ANSWER = 3.0"
+        done = tweeze("models", "pull", "audiosep", "--yes", before=before, **settings)
     waiting, said = done.stderr.splitlines()
-    assert waiting == "Waiting for huggingface.co, 20 seconds at most."
+    assert waiting == f"Waiting for huggingface.co, {limit} seconds at most."
     assert "the hub cannot be reached: " in said
     assert " Check HTTPS_PROXY" in said
     assert done.returncode == 1
@@ -158,10 +163,6 @@ def test_a_log_of_another_user(tmp_path: Path, command: tuple[str, ...]) -> None
     assert done.returncode == (1 if command == ("start",) else 2)
 
 
-def test_osc_that_is_switched_off(tmp_path: Path) -> None:
-    home = str(tmp_path / "home")
-    try:
-        said = tweeze("osc", TWEEZE_HOME=home, TWEEZE_OSC_PORT="0")
-        check(said, "OSC is switched off (TWEEZE_OSC_PORT is 0)", 1)
-    finally:
-        tweeze("stop", TWEEZE_HOME=home)
+def test_osc_that_is_switched_off(fresh_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWEEZE_OSC_PORT", "0")
+    check(fresh_home.tweeze("osc"), "OSC is switched off (TWEEZE_OSC_PORT is 0)", 1)

@@ -169,13 +169,10 @@ def test_a_model_that_does_not_load_comes_with_a_remedy(
     assert "'tweeze models verify mine'" in str(added["remedy"])
 
 
-def test_what_is_wrong_comes_with_a_remedy(written: Any) -> None:
+def test_what_is_wrong_comes_with_a_remedy(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     written.folders.spool.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", "doctor"],
-        env={**written.environment, "TWEEZE_OSC_PORT": "many"},
-        capture_output=True, text=True, timeout=90,
-    )  # fmt: skip
+    monkeypatch.setenv("TWEEZE_OSC_PORT", "many")
+    done = written.tweeze("doctor")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     wrong = [line for line in lines if line.startswith("WRONG")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -41,9 +42,10 @@ def test_a_pipe_in_and_a_pipe_out_give_what_files_give(
 ) -> None:
     samples, rate = soundfile.read(short_wav, dtype="float32")
     soundfile.write(tmp_path / "a", samples, rate, format=kind)
-    done = piped(
-        home, (tmp_path / "a").read_bytes(), "separate", name, "dog", "--out", "-", cwd=tmp_path
-    )
+    words = ("separate", name, "dog", "--out", "-")
+    data = (tmp_path / "a").read_bytes()
+    pipe = functools.partial(piped, home) if kind == "WAV" else home.piped
+    done = pipe(data, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert only_advice(done.stderr)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
@@ -58,8 +60,8 @@ def test_a_wav_of_unknown_length_is_no_cut_one(home: Any, short_wav: Path, tmp_p
     data = bytearray(short_wav.read_bytes())
     at = data.index(b"data")
     data[4:8] = data[at + 4 : at + 8] = b"\xff\xff\xff\xff"
-    done = piped(home, bytes(data), "separate", "-", "dog", "--keep", "residual", "--out", "-",
-                 cwd=tmp_path)  # fmt: skip
+    words = ("separate", "-", "dog", "--keep", "residual", "--out", "-")
+    done = home.piped(bytes(data), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert only_advice(done.stderr)
     assert soundfile.info(io.BytesIO(done.stdout)).frames == 16_000
@@ -69,12 +71,12 @@ def test_clips_of_standard_input_are_named_after_it(
     home: Any, short_wav: Path, tmp_path: Path
 ) -> None:
     data = short_wav.read_bytes()
-    done = piped(home, data, "separate", "-", short_wav, "dog", cwd=tmp_path)
+    done = home.piped(data, "separate", "-", short_wav, "dog", cwd=tmp_path)
     assert done.stdout.decode().splitlines() == [
         str(tmp_path / "stdin - dog.wav"),
         str(tmp_path / "street - dog.wav"),
     ]
-    facts = json.loads(piped(home, data, "listen", "-", "--json", cwd=tmp_path).stdout)
+    facts = json.loads(home.piped(data, "listen", "-", "--json", cwd=tmp_path).stdout)
     assert facts["file"] == "-"
     assert facts["heard"]
 
@@ -95,7 +97,7 @@ def test_what_cannot_go_through_a_pipe_is_refused(
     home: Any, short_wav: Path, tmp_path: Path, data: bytes, arguments: Any, said: str
 ) -> None:
     words = [word.format(wav=short_wav) for word in arguments]
-    done = piped(home, data, *words, cwd=tmp_path)
+    done = home.piped(data, *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, b"")
     assert said in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1

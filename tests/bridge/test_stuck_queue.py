@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bridge import cli
+from bridge import cli, launch
 from bridge.doctor import _engine, _queue
 from engine.folders import Folders
 from engine.job import Job
@@ -16,8 +17,21 @@ from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.journal import Journal
 from engine.queue.lock import ProcessLock
 from engine.status import JobState
-from tests.bridge.conftest import Home, until
+from tests.bridge.conftest import Home, until, write_noise
 from tests.engine.sound.test_reader import looping_wav
+
+ANSWER = 3.0  # seconds after which this engine gives a decoder up
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """One whose engine is less patient with decoders, and has its model loaded."""
+    root = tmp_path_factory.mktemp("tweeze")
+    home = Home(root / "home", standin=True, answer=ANSWER)
+    loaded = home.tweeze("listen", write_noise(root / "first.wav", 0.1))
+    assert loaded.returncode == 0, loaded.stderr
+    yield home
+    launch.stop(home.folders)
 
 
 @pytest.fixture
@@ -33,7 +47,6 @@ def bad(tmp_path: Path) -> Path:
     group="files",
 )
 def test_it_fails_and_the_others_are_done(home: Home, bad: Path, short_wav: Path) -> None:
-    home.tweeze("start")
     first = home.start("separate", bad, "dog barking")
     until_looking(home)
     said = json.loads(home.tweeze("status", "--json").stdout)
@@ -52,7 +65,6 @@ def test_it_fails_and_the_others_are_done(home: Home, bad: Path, short_wav: Path
 
 
 def test_it_can_be_cancelled_at_once(home: Home, bad: Path) -> None:
-    home.tweeze("start")
     job = Job("hangs", bad, ("dog barking",), client="test")
     home.client.submit(job)
     until_looking(home)
@@ -61,18 +73,15 @@ def test_it_can_be_cancelled_at_once(home: Home, bad: Path) -> None:
     assert home.client.follow(job.id, lambda _: None).state is JobState.CANCELLED
 
 
-def test_a_restart_does_not_bring_it_back_for_ever(
-    fresh_home: Home, bad: Path, short_wav: Path
-) -> None:
+def test_a_restart_does_not_bring_it_back_for_ever(home: Home, bad: Path, short_wav: Path) -> None:
     """Neither at the door nor in the worker."""
-    fresh_home.tweeze("start")
-    fresh_home.client.submit(Job("hangs", bad, ("dog barking",), client="test"))
-    until_looking(fresh_home)
-    fresh_home.tweeze("stop")
+    home.client.submit(Job("hangs-on", bad, ("dog barking",), client="test"))
+    until_looking(home)
+    home.tweeze("stop")
     out = bad.parent / "out"
-    done = fresh_home.tweeze("separate", short_wav, "dog barking", "--out", out)
+    done = home.tweeze("separate", short_wav, "dog barking", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert fresh_home.client.follow("hangs", lambda _: None).state is JobState.FAILED
+    assert home.client.follow("hangs-on", lambda _: None).state is JobState.FAILED
 
 
 def test_doctor_and_status_say_that_nothing_comes_on() -> None:

@@ -23,7 +23,6 @@ CHOSEN = (
     "cancel_while_it_separates",
     "a_failed_job",
     "no_engine",
-    "the_engine_is_killed",
     "project_closed_in_the_middle",
 )
 
