@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,39 +17,40 @@ pytest_plugins = ["reliability"]
 # Where more processes compute than there are processors, torch's threads (libgomp, which reads this
 # when it is loaded) else use up to six times as much processor time, spinning while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# What takes longest begins first; the tests of each of these run in one process: they share an
-# Audacity and an engine, or an AudioSep of more than a gigabyte.
-TOGETHER = (
-    "tests/hosts/audacity/test_menu.py",
-    "tests/hosts/audacity/test_faults.py",
-    "tests/hosts/audacity/test_timeline.py",
-    "tests/engine/models/",
-    "tests/hosts/audacity/",
+# What takes longest begins first. The tests of each of these folders and files run in one process:
+# they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
+AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/"
+TOGETHER = (AUDACITY, MODELS)
+TOGETHER_APART = (
+    *(f"{AUDACITY}test_{name}.py" for name in ("timeline", "menu", "faults")),
+    MODELS,
+    AUDACITY,
 )
-APART = Path(__file__).parent / "hosts/audacity/apart"
+APART = Path(__file__).parent / "hosts/audacity/apart"  # gives a process an Audacity of its own
 _apart = "TWEEZE_TEST_APART" in os.environ
 
 
+def _together() -> tuple[str, ...]:
+    return TOGETHER_APART if _apart else TOGETHER
+
+
 def _group(nodeid: str) -> str:
-    """What runs in one process: one of the above, or a file, whose tests share fixtures."""
+    """What runs in one process: one of those, or a file, whose tests share fixtures."""
     file = nodeid.partition("::")[0]
-    group = next((start for start in TOGETHER if file.startswith(start)), file)
-    # Where Audacitys cannot be kept apart, there can be only one.
-    one = "tests/hosts/audacity/"
-    return one if group.startswith(one) and not _apart else group
+    return next((start for start in _together() if file.startswith(start)), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {group: place for place, group in enumerate(TOGETHER)}
+    order = {group: place for place, group in enumerate(_together())}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: list[XSpec]) -> None:
-    """Let each process have an Audacity, where that can be (see `apart`)."""
+    """Give each process an Audacity of its own, where the system lets us."""
     global _apart
-    if shutil.which("unshare"):
-        _apart = _apart or not subprocess.run([APART, "true"], capture_output=True).returncode
+    if sys.platform == "linux":
+        _apart = subprocess.run([APART, "true"], capture_output=True).returncode == 0
     if _apart:
         config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # which they share
         for spec in specs:
