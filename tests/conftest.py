@@ -1,31 +1,60 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from execnet import XSpec
     from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["reliability"]
 # Where more processes compute than there are processors, torch's threads (libgomp, which reads this
 # when it is loaded) else use up to six times as much processor time, spinning while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Folders whose tests run in one process: the only Audacity's, and those that share an AudioSep of
-# more than a gigabyte. They take longest, so they begin first.
-TOGETHER = ("tests/hosts/audacity/", "tests/engine/models/")
+# What takes longest begins first. The tests of each of these folders and files run in one process:
+# they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
+AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/"
+TOGETHER = (AUDACITY, MODELS)
+TOGETHER_APART = (
+    *(f"{AUDACITY}test_{name}.py" for name in ("timeline", "menu", "faults")),
+    MODELS,
+    AUDACITY,
+)
+APART = Path(__file__).parent / "hosts/audacity/apart"  # gives a process an Audacity of its own
+_apart = "TWEEZE_TEST_APART" in os.environ
+
+
+def _together() -> tuple[str, ...]:
+    return TOGETHER_APART if _apart else TOGETHER
 
 
 def _group(nodeid: str) -> str:
-    """What runs in one process: such a folder, or a file, whose tests share fixtures."""
+    """What runs in one process: one of those, or a file, whose tests share fixtures."""
     file = nodeid.partition("::")[0]
-    return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+    return next((start for start in _together() if file.startswith(start)), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {folder: place for place, folder in enumerate(TOGETHER)}
+    order = {group: place for place, group in enumerate(_together())}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[XSpec]) -> None:
+    """Give each process an Audacity of its own, where the system lets us."""
+    global _apart
+    if sys.platform == "linux":
+        _apart = subprocess.run([APART, "true"], capture_output=True).returncode == 0
+    if _apart:
+        config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # which they share
+        for spec in specs:
+            spec.python = shlex.join([str(APART), sys.executable])
 
 
 # pytest-xdist's own groups do not take effect with pytest 9.2, in which a test's id is fixed.

@@ -24,6 +24,9 @@ from audacity.pipe import Blocked, Busy, Gone, NotRunning, Pipe, command
 MODULE = Path("/usr/lib/audacity/modules/mod-script-pipe.so")
 COMMAND = shlex.split(os.environ.get("TWEEZE_TEST_AUDACITY", "audacity"))
 ROOT = Path(os.environ.get("TWEEZE_TEST_AUDACITY_ROOT", "/"))  # where that Audacity's files lie
+# Where nothing else keeps FFmpeg loaded, Audacity 3.2 loads it anew, all its hundred libraries, for
+# each command.
+FFMPEG = " ".join(path.name for path in ROOT.glob("usr/lib/*/libavformat.so.??"))
 TOOLS = ("Xvfb", "openbox", "xdotool", "import", COMMAND[0])
 TO, FROM = (Path(f"/tmp/audacity_script_pipe.{end}.{os.getuid()}") for end in ("to", "from"))
 EMPTY = (
@@ -53,9 +56,13 @@ def wait_for(condition: Callable[[], _T], what: str, seconds: float = 20.0) -> _
 
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
-    """Hold the lock that keeps two test runs of one user from sharing the FIFOs."""
-    with Path(f"/tmp/tweeze-test-audacity.{os.getuid()}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Hold the lock that keeps two test runs of one user from sharing the FIFOs.
+
+    Those that `apart` started have FIFOs of their own each.
+    """
+    way = fcntl.LOCK_SH if "TWEEZE_TEST_APART" in os.environ else fcntl.LOCK_EX
+    with Path(f"/tmp/tweeze-test-audacity.{os.getuid()}.lock").open("a") as lock:
+        fcntl.flock(lock, way)
         yield
 
 
@@ -64,7 +71,9 @@ class Screen:
 
     def __init__(self) -> None:
         self.editor: Editor | None = None  # the one that runs on it
-        for number in range(90, 200):
+        # Processes that start at one moment each have numbers of their own to look through.
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        for number in range(90 + 20 * worker, 110 + 20 * worker):
             if Path(f"/tmp/.X11-unix/X{number}").exists():
                 continue
             self.display = f":{number}"
@@ -210,7 +219,11 @@ class Editor:
             fifo.unlink(missing_ok=True)
         with (self.home / "output").open("wb") as output:
             self.process = subprocess.Popen(
-                COMMAND, env=self.environment, stdout=output, stderr=output, cwd="/"
+                COMMAND,
+                env={**self.environment, "LD_PRELOAD": FFMPEG},
+                stdout=output,
+                stderr=output,
+                cwd="/",
             )
         if ready:
             self.wait_until_ready()

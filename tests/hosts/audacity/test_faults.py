@@ -52,7 +52,7 @@ def test_a_dialog_while_capturing(editor: Editor, sound: Sound, mixtures: Path, 
         editor.screen.window("Select one or more files")
 
     captured = []
-    with Stumbling(step, dialog) as pipe, contextlib.suppress(Blocked):
+    with Stumbling(step, dialog, patience=1.0) as pipe, contextlib.suppress(Blocked):
         captured = capture(pipe, mixtures, keepsake=mixtures / "keepsake")
     left = [path for path in mixtures.iterdir() if path.suffix == ".wav"]
     assert left == [one.path for one in captured]

@@ -161,8 +161,7 @@ class Studio:
             self.screen.type(query)
         keys = ["Tab", "Home", *["Down"] * list(Keep).index(keep)]
         keys += ["Tab", "Home", *["Down"] * mute, "shift+Tab", "shift+Tab"]
-        for key in keys:
-            self.screen.key(key)
+        self.screen.key(*keys)
         if picture and PICTURES:
             self.screen.picture(Path(PICTURES) / picture, *CROP)
         self.screen.key("Return")
@@ -179,8 +178,10 @@ class Studio:
             for window in self.screen.windows("^Tweeze"):
                 self.screen.xdotool("windowactivate", window, check=False)
                 self.screen.key("Escape")  # Return would reach the track behind the box, too
-                time.sleep(0.2)
-            return not self.screen.windows("^Tweeze")
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: not self.screen.windows("^Tweeze"), "its end", 0.2)
+                return True
+            return False
 
         wait_for(gone, "its end")
 

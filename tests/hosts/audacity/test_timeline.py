@@ -377,10 +377,11 @@ def test_a_second_window_with_the_same_tracks_is_another_project(
 
 @pytest.mark.parametrize("own", ["2", "4"])
 def test_the_users_export_setting_is_put_back(
-    own_editor: Editor, sound: Sound, mixtures: Path, own: str
+    editor: Editor, sound: Sound, mixtures: Path, request: pytest.FixtureRequest, own: str
 ) -> None:
-    editor = own_editor
     setting = command("GetPreference", Name=PREFERENCE)
+    before = command("SetPreference", Name=PREFERENCE, Value=editor.do(setting).strip())
+    request.addfinalizer(lambda: editor.do(before))
     load(editor, sound("source"))
     mark(editor, [0], 1.0, 2.0)
     editor.do(command("SetPreference", Name=PREFERENCE, Value=own))
@@ -400,18 +401,20 @@ def test_the_users_export_setting_is_put_back(
 
 
 class Stumbling(Pipe):
-    """A connection on which one command is preceded by a mishap."""
+    """A connection on which one command is preceded by a mishap; `patience` is for what follows."""
 
-    def __init__(self, at: str, mishap: Callable[[], None]) -> None:
-        super().__init__(timeout=3)
+    def __init__(self, at: str, mishap: Callable[[], None], *, patience: float = 20.0) -> None:
+        super().__init__(timeout=20.0)
         self._at = at
         self._mishap = mishap
+        self._patience = patience
 
     def do(self, line: str, *, timeout: float | None = None) -> str:
         if line.startswith(self._at):
             self._at = "never again"
             self._mishap()
-        return super().do(line, timeout=3)
+        waits = self._at == "never again"
+        return super().do(line, timeout=self._patience if waits else 20.0)
 
 
 STEPS_OUT = ["GetInfo", "Export2", "SelRestore"]
@@ -470,10 +473,7 @@ def test_audacity_killed_while_inserting(
     promise="the clip goes in at most once, and can be put in afterwards",
 )
 @pytest.mark.parametrize("step", ["SelSave", "Import2", "SelRestore"])
-def test_a_dialog_while_inserting(
-    own_editor: Editor, sound: Sound, mixtures: Path, step: str
-) -> None:
-    editor = own_editor
+def test_a_dialog_while_inserting(editor: Editor, sound: Sound, mixtures: Path, step: str) -> None:
     load(editor, sound("source"))
     mark(editor, [0], 1.0, 2.0)
     (captured,) = take(editor, mixtures)
@@ -485,7 +485,7 @@ def test_a_dialog_while_inserting(
         editor.screen.window("Select one or more files")
 
     with (
-        Stumbling(step, dialog) as pipe,
+        Stumbling(step, dialog, patience=1.0) as pipe,
         contextlib.suppress(Blocked),
         Place(pipe, placement(captured)) as place,
     ):
