@@ -16,6 +16,7 @@ from engine import models
 from engine.errors import BadAudio
 from engine.folders import Folders
 from engine.models.base import Separator, Tunable
+from engine.models.tasks import as_separator
 from engine.options import Options
 from engine.sound import core
 from engine.sound.mixture import ArrayMixture, Mixture, decode
@@ -91,8 +92,8 @@ def load(model: str = "compact") -> Separator:
 
 
 def loaded(model: str | Separator) -> Separator:
-    """Return the model itself, or the one of that name."""
-    return load(model) if isinstance(model, str) else model
+    """Return the model itself, or the one of that name; BadInput if it does not separate."""
+    return load(model) if isinstance(model, str) else as_separator(model)
 
 
 def separate(

@@ -219,6 +219,7 @@ class Runner:
             presence=message.presence,
             notes=tuple(one_line(note) for note in message.notes),
             heard=message.heard,
+            certainty=message.certainty,
         )
         self._end(ticket, JobState.DONE)
 

@@ -28,8 +28,9 @@ from engine.advice.sentences import advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, Task
-from engine.models.base import Separator
+from engine.models.base import FloatArray, Model, Separator
 from engine.models.cache import Load, ModelCache
+from engine.models.tasks import as_separator
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import (
     Failed,
@@ -44,7 +45,7 @@ from engine.queue.messages import (
     Work,
 )
 from engine.sound.memory import OutOfMemory, is_exhausted
-from engine.status import Clip, Heard
+from engine.status import Certainty, Clip, Heard
 from engine.throttle import Throttle
 
 __all__ = ["Listen", "Separate", "main", "serve"]
@@ -66,7 +67,7 @@ class Separate(Protocol):
         *,
         on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
-        on_presence: Callable[[tuple[float, ...]], None],
+        on_certainty: Callable[[float, FloatArray], None],
         on_notes: Callable[[tuple[str, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
@@ -79,8 +80,7 @@ class Listen(Protocol):
     def __call__(
         self,
         job: Job,
-        model: Separator,
-        folder: Path,
+        model: Model,
         *,
         on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
@@ -98,11 +98,11 @@ def main(connection: Connection, folders: Folders) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _reserve()
 
-    def load(name: str, folders: Folders) -> Separator:
+    def load(name: str, folders: Folders) -> Model:
         # torch is imported here and not at the module's head, so that signs of life come first.
-        from engine import models
+        from engine.models import catalogue
 
-        return models.load(name, folders)
+        return catalogue.load(catalogue.entry(name, folders))
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
 
@@ -150,6 +150,7 @@ def _do(
 ) -> FromWorker:
     job = work.job
     presence: tuple[float, ...] = ()
+    certainty: tuple[Certainty, ...] = ()
     notes: tuple[str, ...] = ()
     throttle = Throttle(_PROGRESS)
 
@@ -157,9 +158,10 @@ def _do(
         if throttle.passes(job.id, share >= 1.0):
             pipe.send(Progress(job.id, share))
 
-    def on_presence(shares: tuple[float, ...]) -> None:
-        nonlocal presence
-        presence = tuple(round(share, 2) for share in shares)
+    def on_certainty(step: float, values: FloatArray) -> None:
+        nonlocal presence, certainty
+        presence = tuple(round(float(share), 2) for share in values.max(axis=1))
+        certainty = tuple(Certainty.rounded(step, row) for row in values)
 
     def on_notes(told: tuple[str, ...]) -> None:
         nonlocal notes
@@ -170,34 +172,30 @@ def _do(
 
     try:
         name = job.options.model
-        separator, loading = models.fetch(name, lambda: pipe.send(Loading(name)))
+        model, loading = models.fetch(name, lambda: pipe.send(Loading(name)))
         pipe.send(Loaded(name, loading))
         if pipe.is_cancelled(job.id):
             return Stopped(job.id)
         started = time.perf_counter()
         if job.task is Task.LISTEN:
             heard = listen(
-                job,
-                separator,
-                work.folder,
-                on_progress=on_progress,
-                cancelled=cancelled,
-                on_notes=on_notes,
+                job, model, on_progress=on_progress, cancelled=cancelled, on_notes=on_notes
             )
             seconds = time.perf_counter() - started
             return Finished(job.id, (), seconds, notes=notes, heard=heard)
         clips = separate(
             job,
-            separator,
+            as_separator(model),
             work.folder,
             on_progress=on_progress,
             cancelled=cancelled,
-            on_presence=on_presence,
+            on_certainty=on_certainty,
             on_notes=on_notes,
             reduction=work.reduction,
         )
         notes += advice(job.queries, presence)
-        return Finished(job.id, clips, time.perf_counter() - started, presence, notes)
+        seconds = time.perf_counter() - started
+        return Finished(job.id, clips, seconds, presence, notes, certainty=certainty)
     except Cancelled:
         return Stopped(job.id)
     except OutOfMemory:

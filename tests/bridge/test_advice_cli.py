@@ -12,7 +12,7 @@ import pytest
 
 from bridge import advice_cli
 from engine.advice.suggestions import Relation, Suggestion
-from engine.status import Heard, JobState, Status
+from engine.status import Event, Heard, JobState, Status
 
 
 def test_terms_come_one_a_line_the_best_one_first(home: Any) -> None:
@@ -64,7 +64,7 @@ def test_listening_names_sounds_and_writes_nothing(
     done = home.tweeze("listen", short_wav, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert facts["model"] == "compact"
+    assert facts["model"] == "ears"
     assert facts["heard"]
     chances = [one["probability"] for one in facts["heard"]]
     assert chances == sorted(chances, reverse=True)
@@ -89,7 +89,8 @@ def test_what_cannot_be_listened_to_gets_one_sentence(home: Any, tmp_path: Path)
 def test_times_and_qualities_are_said_as_a_musician_reads_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heard = (Heard("dog", 0.93, ((0.0, 2.5), (61.0, 3601.5))), Heard("rain", 0.2, ()))
+    events = (Event(0.0, 2.5, 0.93), Event(61.0, 3601.5, 0.6))
+    heard = (Heard("dog", 0.93, events, "Dog"), Heard("rain", 0.2, (), "Rain"))
     status = Status("job-1", JobState.DONE, heard=heard)
     monkeypatch.setattr(advice_cli, "listen_to", lambda file, model: status)
     advice_cli.listen(["a.wav"], model="compact")

@@ -1,8 +1,8 @@
-"""What ``compact`` says beside its mask: is the sound there, and what else is.
+"""What ``compact`` says beside its mask: when the sound is there.
 
-Both heads read the coarsest activations of the network, block by block (a block is 8 frames,
-0.16 s), so they see as far as these do and no further. A probability for a stretch of sound is that
-of its likeliest block: the same whether a recording is heard whole or in segments.
+The head reads the coarsest activations of the network, block by block (a block is 8 frames,
+0.16 s), so it sees as far as these do and no further. A second one, which tags what is heard
+without a query, serves training alone; files may hold it or not.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def evidence(mask: Tensor, magnitude: Tensor, block: int) -> Tensor:
 
 
 class Heads(nn.Module):
-    """Presence of what a query asks for, and tags of everything; logits a block.
+    """Presence of what a query asks for, and in training tags of everything; logits a block.
 
     Parameters
     ----------
@@ -66,17 +66,20 @@ class Heads(nn.Module):
     vector
         Length of a query's vector.
     labels
-        Names of the sounds that are tagged.
+        Names of the sounds that are tagged; without any, there is no such head.
     width
         Hidden units of each head.
     """
 
-    def __init__(self, channels: int, vector: int, labels: Sequence[str], width: int = 96) -> None:
+    def __init__(
+        self, channels: int, vector: int, labels: Sequence[str] = (), width: int = 96
+    ) -> None:
         super().__init__()
         self.labels = tuple(labels)
         self.width = width
         self.presence = _perceptron(2 * channels + vector + 2, width, 1)
-        self.tags = _perceptron(2 * channels, width, len(self.labels))
+        if self.labels:
+            self.tags = _perceptron(2 * channels, width, len(self.labels))
 
     def present(self, heard: Tensor, passed: Tensor, vectors: Tensor) -> Tensor:
         """Return logits ``(batch, blocks)``: is the sound of the query in the block?
@@ -132,7 +135,7 @@ def heads_from(data: bytes, origin: str, channels: int) -> Heads:
         # the length of the header, then the header (safetensors, "Format")
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         notes = header["__metadata__"]
-        heads = Heads(channels, VECTOR, json.loads(notes["labels"]), int(notes["width"]))
+        heads = Heads(channels, VECTOR, json.loads(notes.get("labels", "[]")), int(notes["width"]))
         counts = {k: v for k, v in heads.state_dict().items() if k.endswith(_NOT_KEPT)}
         heads.load_state_dict({key: value.float() for key, value in found.items()} | counts)
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
