@@ -14,7 +14,7 @@ from engine.errors import (
     TweezeError,
     UnknownModel,
 )
-from engine.status import Event, Heard
+from engine.status import Certainty, Event, Heard
 
 from .advice import listen, load_listener, suggest
 from .separation import Piece, Separation, load, separate, stream
@@ -23,6 +23,7 @@ __all__ = [
     "BadAudio",
     "BadInput",
     "BadQuery",
+    "Certainty",
     "Event",
     "Failure",
     "Heard",

@@ -1,8 +1,8 @@
 """From a listener's scores, window by window, to the sounds that a musician is told of.
 
 A sound begins with a higher probability and ends with a lower one, and takes more than a single
-window unless that one is sure. Of a sound and what it is a kind of ("dog barking", "dog", "animal") the most specific one
-is named, unless it is much less likely.
+window unless that one is sure. Of a sound and what it is a kind of ("dog barking", "dog",
+"animal") the most specific one is named, unless it is much less likely.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import queue
 import signal
@@ -24,13 +25,16 @@ from typing import NoReturn, Protocol
 import numpy as np
 import psutil
 
-from engine.advice.sentences import advice
+from engine.advice import presence as both
+from engine.advice.sentences import LOW_PRESENCE, advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, Task
 from engine.models.base import FloatArray, Model, Separator
 from engine.models.cache import Load, ModelCache
-from engine.models.tasks import as_separator
+from engine.models.kinds import LISTENER
+from engine.models.tasks import as_listener, as_separator
+from engine.options import Presence
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import (
     Failed,
@@ -53,6 +57,7 @@ __all__ = ["Listen", "Separate", "main", "serve"]
 PULSE = 1.0  # seconds between signs of life
 _PROGRESS = 0.05  # seconds between two messages of a job's progress
 _NICENESS = 5  # the editor comes first
+_LOG = logging.getLogger("tweeze.worker")
 _PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
 
 
@@ -149,8 +154,7 @@ def _do(
     folders: Folders,
 ) -> FromWorker:
     job = work.job
-    presence: tuple[float, ...] = ()
-    certainty: tuple[Certainty, ...] = ()
+    certainty: tuple[float, FloatArray] | None = None
     notes: tuple[str, ...] = ()
     throttle = Throttle(_PROGRESS)
 
@@ -159,9 +163,8 @@ def _do(
             pipe.send(Progress(job.id, share))
 
     def on_certainty(step: float, values: FloatArray) -> None:
-        nonlocal presence, certainty
-        presence = tuple(round(float(share), 2) for share in values.max(axis=1))
-        certainty = tuple(Certainty.rounded(step, row) for row in values)
+        nonlocal certainty
+        certainty = step, values
 
     def on_notes(told: tuple[str, ...]) -> None:
         nonlocal notes
@@ -193,9 +196,14 @@ def _do(
             on_notes=on_notes,
             reduction=work.reduction,
         )
-        notes += advice(job.queries, presence)
+        low = LOW_PRESENCE
+        asked = _asked(job, clips, certainty, models, pipe)
+        if asked is not None:
+            certainty, low = asked, both.load_weights().missing
+        presence, over_time = _told(certainty)
+        notes += advice(job.queries, presence, low)
         seconds = time.perf_counter() - started
-        return Finished(job.id, clips, seconds, presence, notes, certainty=certainty)
+        return Finished(job.id, clips, seconds, presence, notes, certainty=over_time)
     except Cancelled:
         return Stopped(job.id)
     except OutOfMemory:
@@ -209,6 +217,47 @@ def _do(
         )
     except Exception as error:
         return Failed(job.id, _explain(error, job, folders), details=traceback.format_exc())
+
+
+def _asked(
+    job: Job,
+    clips: tuple[Clip, ...],
+    certainty: tuple[float, FloatArray] | None,
+    models: ModelCache,
+    pipe: _Pipe,
+) -> tuple[float, FloatArray] | None:
+    """Ask the listener, too, whether what was separated is there; None where it cannot tell.
+
+    The clips are there already, so that nothing but a cancelled job keeps them back.
+    """
+    if job.options.presence is not Presence.BOTH:
+        return None
+
+    def step() -> None:
+        if pipe.is_cancelled(job.id):
+            raise Cancelled(f"Job {job.id} was cancelled.")
+
+    try:
+        listener = as_listener(models.fetch(LISTENER.name)[0])
+        return both.ask(job, clips, listener, certainty, step=step)
+    except Cancelled:
+        raise
+    except Exception as error:
+        _LOG.warning("Job %s: the listener could not be asked (%s).", job.id, error)
+        if is_exhausted(error):
+            models.drop(LISTENER.name)
+        return None
+
+
+def _told(
+    certainty: tuple[float, FloatArray] | None,
+) -> tuple[tuple[float, ...], tuple[Certainty, ...]]:
+    """Return presence and certainty over time as a status has them."""
+    if certainty is None:
+        return (), ()
+    step, values = certainty
+    presence = tuple(round(float(share), 2) for share in values.max(axis=1))
+    return presence, tuple(Certainty.rounded(step, row) for row in values)
 
 
 def _explain(error: Exception, job: Job, folders: Folders) -> str:
