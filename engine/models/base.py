@@ -20,6 +20,7 @@ __all__ = [
     "ComplexArray",
     "FloatArray",
     "FrameGrid",
+    "HearingGrid",
     "Listener",
     "MaskSeparator",
     "PresenceSeparator",
@@ -116,6 +117,42 @@ class ChunkGrid:
     def length(self) -> int:
         """Samples of a chunk as the model is given it."""
         return len(self.window) + 2 * self.context + self.latency
+
+
+@dataclass(frozen=True)
+class HearingGrid:
+    """How a listener takes a clip: in windows of one length, with what it hears around them.
+
+    Window `w` is about the samples `[w * hop, w * hop + window)` of what is asked for.
+
+    Attributes
+    ----------
+    sample_rate
+        Hz; the rate at which the listener hears.
+    window
+        Samples that one score is about.
+    hop
+        Samples from one window to the next; at most half a second, and no more than a window.
+    context
+        Samples on either side of what is asked for on which scores may depend as well; beyond the
+        clip's ends they are zeros.
+
+    """
+
+    sample_rate: int
+    window: int
+    hop: int
+    context: int
+
+    def __post_init__(self) -> None:
+        if min(self.sample_rate, self.window, self.hop) < 1 or self.context < 0:
+            raise ValueError(f"not a hearing grid: {self}")
+        if self.hop > self.window or 2 * self.hop > self.sample_rate:
+            raise ValueError(f"the windows lie too far apart: {self}")
+
+    def windows(self, samples: int) -> int:
+        """Return how many whole windows lie in so many samples."""
+        return max(0, 1 + (samples - self.window) // self.hop)
 
 
 class MaskSeparator(Protocol):
