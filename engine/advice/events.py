@@ -21,11 +21,11 @@ from engine.taxonomy.ontology import ancestors, heard_as, load_ontology
 
 __all__ = ["EVENTS", "ON", "Scores", "sounds"]
 
-ON = 0.4
+ON = 0.3
 """Probability from which a sound is heard."""
-_OFF = 0.2  # probability down to which it goes on
-_ALONE = 0.7  # probability from which a single window counts
-_NEARLY = 0.6  # share of a probability from which another is nearly as high
+_OFF = 0.15  # probability down to which it goes on
+_ALONE = 0.6  # probability from which a single window counts
+_NEARLY = 0.4  # share of a probability from which another is nearly as high
 _NAMED = 20  # sounds at most; where none is likely, the first few are named all the same
 _AT_LEAST = 3
 EVENTS = 500

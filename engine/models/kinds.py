@@ -93,8 +93,9 @@ class Kind(Protocol):
 if TYPE_CHECKING:  # mypy compares each module with the protocol
     from engine.models.audiosep import kind as _audiosep
     from engine.models.compact import kind as _compact
+    from engine.models.ears import kind as _ears
 
-    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact)
+    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _ears)
 
 
 def kind(name: str) -> Kind:
