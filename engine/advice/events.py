@@ -21,13 +21,15 @@ from engine.taxonomy.ontology import ancestors, heard_as, load_ontology
 
 __all__ = ["EVENTS", "ON", "Scores", "sounds"]
 
-ON = 0.3
+ON = 0.2
 """Probability from which a sound is heard."""
-_OFF = 0.15  # probability down to which it goes on
-_ALONE = 0.6  # probability from which a single window counts
-_NEARLY = 0.4  # share of a probability from which another is nearly as high
-_NAMED = 20  # sounds at most; where none is likely, the first few are named all the same
-_AT_LEAST = 3
+_OFF = 0.1  # probability down to which it goes on
+_ALONE = 0.4  # probability from which a single window counts
+_NEARLY = 0.5  # share of a probability from which another is nearly as high
+_NAMED = 20  # sounds at most
+_AT_LEAST = 3  # sounds, where others are possible; where none is likely, whatever they are
+_POSSIBLE = 0.05  # probability from which a sound is worth naming beside likely ones
+_CLEAREST = 3.0  # seconds; a sound stands before another that is less likely over its clearest ones
 EVENTS = 500
 """Events of one sound at most; of more the nearest are taken together."""
 
@@ -76,11 +78,11 @@ class _Sound:
 
 
 def sounds(scores: Scores, grid: HearingGrid, seconds: float) -> tuple[Heard, ...]:
-    """Name the sounds of a recording, the likeliest first.
+    """Name the sounds of a recording, first those that are likely over three seconds.
 
     Named are those that are heard somewhere, 20 at most, without those that another one explains
-    which is a kind of them and as likely, or nearly so; of a recording in which nothing is heard,
-    the three likeliest, without events.
+    which is a kind of them and as likely, or nearly so. Where they are fewer than three, others
+    that are possible follow, without events; where nothing is heard, the three likeliest.
 
     Parameters
     ----------
@@ -99,16 +101,19 @@ def sounds(scores: Scores, grid: HearingGrid, seconds: float) -> tuple[Heard, ..
         for name, labels in named.items()
         if best[name] >= ON and (sound := _sound(name, labels, scores)).spans
     ]
-    if not found:
-        return _likeliest(scores, named, best)
-    shown = []
+    some = max(1, round(_CLEAREST * grid.sample_rate / grid.hop))
+    shown: list[tuple[float, Heard]] = []
     for sound in found:
         spans = [span for span in sound.spans if not _explained(sound, span, found)]
         if spans:
             events = _events(sound, spans, grid, scores.windows, seconds)
-            shown.append(Heard(sound.name, max(e.probability for e in events), events, sound.label))
-    shown.sort(key=lambda heard: -heard.probability)
-    return tuple(shown[:_NAMED])
+            peak = max(event.probability for event in events)
+            row = np.concatenate([sound.row[start:stop] for start, stop in spans])
+            lasting = np.sort(row)[-some:].sum() / min(some, scores.windows)
+            shown.append((float(lasting), Heard(sound.name, peak, events, sound.label)))
+    shown.sort(key=lambda pair: (-pair[0], pair[1].name))
+    heard = tuple(one for _, one in shown[:_NAMED])
+    return heard + _possible(scores, named, best, heard)
 
 
 def _named(labels: Sequence[str]) -> dict[str, list[int]]:
@@ -213,18 +218,29 @@ def _together(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return kept
 
 
-def _likeliest(
-    scores: Scores, named: Mapping[str, list[int]], best: Mapping[str, float]
+def _possible(
+    scores: Scores,
+    named: Mapping[str, list[int]],
+    best: Mapping[str, float],
+    heard: Sequence[Heard],
 ) -> tuple[Heard, ...]:
-    """Return the three likeliest sounds, without those of which a kind is nearly as likely."""
+    """Return what may be there beside what is heard, so that at least three sounds are named.
+
+    Nothing that is above or below what is named, nor anything of which a kind is nearly as likely.
+    """
     above = {name: _above(labels, scores.labels) for name, labels in named.items()}
+    own = {name: {scores.labels[number] for number in named[name]} for name in named}
+    taken = [one.name for one in heard]
     shown: list[Heard] = []
     for name in sorted(best, key=lambda name: -best[name]):
-        own = {scores.labels[number] for number in named[name]}
-        if any(own & above[o] and best[o] >= _NEARLY * best[name] for o in best if o != name):
+        if len(taken) >= _AT_LEAST or (heard and best[name] < _POSSIBLE):
+            break
+        kin = any(own[name] & above[other] or own[other] & above[name] for other in taken)
+        if name in taken or kin:
+            continue
+        if any(own[name] & above[o] and best[o] >= _NEARLY * best[name] for o in best if o != name):
             continue
         chief = max(named[name], key=lambda number: scores.best[number])
+        taken.append(name)
         shown.append(Heard(name, round(best[name], 2), (), scores.labels[chief]))
-        if len(shown) == _AT_LEAST:
-            break
     return tuple(shown)

@@ -25,7 +25,7 @@ def heard(rows: dict[str, list[float]], grid: HearingGrid = GRID) -> tuple[Heard
 
 
 def test_a_sound_goes_on_below_what_it_began_with() -> None:
-    (dog,) = heard({"Bark": [0, 0.1, 0.3, 0.6, 0.55, 0.3, 0.25, 0.1, 0, 0]})
+    (dog,) = heard({"Bark": [0, 0.05, 0.15, 0.6, 0.55, 0.15, 0.12, 0.05, 0, 0]})
     assert dog == Heard("dog barking", 0.6, (Event(1.25, 3.75, 0.6),), "Bark")
 
 
@@ -36,7 +36,7 @@ def test_at_the_ends_it_reaches_the_ends() -> None:
 
 
 def test_a_single_window_counts_where_it_is_sure_and_a_single_gap_does_not() -> None:
-    assert heard({"Rain": [0, 0, 0, 0.5, 0, 0, 0]})[0].events == ()
+    assert heard({"Rain": [0, 0, 0, 0.3, 0, 0, 0]})[0].events == ()
     assert heard({"Rain": [0, 0, 0, 0.8, 0, 0, 0]})[0].times == ((1.75, 2.25),)
     assert heard({"Rain": [0, 0.6, 0.6, 0, 0.6, 0.6, 0]})[0].times == ((0.75, 3.25),)
 
@@ -51,7 +51,7 @@ def test_the_most_specific_name_stands_for_all_above_it() -> None:
     }
     assert [one.name for one in heard(rows)] == ["music", "dog barking"]
     rows["Bark"] = [0.31, 0.31, 0, 0, 0, 0]  # a guess: it does not account for a sure dog
-    assert [one.name for one in heard(rows)] == ["dog", "music", "dog barking"]
+    assert [one.name for one in heard(rows)] == ["music", "dog", "dog barking"]
 
 
 def test_a_parent_keeps_the_stretches_that_its_kind_does_not_account_for() -> None:
@@ -73,16 +73,34 @@ def test_names_of_one_sound_are_taken_together() -> None:
 
 def test_where_nothing_is_likely_the_three_likeliest_are_named_without_times() -> None:
     rows = {
-        "Animal": [0.29, 0.1],
-        "Dog": [0.15, 0.1],
-        "Rain": [0.14, 0.14],
+        "Animal": [0.19, 0.1],
+        "Dog": [0.1, 0.1],
+        "Rain": [0.09, 0.09],
         "Silence": [0.9, 0.9],
-        "Engine": [0.1, 0.0],
-        "Wind": [0.0, 0.05],
+        "Engine": [0.05, 0.0],
+        "Wind": [0.0, 0.02],
     }
     found = heard(rows)
     assert [one.name for one in found] == ["dog", "rain", "engine"]
     assert all(one.events == () for one in found)
+
+
+def test_beside_one_likely_sound_others_are_named_that_are_possible() -> None:
+    rows = {
+        "Bark": [0.9, 0.9, 0.0, 0.0],
+        "Dog": [0.1, 0.0, 0.15, 0.0],
+        "Animal": [0.1, 0.0, 0.15, 0.0],
+        "Wind": [0.0, 0.0, 0.12, 0.0],
+        "Rain": [0.0, 0.0, 0.04, 0.0],
+    }
+    dog, wind = heard(rows)
+    assert (dog.name, len(dog.events)) == ("dog barking", 1)
+    assert wind == Heard("wind", 0.12, (), "Wind")
+
+
+def test_what_lasts_stands_before_what_is_over_at_once() -> None:
+    rows = {"Rain": [0.6] * 12, "Bark": [0.9, 0.9] + [0.0] * 10}
+    assert [one.name for one in heard(rows)] == ["rain", "dog barking"]
 
 
 def test_of_very_many_events_the_nearest_are_taken_together() -> None:
