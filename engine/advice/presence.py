@@ -39,6 +39,7 @@ __all__ = [
     "ask",
     "evidence_of",
     "impression",
+    "is_fitted",
     "load_weights",
 ]
 
@@ -52,6 +53,7 @@ FEATURES = (
     "name in target",
 )
 """What is weighed, at each moment. All but the first come from the listener."""
+_WEIGHTS = "presence.json"
 _SURE = 1e-3  # probabilities are not followed closer than this to 0 and 1
 _FLOOR_DB = -60.0  # levels of the target below the mixture are not followed further
 _QUIET = 1e-12  # mean square that is as good as silence
@@ -174,13 +176,25 @@ class Weights:
         return (1 / (1 + np.exp(-self.logits(evidence)))).astype(np.float32)
 
 
+def is_fitted() -> bool:
+    """Return whether the weights were fitted to the bundled models; without them nobody weighs."""
+    return (files("engine.advice") / _WEIGHTS).is_file()
+
+
 @cache
 def load_weights() -> Weights:
-    """Return the weights that are part of Tweeze."""
-    text = (files("engine.advice") / "presence.json").read_text(encoding="utf-8")
+    """Return the weights that are part of Tweeze.
+
+    Raises
+    ------
+    Failure
+        They are not those of this version.
+
+    """
+    text = (files("engine.advice") / _WEIGHTS).read_text(encoding="utf-8")
     facts = json.loads(text)
     if facts["features"] != list(FEATURES):
-        raise Failure("presence.json is of another version of Tweeze: install Tweeze again.")
+        raise Failure(f"{_WEIGHTS} is of another version of Tweeze: install Tweeze again.")
     variants = {name: tuple(map(float, row)) for name, row in facts["weights"].items()}
     return Weights(variants, float(facts["missing"]))
 

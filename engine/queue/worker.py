@@ -230,7 +230,7 @@ def _asked(
 
     The clips are there already, so that nothing but a cancelled job keeps them back.
     """
-    if job.options.presence is not Presence.BOTH:
+    if job.options.presence is not Presence.BOTH or not both.is_fitted():
         return None
 
     def step() -> None:
