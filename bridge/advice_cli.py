@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bridge import labels as label_file
 from bridge.inputs import for_each, recordings, sounds
 from bridge.listening import listen as listen_to
 from engine.display import shown
+from engine.errors import BadInput
 
 if TYPE_CHECKING:
     from engine.advice.suggestions import Suggestion
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+_TIMES = 12  # stretches of one sound that a table on a terminal names
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -71,26 +74,48 @@ def listen(
         list[str], typer.Argument(metavar="FILE...", help="Audio files; '-' is standard input.")
     ],
     model: Annotated[
-        str, typer.Option(help="A model that can listen; 'tweeze models' lists them all.")
-    ] = "compact",
+        str, typer.Option(help="A model that listens; 'tweeze models' lists them all.")
+    ] = "ears",
     as_json: Json = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the stretches there too: labels for Audacity, or regions for REAPER "
+            "where FILE ends in .csv.",
+        ),
+    ] = None,
 ) -> None:
     """Say which sounds are likely in recordings, and when: words to ask for.
 
-    The likeliest sound comes first; nothing is written. Several names can stand for one sound.
+    The likeliest sound comes first, by its most specific name. Nothing is written, but for the
+    file of --labels. Audacity reads that with File > Import > Labels, REAPER in the Region/Marker
+    Manager.
     Of several files each is named before what is heard in it; with --json there is one object for
     each file, one a line.
     """
     found = recordings(files)
+    if labels is not None:
+        if len(found) > 1:
+            raise BadInput(
+                f"--labels names one file, and there are {len(found)} recordings: listen to each "
+                "of them with a file of its own."
+            )
+        label_file.check(labels)
 
     def each(file: Path) -> None:
-        _listen(file, model, as_json=as_json, named=len(found) > 1)
+        _listen(file, model, as_json=as_json, named=len(found) > 1, labels=labels)
 
     for_each(found, each)
 
 
-def _listen(file: Path, model: str, *, as_json: bool, named: bool) -> None:
+def _listen(file: Path, model: str, *, as_json: bool, named: bool, labels: Path | None) -> None:
     status = listen_to(file, model)
+    events = any(one.events for one in status.heard)
+    if labels is not None:
+        label_file.write(labels, status.heard)
+        if not events:
+            print(shown(f"No sound stands out: {labels} is empty."), file=sys.stderr)
     for note in status.notes:
         print(shown(note), file=sys.stderr)
     if as_json:
@@ -101,7 +126,13 @@ def _listen(file: Path, model: str, *, as_json: bool, named: bool) -> None:
             "seconds": status.seconds,
             "loading": status.loading,
             "heard": [
-                {"name": one.name, "probability": one.probability, "times": one.times}
+                {
+                    "name": one.name,
+                    "label": one.label,
+                    "probability": one.probability,
+                    "times": one.times,
+                    "events": [vars(event) for event in one.events],
+                }
                 for one in status.heard
             ],
             "notes": list(status.notes),
@@ -110,7 +141,7 @@ def _listen(file: Path, model: str, *, as_json: bool, named: bool) -> None:
         return
     if named:
         print(f"{shown(str(file))}:", flush=True)
-    if status.heard and not any(one.times for one in status.heard):
+    if status.heard and not events:
         print("No sound stands out; the likeliest are:", file=sys.stderr)
     _print(
         ("sound", "likely", "heard at"),
@@ -137,7 +168,11 @@ def _quality(one: Suggestion) -> str:
 
 
 def _when(one: Heard) -> str:
-    return ", ".join(f"{_clock(start)}-{_clock(stop)}" for start, stop in one.times)
+    """Return the times; a terminal is told of the first few."""
+    times = [f"{_clock(start)}-{_clock(stop)}" for start, stop in one.times]
+    if sys.stdout.isatty() and len(times) > _TIMES + 1:
+        times = [*times[:_TIMES], f"and {len(times) - _TIMES} more"]
+    return ", ".join(times)
 
 
 def _clock(seconds: float) -> str:

@@ -24,7 +24,7 @@ from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
 from engine.host import Check
-from engine.models import kinds
+from engine.models import catalogue, kinds
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.lock import holder
 from engine.settings import Settings
@@ -218,15 +218,15 @@ def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
     features = torch.backends.cpu.get_cpu_capability()
     said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads, {features}"
     yield vars(Check("torch", True, said))
-    for name in models.names(folders):
+    for name in (*models.names(folders), kinds.LISTENER.name):
         yield {"doing": f"loading {name}"}
         started = time.perf_counter()
         try:
-            models.load(name, folders)
+            catalogue.load(catalogue.entry(name, folders))
         except TweezeError as error:
             remedy = (
                 "Install Tweeze again: 'pipx reinstall tweeze'."
-                if name == kinds.BUNDLED.name
+                if name in (kinds.BUNDLED.name, kinds.LISTENER.name)
                 else f"Run 'tweeze models verify {name}' to see which file is damaged; then "
                 f"'tweeze models remove {name}', and pull or add it again."
             )

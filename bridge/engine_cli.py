@@ -218,6 +218,7 @@ def _job_facts(status: Status) -> dict[str, Any]:
             for clip in status.clips
         ],
         "presence": list(status.presence),
+        "certainty": [{"step": one.step, "values": list(one.values)} for one in status.certainty],
         "notes": list(status.notes),
     }
 

@@ -25,7 +25,7 @@ def listen(file: Path, model: str) -> Status:
     Raises
     ------
     BadInput
-        The file is wrong, or the model cannot listen.
+        The file is wrong, or the model does not listen.
     Failure
         It did not succeed.
     Interrupted

@@ -15,6 +15,7 @@ import typer
 from engine.display import shown
 from engine.errors import BadInput
 from engine.folders import Folders
+from engine.job import Task
 from engine.models import catalogue, kinds, pulling, releases
 from engine.models.records import Entry, Progress
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON list.")]
+_DOES = {Task.SEPARATE.value: "separates", Task.LISTEN.value: "listens"}
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A model that 'tweeze models list' shows.")
 ]
@@ -40,7 +42,11 @@ def _default(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the models, and those that can be pulled."""
+    """List the models, and those that can be pulled.
+
+    Those that separate pull sounds out of a recording; the one that listens names what is in it,
+    for 'tweeze listen'.
+    """
     _list(as_json=as_json)
 
 
@@ -151,8 +157,9 @@ def _list(*, as_json: bool) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else ""
-        line = f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {row['licence']}".rstrip()
-        print(shown(line))
+        does = _DOES[row["task"]]
+        line = f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {does:9}  {row['licence']}"
+        print(shown(line.rstrip()))
     sys.stdout.flush()
     for row in rows:
         if "problem" in row:
@@ -161,13 +168,14 @@ def _list(*, as_json: bool) -> None:
 
 def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
     added = catalogue.added(folders)
-    for entry in (kinds.BUNDLED, *added):
+    for entry in (kinds.BUNDLED, kinds.LISTENER, *added):
         row = {
             "name": entry.name,
             "kind": entry.kind,
             "state": "unusable" if entry.problem else "bundled" if entry.bundled else "added",
             "bytes": entry.size,
             "licence": entry.licence,
+            "task": entry.task.value,
         }
         if entry.problem:
             row["problem"] = entry.problem
@@ -182,6 +190,7 @@ def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
                 "state": "to pull",
                 "bytes": release.size,
                 "licence": release.licence,
+                "task": Task.SEPARATE.value,
                 "origin": release.main.page,
             }
 

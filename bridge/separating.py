@@ -48,6 +48,9 @@ class Result:
                     for path, clip in zip(self.paths, status.clips, strict=True)
                 ],
                 "presence": list(status.presence),
+                "certainty": [
+                    {"step": one.step, "values": list(one.values)} for one in status.certainty
+                ],
                 "notes": list(status.notes),
             }
         )

@@ -13,7 +13,7 @@ from enum import Enum
 
 from engine.option_types import Choice, Number, Text, described, read, table
 
-__all__ = ["Bandwidth", "Context", "Keep", "Memory", "Options", "Precision", "Stereo"]
+__all__ = ["Bandwidth", "Context", "Keep", "Memory", "Options", "Precision", "Presence", "Stereo"]
 
 
 class Keep(str, Enum):
@@ -52,6 +52,13 @@ class Context(str, Enum):
     SHORT = "short"
 
 
+class Presence(str, Enum):
+    """Who is asked whether a sound is there: separator and listener, or the separator alone."""
+
+    BOTH = "both"
+    SEPARATOR = "separator"
+
+
 class Memory(str, Enum):
     """How much memory a job may take: what makes it fast, or little."""
 
@@ -65,8 +72,8 @@ class Options:
 
     `sharpness` is the power to which the magnitude of each mask is raised: above 1 a target holds
     less of what only resembles its query, and loses some of its own edges and tails; 1 is as
-    trained. `precision`, `context` and `memory` are for models that have a choice; others work as
-    they always do.
+    trained. `presence` changes no clip, only what is said of it. `precision`, `context` and
+    `memory` are for models that have a choice; others work as they always do.
     """
 
     model: str = described(
@@ -141,6 +148,15 @@ class Options:
             label="Memory",
             help="Low takes less memory and more time.",
             called={Memory.DEFAULT: "as needed", Memory.LOW: "little"},
+            sparse=True,
+        )
+    )
+    presence: Presence = described(
+        Choice(
+            default=Presence.BOTH,
+            label="Is it there?",
+            help="Whether a listener is asked, too, if the sound is there.",
+            called={Presence.BOTH: "ask a listener, too", Presence.SEPARATOR: "separator only"},
             sparse=True,
         )
     )

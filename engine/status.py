@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -11,11 +12,14 @@ from engine.errors import BadJob
 from engine.job import check_id
 from engine.text_form import FORM, Fields, lines, parse_lines
 
-__all__ = ["Clip", "ClipKind", "Heard", "JobState", "Status"]
+__all__ = ["Certainty", "Clip", "ClipKind", "Event", "Heard", "JobState", "Status"]
 
-_REPEATED = ("note", "presence", "heard", "clip", "kind", "query", "name")
-_SPAN = r"[0-9]{1,9}\.[0-9]-[0-9]{1,9}\.[0-9]"
-_HEARD = re.compile(rf"([01]\.[0-9][0-9]) ((?:{_SPAN}(?:,{_SPAN})*)?) (.*)")
+_REPEATED = ("note", "presence", "certainty", "heard", "label", "clip", "kind", "query", "name")
+_SHARE = r"[01]\.[0-9][0-9]"
+_SECONDS = r"[0-9]{1,9}\.[0-9]{1,2}"
+_EVENT = rf"{_SECONDS}-{_SECONDS}(?:@{_SHARE})?"
+_HEARD = re.compile(rf"({_SHARE}) ((?:{_EVENT}(?:,{_EVENT})*)?) (.*)")
+_CERTAINTY = re.compile(r"([0-9]{1,6}\.[0-9]{6}) ((?:[0-9][0-9])*)")
 
 
 class JobState(str, Enum):
@@ -54,35 +58,98 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A sound that a listening model noticed.
+class Certainty:
+    """How sure Tweeze is that a query's sound is there, over time.
 
-    `probability` is that of its clearest moment, in hundredths; `times` are the stretches in
-    which it is likely, `(start, stop)` in tenths of a second from the mixture's start.
+    `values[i]` is about the seconds from `i * step` to `(i + 1) * step`, counted from the mixture's
+    start: a probability in hundredths, 0.99 at most.
+    """
+
+    step: float
+    values: tuple[float, ...]
+
+    @classmethod
+    def rounded(cls, step: float, values: Iterable[float]) -> Certainty:
+        """Return the certainty with its step in millionths and its values in hundredths."""
+        return cls(round(step, 6), tuple(min(0.99, round(float(v), 2)) for v in values))
+
+    def to_value(self) -> str:
+        """Return the value of a status text's `certainty`: the step, then two digits a value.
+
+        >>> Certainty(0.16, (0.0, 0.07, 0.99)).to_value()
+        '0.160000 000799'
+        """
+        digits = "".join(f"{min(99, round(value * 100)):02d}" for value in self.values)
+        return f"{self.step:.6f} {digits}"
+
+    @classmethod
+    def from_value(cls, value: str) -> Certainty:
+        """Read what `to_value` wrote; BadJob if it is something else."""
+        found = _CERTAINTY.fullmatch(value)
+        if not found:
+            raise BadJob(f"'certainty' of the status is not of its form: {value[:80]!r}.")
+        step, digits = found.groups()
+        values = (int(digits[at : at + 2]) / 100 for at in range(0, len(digits), 2))
+        return cls(float(step), tuple(values))
+
+
+@dataclass(frozen=True)
+class Event:
+    """A stretch in which a sound is likely.
+
+    `start` and `stop` are in hundredths of a second from the mixture's start, `probability`, of
+    its clearest moment, in hundredths.
+    """
+
+    start: float
+    stop: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A sound that a listener noticed.
+
+    `name` is fit to be a query. `probability` is that of its clearest moment, in hundredths;
+    `events` are the stretches in which it is likely, none where it is not likely at any time.
+    `label` is what AudioSet calls the sound.
     """
 
     name: str
     probability: float
-    times: tuple[tuple[float, float], ...]
+    events: tuple[Event, ...] = ()
+    label: str = ""
+
+    @property
+    def times(self) -> tuple[tuple[float, float], ...]:
+        """The stretches in which it is likely, `(start, stop)` in seconds."""
+        return tuple((event.start, event.stop) for event in self.events)
 
     def to_value(self) -> str:
-        """Return the value of a status text's `heard`.
+        """Return the value of a status text's `heard`; `label` has a line of its own.
 
-        >>> Heard("dog", 0.93, ((0.0, 2.5), (7.5, 10.0))).to_value()
-        '0.93 0.0-2.5,7.5-10.0 dog'
+        >>> Heard("dog", 0.93, (Event(0.0, 2.5, 0.93), Event(7.5, 10.0, 0.6))).to_value()
+        '0.93 0.00-2.50@0.93,7.50-10.00@0.60 dog'
         """
-        times = ",".join(f"{start:.1f}-{stop:.1f}" for start, stop in self.times)
-        return f"{self.probability:.2f} {times} {self.name}"
+        events = ",".join(f"{e.start:.2f}-{e.stop:.2f}@{e.probability:.2f}" for e in self.events)
+        return f"{self.probability:.2f} {events} {self.name}"
 
     @classmethod
-    def from_value(cls, value: str) -> Heard:
-        """Read what `to_value` wrote; BadJob if it is something else."""
+    def from_value(cls, value: str, label: str = "") -> Heard:
+        """Read what `to_value` wrote, now or in earlier versions; BadJob if it is something else.
+
+        Those did not write the probability of each event: it is that of the whole.
+        """
         found = _HEARD.fullmatch(value)
         if not found:
             raise BadJob(f"'heard' of the status is not of its form: {value[:80]!r}.")
-        probability, times, name = found.groups()
-        pairs = [part.split("-") for part in times.split(",") if part]
-        return cls(name, float(probability), tuple((float(a), float(b)) for a, b in pairs))
+        probability, listed, name = found.groups()
+        events = []
+        for part in listed.split(",") if listed else []:
+            times, _, share = part.partition("@")
+            start, stop = times.split("-")
+            events.append(Event(float(start), float(stop), float(share or probability)))
+        return cls(name, float(probability), tuple(events), label)
 
 
 @dataclass(frozen=True)
@@ -94,11 +161,11 @@ class Status:
     where the model was resident); `notes` are sentences of advice; `bad_input` says that the
     failure is one of the request, which its author can mend. `presence` is how likely the sound
     of each query is in the mixture at all, in the order of the job's queries, from 0 to 1 in
-    hundredths; empty where the model does not estimate it. `heard` is what a listening job found,
-    the likeliest first.
+    hundredths; empty where the model does not estimate it. `certainty` says the same over time.
+    `heard` is what a listening job found, the likeliest first.
 
-    In the text form a status has one `note`, `presence` and `heard` line for each of these
-    values, and none where there are none, so that older readers go on.
+    In the text form a status has one `note`, `presence`, `certainty`, `heard` and `label` line for
+    each of these values, and none where there are none, so that older readers go on.
     """
 
     id: str
@@ -112,6 +179,7 @@ class Status:
     bad_input: bool = False
     presence: tuple[float, ...] = ()
     heard: tuple[Heard, ...] = ()
+    certainty: tuple[Certainty, ...] = ()
 
     def to_text(self) -> str:
         """Return the status file's text."""
@@ -127,7 +195,9 @@ class Status:
         ]
         pairs += [("note", note) for note in self.notes]
         pairs += [("presence", f"{share:.2f}") for share in self.presence]
-        pairs += [("heard", one.to_value()) for one in self.heard]
+        pairs += [("certainty", one.to_value()) for one in self.certainty]
+        for one in self.heard:
+            pairs += [("heard", one.to_value()), ("label", one.label)]
         for clip in self.clips:
             pairs += [
                 ("clip", str(clip.path)),
@@ -147,6 +217,10 @@ class Status:
         columns = [fields.all(key) for key in ("clip", "kind", "query", "name")]
         if len({len(column) for column in columns}) != 1 or not set(columns[1]) <= set(kinds):
             raise BadJob("A status text names a clip without its kind, query and name.")
+        heard, labels = fields.all("heard"), fields.all("label")
+        if labels and len(labels) != len(heard):
+            raise BadJob("A status text says what was heard without AudioSet's name for it.")
+        labels = labels or [""] * len(heard)
         status = cls(
             id=check_id(fields.one("id")),
             state=fields.choice("state", {s.value: s for s in JobState}, None),
@@ -161,7 +235,8 @@ class Status:
             notes=tuple(fields.all("note")),
             bad_input=fields.choice("bad_input", {"yes": True, "no": False}, "no"),
             presence=fields.numbers("presence"),
-            heard=tuple(Heard.from_value(value) for value in fields.all("heard")),
+            heard=tuple(map(Heard.from_value, heard, labels)),
+            certainty=tuple(Certainty.from_value(value) for value in fields.all("certainty")),
         )
         fields.done()
         return status

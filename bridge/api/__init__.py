@@ -14,15 +14,17 @@ from engine.errors import (
     TweezeError,
     UnknownModel,
 )
-from engine.status import Heard
+from engine.status import Certainty, Event, Heard
 
-from .advice import listen, suggest
+from .advice import listen, load_listener, suggest
 from .separation import Piece, Separation, load, separate, stream
 
 __all__ = [
     "BadAudio",
     "BadInput",
     "BadQuery",
+    "Certainty",
+    "Event",
     "Failure",
     "Heard",
     "ModelBroken",
@@ -33,6 +35,7 @@ __all__ = [
     "UnknownModel",
     "listen",
     "load",
+    "load_listener",
     "separate",
     "stream",
     "suggest",

@@ -16,9 +16,12 @@ from engine import models
 from engine.errors import BadAudio
 from engine.folders import Folders
 from engine.models.base import Separator, Tunable
+from engine.models.tasks import as_separator
 from engine.options import Options
 from engine.sound import core
+from engine.sound.certainty import CertaintyGrid
 from engine.sound.mixture import ArrayMixture, Mixture, decode
+from engine.status import Certainty
 
 from .arguments import checked_options, checked_queries, checked_rate, checked_samples
 
@@ -40,14 +43,18 @@ class Separation:
     residual
         `(channels, frames)`, float32: the mixture minus the sum of the targets.
     presence
-        For each query the probability, 0 to 1, that its sound is there at all; empty if the model
-        does not estimate it.
+        For each query the probability, 0 to 1, that its sound is there at all, as the model says
+        that separates; empty if it does not estimate it.
+    certainty
+        For each query the same over time: `values`, each about `step` seconds. Empty like
+        `presence`.
 
     """
 
     targets: npt.NDArray[np.float32]
     residual: npt.NDArray[np.float32]
     presence: tuple[float, ...]
+    certainty: tuple[Certainty, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +98,8 @@ def load(model: str = "compact") -> Separator:
 
 
 def loaded(model: str | Separator) -> Separator:
-    """Return the model itself, or the one of that name."""
-    return load(model) if isinstance(model, str) else model
+    """Return the model itself, or the one of that name; BadInput if it does not separate."""
+    return load(model) if isinstance(model, str) else as_separator(model)
 
 
 def separate(
@@ -148,13 +155,17 @@ def separate(
     mixture = ArrayMixture(samples, hertz, separator.frame_grid.sample_rate)
     targets = np.empty((len(texts), *samples.shape), np.float32)
     residual = np.empty_like(samples)
-    presence: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+    over_time: npt.NDArray[np.float32] = np.zeros((0, 1), np.float32)
     for piece in _pieces(mixture, separator, texts, options, on_progress or _ignore):
         span = slice(piece.start, piece.start + piece.targets.shape[-1])
         targets[..., span], residual[:, span] = piece.targets, piece.residual
         if piece.checkpoint is not None:
-            presence = piece.checkpoint.presence
-    return Separation(targets, residual, tuple(presence.tolist()))
+            over_time = piece.checkpoint.certainty
+    frames = mixture.model_samples // separator.frame_grid.hop + 1
+    step = CertaintyGrid(separator.frame_grid, frames).step
+    certainty = tuple(Certainty.rounded(step, row) for row in over_time)
+    presence = tuple(float(share) for share in over_time.max(axis=1))
+    return Separation(targets, residual, presence, certainty)
 
 
 def stream(

@@ -10,27 +10,30 @@ from engine.advice.suggestions import adviser, suggest
 __all__ = ["LOW_PRESENCE", "advice", "english_sentence", "stem_sentence"]
 
 LOW_PRESENCE = 0.25
-"""Presence below which a sound counts as missing (how often that is wrong: see the model card)."""
+"""The separator's presence below which a sound counts as missing, where no listener is asked."""
 
 _IN_A_SENTENCE = 3
 _OTHER_WORDS = "say in other words what kind of sound it is"
 _QUOTED = 60  # characters of a query that are repeated in a sentence
 
 
-def advice(queries: Sequence[str], presence: Sequence[float]) -> tuple[str, ...]:
+def advice(
+    queries: Sequence[str], presence: Sequence[float], low: float = LOW_PRESENCE
+) -> tuple[str, ...]:
     """Return the sentences of advice for a job's status, in the order of its queries.
 
-    `presence` is that of each query, 0 to 1, or empty where the model does not estimate it.
+    `presence` is that of each query, 0 to 1, or empty where nobody estimates it; below `low` a
+    sound counts as missing.
     """
-    return tuple(_advice(queries, presence))
+    return tuple(_advice(queries, presence, low))
 
 
-def _advice(queries: Sequence[str], presence: Sequence[float]) -> Iterator[str]:
+def _advice(queries: Sequence[str], presence: Sequence[float], low: float) -> Iterator[str]:
     stems = [query for query in queries if is_stem(query)]
     if stems:
         yield stem_sentence(stems)
     for query, share in zip(queries, presence, strict=False):
-        if share >= LOW_PRESENCE:
+        if share >= low:
             continue
         said = f"{_quoted(query)} was barely detected in this recording"
         foreign = english_sentence(query)

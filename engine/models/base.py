@@ -20,8 +20,10 @@ __all__ = [
     "ComplexArray",
     "FloatArray",
     "FrameGrid",
+    "HearingGrid",
     "Listener",
     "MaskSeparator",
+    "Model",
     "PresenceSeparator",
     "Separator",
     "Tunable",
@@ -116,6 +118,42 @@ class ChunkGrid:
     def length(self) -> int:
         """Samples of a chunk as the model is given it."""
         return len(self.window) + 2 * self.context + self.latency
+
+
+@dataclass(frozen=True)
+class HearingGrid:
+    """How a listener takes a clip: in windows of one length, with what it hears around them.
+
+    Window `w` is about the samples `[w * hop, w * hop + window)` of what is asked for.
+
+    Attributes
+    ----------
+    sample_rate
+        Hz; the rate at which the listener hears.
+    window
+        Samples that one score is about.
+    hop
+        Samples from one window to the next; at most half a second, and no more than a window.
+    context
+        Samples on either side of what is asked for on which scores may depend as well; beyond the
+        clip's ends they are zeros.
+
+    """
+
+    sample_rate: int
+    window: int
+    hop: int
+    context: int
+
+    def __post_init__(self) -> None:
+        if min(self.sample_rate, self.window, self.hop) < 1 or self.context < 0:
+            raise ValueError(f"not a hearing grid: {self}")
+        if self.hop > self.window or 2 * self.hop > self.sample_rate:
+            raise ValueError(f"the windows lie too far apart: {self}")
+
+    def windows(self, samples: int) -> int:
+        """Return how many whole windows lie in so many samples."""
+        return max(0, 1 + (samples - self.window) // self.hop)
 
 
 class MaskSeparator(Protocol):
@@ -251,18 +289,17 @@ class PresenceSeparator(MaskSeparator, Protocol):
     def mask_with_presence(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray | ComplexArray, FloatArray]:
-        """Do what `mask` does, and estimate whether each query's sound is there.
+        """Do what `mask` does, and estimate when each query's sound is there.
 
-        Parameters are those of `mask`.
+        Parameters are those of `mask`. `keep` starts on a multiple of `block`.
 
         Returns
         -------
         mask
             As `mask` returns it.
         presence
-            `(queries,)`: probabilities, 0 to 1, that the sound is heard anywhere in the frames
-            that are kept, in any channel. Not of the context: the segment that it belongs to
-            says that.
+            `(queries, blocks)`: probabilities, 0 to 1, that the sound is heard in each block of
+            the frames that are kept, in any channel; a last block that is not whole has its own.
 
         """
 
@@ -272,23 +309,50 @@ class Listener(Protocol):
     """A model that can say what is in a recording without being asked for anything."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the sounds it knows, most of them fit to be a query."""
+    def name(self) -> str:
+        """Name in the catalogue."""
 
-    def hear(self, magnitude: FloatArray, rms: float) -> FloatArray:
-        """Estimate which sounds are in a segment.
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the sounds it knows, in AudioSet's words."""
+
+    @property
+    def hearing_grid(self) -> HearingGrid:
+        """Rate, windows and context."""
+
+    def hear(self, samples: FloatArray) -> FloatArray:
+        """Estimate which sounds are in each window.
 
         Parameters
         ----------
-        magnitude
-            `(channels, frames, bins)` on the frame grid of the model's `frame_grid`; any number of
-            frames.
-        rms
-            RMS of the whole clip over all channels, at the model's rate, as for `mask`.
+        samples
+            `(channels, context + n + context)`, at the rate of `hearing_grid`.
 
         Returns
         -------
         probabilities
-            `(labels,)`, each from 0 to 1, of its own: several sounds can be there at once.
+            `(hearing_grid.windows(n), labels)`, each from 0 to 1, of its own: several sounds can
+            be there at once.
 
         """
+
+    def vectors(self, samples: FloatArray) -> FloatArray:
+        """Place what is heard in each window among the texts.
+
+        Parameters are those of `hear`.
+
+        Returns
+        -------
+        vectors
+            `(hearing_grid.windows(n), dimensions)`: of length 1, in the space of
+            `engine.taxonomy.text.TextTable`, so that the product with a query's vector says how
+            much the window sounds like the query.
+
+        """
+
+    def both(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what `hear` and `vectors` do, from one pass."""
+
+
+Model: TypeAlias = Separator | Listener
+"""A loaded model, whatever it is for."""

@@ -8,26 +8,31 @@ from collections.abc import Callable
 
 from engine.folders import Folders
 from engine.models import catalogue
-from engine.models.base import Separator
+from engine.models.base import Model
+from engine.models.kinds import LISTENER
 
 __all__ = ["Load", "ModelCache"]
 
-Load = Callable[[str, Folders], Separator]
+Load = Callable[[str, Folders], Model]
 
 _MODELS = 2  # loaded at once: one is the norm, a second serves who compares the two
+_LISTENER = LISTENER.name  # small, and wanted beside any other: it does not count
 
 
 class ModelCache:
-    """Keeps the models used last, and loads one anew that was added anew under its name."""
+    """Keeps the models used last, and loads one anew that was added anew under its name.
+
+    The bundled listener stays beside them until it is dropped.
+    """
 
     def __init__(self, folders: Folders, load: Load) -> None:
         self._folders = folders
         self._load = load
-        self._models: OrderedDict[str, tuple[Separator, object]] = OrderedDict()
+        self._models: OrderedDict[str, tuple[Model, object]] = OrderedDict()
 
     def fetch(
         self, name: str, on_loading: Callable[[], None] = lambda: None
-    ) -> tuple[Separator, float]:
+    ) -> tuple[Model, float]:
         """Return a model, and the seconds that loading it took; 0 if it was loaded already.
 
         Calls `on_loading` before it loads one. Raises what `engine.models.load` raises.
@@ -35,14 +40,20 @@ class ModelCache:
         stamp = catalogue.stamp(name, self._folders)
         if name in self._models:
             self._models.move_to_end(name)
-            separator, known = self._models[name]
+            model, known = self._models[name]
             if known == stamp:
-                return separator, 0.0
-            del separator, self._models[name]  # another model has that name since
+                return model, 0.0
+            del model, self._models[name]  # another model has that name since
         on_loading()
         started = time.perf_counter()
-        while len(self._models) >= _MODELS:
-            self._models.popitem(last=False)
-        separator = self._load(name, self._folders)
-        self._models[name] = (separator, stamp)
-        return separator, time.perf_counter() - started
+        if name != _LISTENER:
+            others = [other for other in self._models if other != _LISTENER]
+            for other in others[: len(others) - _MODELS + 1]:
+                del self._models[other]
+        model = self._load(name, self._folders)
+        self._models[name] = (model, stamp)
+        return model, time.perf_counter() - started
+
+    def drop(self, name: str) -> None:
+        """Let go of a model, if it is loaded."""
+        self._models.pop(name, None)

@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import BadInput, Failure, UnknownModel
 from engine.folders import Folders
+from engine.job import Task
 from engine.models import kinds, releases
 from engine.models.records import Entry, Finding, Progress, Source, ignore
+from engine.models.tasks import cannot_listen, cannot_separate
 
 if TYPE_CHECKING:
-    from engine.models.base import Separator
+    from engine.models.base import Model
 
 __all__ = [
     "add",
     "added",
     "check_free",
+    "check_task",
     "entries",
     "entry",
     "load",
@@ -39,6 +42,7 @@ __all__ = [
 _RECORD = "model.json"
 _FORM = 2  # form 1 named no kind
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_BUNDLED = {entry.name: entry for entry in (kinds.BUNDLED, kinds.LISTENER)}
 
 
 def added(folders: Folders) -> tuple[Entry, ...]:
@@ -47,7 +51,7 @@ def added(folders: Folders) -> tuple[Entry, ...]:
 
 
 def entries(folders: Folders) -> tuple[Entry, ...]:
-    """Return the models that can be loaded, the bundled one first."""
+    """Return the separators that can be loaded, the bundled one first."""
     return (kinds.BUNDLED, *(entry for entry in added(folders) if not entry.problem))
 
 
@@ -60,15 +64,24 @@ def entry(name: str, folders: Folders) -> Entry:
         There is none, or its record cannot be used; the message says what to do.
 
     """
-    for found in (kinds.BUNDLED, *added(folders)):
+    for found in (*_BUNDLED.values(), *added(folders)):
         if found.name == name:
             if found.problem:
                 raise UnknownModel(f"The model '{name}' cannot be used: {found.problem}")
             return found
     if any(release.name == name for release in releases.RELEASES):
         raise UnknownModel(f"The model '{name}' is not installed: run 'tweeze models pull {name}'.")
-    names = ", ".join(found.name for found in entries(folders))
+    names = ", ".join(found.name for found in (*entries(folders), kinds.LISTENER))
     raise UnknownModel(f"There is no model named {name[:40]!r}; there are: {names}.")
+
+
+def check_task(found: Entry, task: Task) -> None:
+    """Raise BadInput unless a model can do a task."""
+    if found.task is task:
+        return
+    if task is Task.LISTEN:
+        raise cannot_listen(found.name)
+    raise cannot_separate(found.name)
 
 
 def check_free(name: str, folders: Folders) -> None:
@@ -78,8 +91,8 @@ def check_free(name: str, folders: Folders) -> None:
             f"{name[:60]!r} is not a valid name for a model: use 1 to 40 small letters, digits or "
             "'-', the first a letter or digit."
         )
-    if name == kinds.BUNDLED.name:
-        raise BadInput(f"'{name}' is the bundled model's name: choose another with --name.")
+    if name in _BUNDLED:
+        raise BadInput(f"'{name}' is a bundled model's name: choose another with --name.")
     if (folders.models / name / _RECORD).exists():
         raise BadInput(
             f"There is a model named '{name}': remove it ('tweeze models remove {name}') or "
@@ -162,7 +175,7 @@ def add(
     return made
 
 
-def load(found: Entry) -> Separator:
+def load(found: Entry) -> Model:
     """Load a model.
 
     Raises
@@ -187,14 +200,14 @@ def remove(name: str, folders: Folders) -> int:
     Raises
     ------
     BadInput
-        The model is the bundled one.
+        The model is a bundled one.
     UnknownModel
         There is none of that name.
     Failure
         The folder cannot be removed.
 
     """
-    if name == kinds.BUNDLED.name:
+    if name in _BUNDLED:
         raise BadInput(f"'{name}' is part of Tweeze and cannot be removed.")
     found = next((one for one in added(folders) if one.name == name), None)
     if found is None:
@@ -216,7 +229,7 @@ def stamp(name: str, folders: Folders) -> tuple[int, int, int] | None:
     try:
         about = (folders.models / name / _RECORD).stat()
     except OSError:
-        return None  # the bundled model has no record
+        return None  # bundled models have no record
     return about.st_ino, about.st_mtime_ns, about.st_size
 
 

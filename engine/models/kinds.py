@@ -11,24 +11,31 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from engine.job import Task
 from engine.models.records import Entry, Finding, Progress
 
 if TYPE_CHECKING:
-    from engine.models.base import Separator
+    from engine.models.base import Model
 
-__all__ = ["BUNDLED", "DEFAULT", "KINDS", "ROLES_OF_FORM_1", "Kind", "kind"]
+__all__ = ["BUNDLED", "DEFAULT", "KINDS", "LISTENER", "ROLES_OF_FORM_1", "Kind", "kind"]
 
 KINDS: dict[str, str] = {
     "compact": "engine.models.compact.kind",
     "audiosep": "engine.models.audiosep.kind",
 }
 """Each kind's name, as records hold it, and its module, which is imported when it is needed."""
+_LISTENING = {"ears": "engine.models.ears.kind"}
+"""The kind of the bundled listener, of which no others can be added."""
 DEFAULT = "audiosep"
 """The kind of a checkpoint that a user adds without saying what it is."""
 BUNDLED = Entry(
     "compact", Path(__file__).parent / "compact", "compact", licence="MIT", bundled=True
 )
-"""The model that is part of Tweeze."""
+"""The separator that is part of Tweeze."""
+LISTENER = Entry(
+    "ears", Path(__file__).parent / "ears", "ears", licence="MIT", bundled=True, task=Task.LISTEN
+)
+"""The listener that is part of Tweeze."""
 ROLES_OF_FORM_1: Mapping[str, str] = {"compact": "compact", "separator": "audiosep"}
 """The kind by the main source's role, for records written before records named it."""
 
@@ -69,7 +76,7 @@ class Kind(Protocol):
 
         """
 
-    def load(self, entry: Entry) -> Separator:
+    def load(self, entry: Entry) -> Model:
         """Load a model; what it needs and can be made again is made again.
 
         Raises
@@ -86,10 +93,11 @@ class Kind(Protocol):
 if TYPE_CHECKING:  # mypy compares each module with the protocol
     from engine.models.audiosep import kind as _audiosep
     from engine.models.compact import kind as _compact
+    from engine.models.ears import kind as _ears
 
-    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact)
+    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _ears)
 
 
 def kind(name: str) -> Kind:
-    """Import the module of a kind that the table holds."""
-    return cast("Kind", import_module(KINDS[name]))
+    """Import the module of a kind that the table holds, or of the listener's."""
+    return cast("Kind", import_module((KINDS | _LISTENING)[name]))

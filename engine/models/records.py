@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BadInput
+from engine.job import Task
 
 __all__ = [
     "Entry",
@@ -70,6 +71,8 @@ class Entry:
         Where its files came from; may be empty.
     bundled
         Whether it is part of Tweeze and cannot be removed.
+    task
+        What it can do: separate, or listen.
     problem
         Why it cannot be used, a sentence; empty if it can.
 
@@ -82,6 +85,7 @@ class Entry:
     licence: str = ""
     origin: str = ""
     bundled: bool = False
+    task: Task = Task.SEPARATE
     problem: str = ""
 
     @property

@@ -127,6 +127,8 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
     ------
     UnknownModel
         No such model is installed.
+    BadInput
+        The model cannot do what the job is for.
     BadJob
         The mixture's path contains `..`.
     BadAudio
@@ -135,7 +137,7 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
         The disk has no room for the clips, or the job's folder is a symbolic link.
 
     """
-    catalogue.entry(job.options.model, folders)
+    catalogue.check_task(catalogue.entry(job.options.model, folders), job.task)
     if ".." in job.mixture.parts:
         raise BadJob(f"{job.mixture} contains '..': give the path without it.")
     info = audio.probe(job.mixture, follow=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.job import Job
-from engine.status import Clip, Heard
+from engine.status import Certainty, Clip, Heard
 
 __all__ = [
     "Cancel",
@@ -85,6 +85,7 @@ class Finished:
     presence: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     heard: tuple[Heard, ...] = ()
+    certainty: tuple[Certainty, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from engine.errors import Failure
 from engine.folders import Folders
+from engine.models.kinds import LISTENER
 from engine.queue.limits import Limits
 from engine.queue.messages import (
     Cancel,
@@ -190,7 +191,11 @@ class Runner:
             self.moved = self._clock()
         self.loading = isinstance(message, Loading)
         if isinstance(message, Loaded):
-            self.models = [name for name in self.models if name != message.model][-1:]
+            others = [name for name in self.models if name != message.model]
+            kept = [name for name in others if name != LISTENER.name]
+            if message.model != LISTENER.name:
+                kept = kept[-1:]
+            self.models = [name for name in others if name in (*kept, LISTENER.name)]
             self.models.append(message.model)
             loading = status.loading + message.seconds
             self._update(ticket, replace(status, loading=loading), record=False)
@@ -219,6 +224,7 @@ class Runner:
             presence=message.presence,
             notes=tuple(one_line(note) for note in message.notes),
             heard=message.heard,
+            certainty=message.certainty,
         )
         self._end(ticket, JobState.DONE)
 

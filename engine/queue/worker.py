@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import queue
 import signal
@@ -24,12 +25,16 @@ from typing import NoReturn, Protocol
 import numpy as np
 import psutil
 
-from engine.advice.sentences import advice
+from engine.advice import presence as both
+from engine.advice.sentences import LOW_PRESENCE, advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, Task
-from engine.models.base import Separator
+from engine.models.base import FloatArray, Model, Separator
 from engine.models.cache import Load, ModelCache
+from engine.models.kinds import LISTENER
+from engine.models.tasks import as_listener, as_separator
+from engine.options import Presence
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import (
     Failed,
@@ -44,7 +49,7 @@ from engine.queue.messages import (
     Work,
 )
 from engine.sound.memory import OutOfMemory, is_exhausted
-from engine.status import Clip, Heard
+from engine.status import Certainty, Clip, Heard
 from engine.throttle import Throttle
 
 __all__ = ["Listen", "Separate", "main", "serve"]
@@ -52,6 +57,7 @@ __all__ = ["Listen", "Separate", "main", "serve"]
 PULSE = 1.0  # seconds between signs of life
 _PROGRESS = 0.05  # seconds between two messages of a job's progress
 _NICENESS = 5  # the editor comes first
+_LOG = logging.getLogger("tweeze.worker")
 _PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
 
 
@@ -66,7 +72,7 @@ class Separate(Protocol):
         *,
         on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
-        on_presence: Callable[[tuple[float, ...]], None],
+        on_certainty: Callable[[float, FloatArray], None],
         on_notes: Callable[[tuple[str, ...]], None],
         reduction: int,
     ) -> tuple[Clip, ...]:
@@ -79,8 +85,7 @@ class Listen(Protocol):
     def __call__(
         self,
         job: Job,
-        model: Separator,
-        folder: Path,
+        model: Model,
         *,
         on_progress: Callable[[float], None],
         cancelled: Callable[[], bool],
@@ -98,11 +103,11 @@ def main(connection: Connection, folders: Folders) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _reserve()
 
-    def load(name: str, folders: Folders) -> Separator:
+    def load(name: str, folders: Folders) -> Model:
         # torch is imported here and not at the module's head, so that signs of life come first.
-        from engine import models
+        from engine.models import catalogue
 
-        return models.load(name, folders)
+        return catalogue.load(catalogue.entry(name, folders))
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
 
@@ -149,7 +154,7 @@ def _do(
     folders: Folders,
 ) -> FromWorker:
     job = work.job
-    presence: tuple[float, ...] = ()
+    certainty: tuple[float, FloatArray] | None = None
     notes: tuple[str, ...] = ()
     throttle = Throttle(_PROGRESS)
 
@@ -157,9 +162,9 @@ def _do(
         if throttle.passes(job.id, share >= 1.0):
             pipe.send(Progress(job.id, share))
 
-    def on_presence(shares: tuple[float, ...]) -> None:
-        nonlocal presence
-        presence = tuple(round(share, 2) for share in shares)
+    def on_certainty(step: float, values: FloatArray) -> None:
+        nonlocal certainty
+        certainty = step, values
 
     def on_notes(told: tuple[str, ...]) -> None:
         nonlocal notes
@@ -170,34 +175,35 @@ def _do(
 
     try:
         name = job.options.model
-        separator, loading = models.fetch(name, lambda: pipe.send(Loading(name)))
+        model, loading = models.fetch(name, lambda: pipe.send(Loading(name)))
         pipe.send(Loaded(name, loading))
         if pipe.is_cancelled(job.id):
             return Stopped(job.id)
         started = time.perf_counter()
         if job.task is Task.LISTEN:
             heard = listen(
-                job,
-                separator,
-                work.folder,
-                on_progress=on_progress,
-                cancelled=cancelled,
-                on_notes=on_notes,
+                job, model, on_progress=on_progress, cancelled=cancelled, on_notes=on_notes
             )
             seconds = time.perf_counter() - started
             return Finished(job.id, (), seconds, notes=notes, heard=heard)
         clips = separate(
             job,
-            separator,
+            as_separator(model),
             work.folder,
             on_progress=on_progress,
             cancelled=cancelled,
-            on_presence=on_presence,
+            on_certainty=on_certainty,
             on_notes=on_notes,
             reduction=work.reduction,
         )
-        notes += advice(job.queries, presence)
-        return Finished(job.id, clips, time.perf_counter() - started, presence, notes)
+        low = LOW_PRESENCE
+        asked = _asked(job, clips, certainty, models, pipe)
+        if asked is not None:
+            certainty, low = asked, both.load_weights().missing
+        presence, over_time = _told(certainty)
+        notes += advice(job.queries, presence, low)
+        seconds = time.perf_counter() - started
+        return Finished(job.id, clips, seconds, presence, notes, certainty=over_time)
     except Cancelled:
         return Stopped(job.id)
     except OutOfMemory:
@@ -211,6 +217,47 @@ def _do(
         )
     except Exception as error:
         return Failed(job.id, _explain(error, job, folders), details=traceback.format_exc())
+
+
+def _asked(
+    job: Job,
+    clips: tuple[Clip, ...],
+    certainty: tuple[float, FloatArray] | None,
+    models: ModelCache,
+    pipe: _Pipe,
+) -> tuple[float, FloatArray] | None:
+    """Ask the listener, too, whether what was separated is there; None where it cannot tell.
+
+    The clips are there already, so that nothing but a cancelled job keeps them back.
+    """
+    if job.options.presence is not Presence.BOTH or not both.is_fitted():
+        return None
+
+    def step() -> None:
+        if pipe.is_cancelled(job.id):
+            raise Cancelled(f"Job {job.id} was cancelled.")
+
+    try:
+        listener = as_listener(models.fetch(LISTENER.name)[0])
+        return both.ask(job, clips, listener, certainty, step=step)
+    except Cancelled:
+        raise
+    except Exception as error:
+        _LOG.warning("Job %s: the listener could not be asked (%s).", job.id, error)
+        if is_exhausted(error):
+            models.drop(LISTENER.name)
+        return None
+
+
+def _told(
+    certainty: tuple[float, FloatArray] | None,
+) -> tuple[tuple[float, ...], tuple[Certainty, ...]]:
+    """Return presence and certainty over time as a status has them."""
+    if certainty is None:
+        return (), ()
+    step, values = certainty
+    presence = tuple(round(float(share), 2) for share in values.max(axis=1))
+    return presence, tuple(Certainty.rounded(step, row) for row in values)
 
 
 def _explain(error: Exception, job: Job, folders: Folders) -> str:

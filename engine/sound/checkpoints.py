@@ -12,6 +12,7 @@ import numpy as np
 from engine.job import Job
 from engine.models.base import FloatArray, Separator, WaveformSeparator
 from engine.sound import core
+from engine.sound.certainty import CertaintyGrid
 from engine.sound.core import Checkpoint
 from engine.sound.mixture import DecodedMixture
 
@@ -29,24 +30,27 @@ def save(path: Path, checkpoint: Checkpoint, signature: str) -> None:
             base=np.array(checkpoint.base),
             sums=checkpoint.sums,
             weights=checkpoint.weights,
-            presence=checkpoint.presence,
+            certainty=checkpoint.certainty,
         )
     temporary.replace(path)
 
 
-def load(path: Path, signature: str) -> Checkpoint | None:
-    """Return the checkpoint at `path`; None if there is none, of this signature, that is whole."""
+def load(path: Path, signature: str, certainties: CertaintyGrid) -> Checkpoint | None:
+    """Return the checkpoint at `path`; None if there is none, of this signature, that is whole.
+
+    Of an older one, which holds presence only, the certainty up to there is its maximum.
+    """
     try:
         with np.load(path, allow_pickle=False) as kept:
             if str(kept["signature"]) != signature:
                 return None
-            return Checkpoint(
-                int(kept["done"]),
-                int(kept["base"]),
-                kept["sums"],
-                kept["weights"],
-                kept["presence"],
+            done = int(kept["done"])
+            certainty = (
+                kept["certainty"]
+                if "certainty" in kept
+                else certainties.of_maximum(kept["presence"], done)
             )
+            return Checkpoint(done, int(kept["base"]), kept["sums"], kept["weights"], certainty)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

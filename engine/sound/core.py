@@ -27,6 +27,7 @@ from engine.models.base import (
     WaveformSeparator,
 )
 from engine.options import Bandwidth, Stereo
+from engine.sound.certainty import CertaintyGrid
 from engine.sound.frames import Mask, MixtureGrid, shared, sharpened
 from engine.sound.mixture import Mixture, model_spectrum
 from engine.sound.overlap import Checkpoint, OverlapAdd
@@ -116,13 +117,14 @@ def pieces(
         answers = WaveformMasks(separator, mixture, vectors, linked=linked)
     else:
         answers = _Magnitudes(separator, mixture, vectors, linked=linked)
-    begin = resume or OverlapAdd.nothing(grid, queries, mixture.info.channels, answers.presences)
-    presence = begin.presence
+    frames = mixture.model_samples // separator.frame_grid.hop + 1
+    certainties = CertaintyGrid(separator.frame_grid, frames)
+    nothing = certainties.nothing(answers.presences)
+    begin = resume or OverlapAdd.nothing(grid, queries, mixture.info.channels, nothing)
+    certainty = begin.certainty
     targets = OverlapAdd(grid, mixture, begin)
     full = bandwidth is Bandwidth.FULL
-    segments = plan(
-        mixture.model_samples // separator.frame_grid.hop + 1, separator.frame_grid, reduction
-    )
+    segments = plan(frames, separator.frame_grid, reduction)
     for index, segment in enumerate(segments):
         if segment.stop <= begin.done:
             continue
@@ -132,7 +134,7 @@ def pieces(
 
         masks = []
         for mask, present in answers.of(segment, step):
-            presence = np.maximum(presence, present)
+            certainty = certainties.raised(certainty, segment.start, present)
             masks.append(shared(sharpened(mask, sharpness)))
         last: tuple[int, FloatArray] | None = None
         for found in targets.add(segment.start, segment.stop, masks, full=full):
@@ -140,7 +142,7 @@ def pieces(
                 yield _piece(mixture, *last, None)
             last = found
         assert last is not None
-        yield _piece(mixture, *last, targets.checkpoint(segment.stop, presence))
+        yield _piece(mixture, *last, targets.checkpoint(segment.stop, certainty))
 
 
 def _piece(mixture: Mixture, start: int, targets: FloatArray, end: Checkpoint | None) -> Piece:
@@ -162,7 +164,7 @@ class _Magnitudes:
     def of(
         self, segment: Segment, on_progress: Callable[[float], None]
     ) -> Iterator[tuple[Mask, FloatArray]]:
-        """Yield masks `(queries, frames, bins)`, one a channel or one for all, with presences."""
+        """Yield masks `(queries, frames, bins)`, one a channel or one for all, with presence."""
         magnitude = np.abs(
             model_spectrum(self._mixture, self._separator.frame_grid, segment.first, segment.last)
         )
@@ -176,16 +178,18 @@ class _Magnitudes:
 
     def _asked(self, magnitude: FloatArray, keep: slice) -> tuple[Mask, FloatArray]:
         separator, vectors, rms = self._separator, self._vectors, self._mixture.rms
-        presence: FloatArray = np.zeros(0, np.float32)
+        presence: FloatArray = np.zeros((0, 0), np.float32)
         mask: Mask
         if isinstance(separator, PresenceSeparator):
             mask, presence = separator.mask_with_presence(magnitude, vectors, rms, keep)
             # NaN compares with nothing, so each must lie inside.
             inside = (presence >= 0) & (presence <= 1)
-            if presence.shape != (len(vectors),) or not inside.all():
+            blocks = -(-(keep.stop - keep.start) // separator.frame_grid.block)
+            if presence.shape != (len(vectors), blocks) or not inside.all():
                 raise Failure(
                     f"The model {separator.name} returned presence values that are not "
-                    f"probabilities ({presence!r}): its weights are damaged, see 'tweeze models'."
+                    "probabilities, or not one a block: its weights are damaged, see "
+                    "'tweeze models'."
                 )
         else:
             mask = separator.mask(magnitude, vectors, rms, keep)

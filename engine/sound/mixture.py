@@ -29,6 +29,8 @@ __all__ = [
     "is_silent",
     "model_spectrum",
     "prepare",
+    "resampled",
+    "silent_note",
 ]
 
 SILENCE = 10 ** (-90 / 20)
@@ -66,6 +68,11 @@ class Mixture(Protocol):
 def is_silent(mixture: Mixture) -> bool:
     """Return whether a mixture holds nothing that could be separated or heard."""
     return mixture.peak < SILENCE
+
+
+def silent_note(name: str) -> str:
+    """Return the sentence that says of a recording that it is silent."""
+    return f"'{name}' is silent: no sample reaches -90 dBFS."
 
 
 def frames_around(
@@ -125,7 +132,7 @@ class ArrayMixture:
         energy = 0.0
         model: list[FloatArray] = []
         blocks = (samples[:, a : a + _BLOCK] for a in range(0, frames, _BLOCK))
-        for block in _resampled(blocks, rate, model_rate, channels):
+        for block in resampled(blocks, rate, model_rate, channels):
             energy += _energy(block)
             if rate != model_rate:
                 model.append(block)
@@ -237,14 +244,14 @@ def decode(
                 peak = max(peak, float(np.max(np.abs(block), initial=0.0)))
                 yield block
 
-        for block in _resampled(passed(), rate, frame_grid.sample_rate, channels):
+        for block in resampled(passed(), rate, frame_grid.sample_rate, channels):
             energy += _energy(block)
             written += len(block)
             if rate != frame_grid.sample_rate:
                 model_file.write(_interleaved(block))
     said = list(notes())
     if peak < SILENCE:
-        said.append(f"'{name}' is silent: no sample reaches -90 dBFS.")
+        said.append(silent_note(name))
     facts = {
         "info": asdict(AudioInfo(rate, channels, frames)),
         "frames": written,
@@ -277,7 +284,7 @@ def _kept(frame_grid: FrameGrid, work: Path) -> DecodedMixture | None:
     return DecodedMixture(info, own, model, frames, rms, peak, notes) if whole else None
 
 
-def _resampled(
+def resampled(
     blocks: Iterable[FloatArray], rate: int, to: int, channels: int
 ) -> Iterator[FloatArray]:
     """Yield blocks `(channels, frames)` at another rate, interleaved: `(frames, channels)`.

@@ -28,8 +28,9 @@ class Checkpoint:
     sums, weights
         `(queries, channels, samples)` and `(samples,)` in float64, from `base` on: what the
         finished frames reach into the samples that are not final.
-    presence
-        `(queries,)`: the maximum so far; `(0,)` where the model estimates none.
+    certainty
+        `(queries, values)`: how sure the model is so far that each sound is there, value by value
+        (see `engine.sound.certainty`); `(0, values)` where it estimates nothing of the kind.
 
     """
 
@@ -37,7 +38,13 @@ class Checkpoint:
     base: int
     sums: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
-    presence: FloatArray
+    certainty: FloatArray
+
+    @property
+    def presence(self) -> FloatArray:
+        """The maximum of each query's certainty so far, `(queries,)`."""
+        maximum: FloatArray = self.certainty.max(axis=1)
+        return maximum
 
 
 class OverlapAdd:
@@ -56,19 +63,21 @@ class OverlapAdd:
         self._weights = begin.weights.copy()
 
     @classmethod
-    def nothing(cls, grid: MixtureGrid, queries: int, channels: int, presence: int) -> Checkpoint:
+    def nothing(
+        cls, grid: MixtureGrid, queries: int, channels: int, certainty: FloatArray
+    ) -> Checkpoint:
         """Return the checkpoint before the first frame."""
         return Checkpoint(
             done=0,
             base=-(grid.width // 2),
             sums=np.zeros((queries, channels, 0)),
             weights=np.zeros(0),
-            presence=np.zeros(presence, np.float32),
+            certainty=certainty,
         )
 
-    def checkpoint(self, done: int, presence: FloatArray) -> Checkpoint:
+    def checkpoint(self, done: int, certainty: FloatArray) -> Checkpoint:
         """Return what it takes to go on from here."""
-        return Checkpoint(done, self._base, self._sums.copy(), self._weights.copy(), presence)
+        return Checkpoint(done, self._base, self._sums.copy(), self._weights.copy(), certainty)
 
     def add(
         self, start: int, stop: int, masks: Sequence[Mask], *, full: bool

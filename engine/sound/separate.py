@@ -17,8 +17,9 @@ import numpy as np
 
 from engine.errors import Cancelled, Failure
 from engine.job import Job
-from engine.models.base import Separator, Tunable
+from engine.models.base import FloatArray, Separator, Tunable
 from engine.sound import checkpoints, memory, segments
+from engine.sound.certainty import CertaintyGrid
 from engine.sound.clips import ClipFiles
 from engine.sound.core import pieces
 from engine.sound.mixture import is_silent, prepare
@@ -40,7 +41,7 @@ def separate(
     *,
     on_progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-    on_presence: Callable[[tuple[float, ...]], None] = lambda _: None,
+    on_certainty: Callable[[float, FloatArray], None] = lambda step, values: None,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
     reduction: int = 0,
 ) -> tuple[Clip, ...]:
@@ -66,9 +67,10 @@ def separate(
         Called with the fraction done, 0 to 1, after each step.
     cancelled
         Called between steps; where it returns True, the job ends with `Cancelled`.
-    on_presence
-        Called once, before the clips are returned, with the probability that each query's sound is
-        there (0 to 1, the maximum over the segments), if the model is a `PresenceSeparator`.
+    on_certainty
+        Called once, before the clips are returned, if the model is a `PresenceSeparator` and the
+        mixture is not silent: with seconds, and with the probability that each query's sound is
+        there from one such step to the next, `(queries, steps)`; see `engine.sound.certainty`.
     on_notes
         Called once, before the clips are returned, with sentences for the user about how the
         mixture was read: that it was cut off, say.
@@ -123,7 +125,7 @@ def separate(
                     folder,
                     on_progress,
                     cancelled,
-                    on_presence,
+                    on_certainty,
                     on_notes,
                     reduction,
                 )
@@ -169,7 +171,7 @@ def _separate(
     folder: Path,
     on_progress: Callable[[float], None],
     cancelled: Callable[[], bool],
-    on_presence: Callable[[tuple[float, ...]], None],
+    on_certainty: Callable[[float, FloatArray], None],
     on_notes: Callable[[tuple[str, ...]], None],
     reduction: int,
 ) -> tuple[Clip, ...]:
@@ -188,7 +190,8 @@ def _separate(
     signature = checkpoints.signature(job, separator, vectors, mixture)
     frames = mixture.model_samples // separator.frame_grid.hop + 1
     cuts = {segment.stop for segment in segments.plan(frames, separator.frame_grid, reduction)}
-    at = checkpoints.load(path, signature)
+    certainties = CertaintyGrid(separator.frame_grid, frames)
+    at = checkpoints.load(path, signature, certainties)
     if at is not None and not (at.done in cuts and files.hold(at.base)):
         at = None
     found = pieces(
@@ -213,8 +216,8 @@ def _separate(
     files.name()
     shutil.rmtree(work)
     assert at is not None
-    if len(at.presence) and not is_silent(mixture):
-        on_presence(tuple(float(share) for share in at.presence))
+    if len(at.certainty) and not is_silent(mixture):
+        on_certainty(certainties.step, at.certainty)
     on_notes(mixture.notes)
     on_progress(1.0)
     return files.clips

@@ -43,7 +43,7 @@ class WaveformMasks:
     def of(
         self, segment: Segment, on_progress: Callable[[float], None]
     ) -> Iterator[tuple[ComplexArray, FloatArray]]:
-        """Yield masks `(queries, frames, bins)`, one a channel or one for all, with presences."""
+        """Yield masks `(queries, frames, bins)`, one a channel or one for all, with presence."""
         grid = self._grid
         shape = (self._queries, segment.stop - segment.start, grid.bins)
         masks = [np.empty(shape, np.complex64) for _ in self._together]
@@ -61,7 +61,7 @@ class WaveformMasks:
                 for query, answer in enumerate(answers):
                     mask[query, part] = _ratio(answer[channels], mixture[channels])
         for mask in masks:
-            yield mask, np.zeros(0, np.float32)
+            yield mask, np.zeros((0, 0), np.float32)
 
     def _spectra(
         self, first: int, last: int, on_progress: Callable[[float], None]

@@ -12,7 +12,8 @@ import pytest
 
 from bridge import advice_cli
 from engine.advice.suggestions import Relation, Suggestion
-from engine.status import Heard, JobState, Status
+from engine.errors import BadInput
+from engine.status import Event, Heard, JobState, Status
 
 
 def test_terms_come_one_a_line_the_best_one_first(home: Any) -> None:
@@ -64,10 +65,11 @@ def test_listening_names_sounds_and_writes_nothing(
     done = home.tweeze("listen", short_wav, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert facts["model"] == "compact"
+    assert facts["model"] == "ears"
     assert facts["heard"]
-    chances = [one["probability"] for one in facts["heard"]]
-    assert chances == sorted(chances, reverse=True)
+    for one in facts["heard"]:
+        assert one["times"] == [[event["start"], event["stop"]] for event in one["events"]]
+        assert one["label"]
     assert all(0 <= a < b <= 1.0 for one in facts["heard"] for a, b in one["times"])
     rows = home.tweeze("listen", short_wav, cwd=tmp_path).stdout.splitlines()
     assert [row.split("\t")[0] for row in rows] == [one["name"] for one in facts["heard"]]
@@ -89,22 +91,43 @@ def test_what_cannot_be_listened_to_gets_one_sentence(home: Any, tmp_path: Path)
 def test_times_and_qualities_are_said_as_a_musician_reads_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heard = (Heard("dog", 0.93, ((0.0, 2.5), (61.0, 3601.5))), Heard("rain", 0.2, ()))
+    events = (Event(0.0, 2.5, 0.93), Event(61.0, 3601.5, 0.6))
+    heard = (Heard("dog", 0.93, events, "Dog"), Heard("rain", 0.2, (), "Rain"))
     status = Status("job-1", JobState.DONE, heard=heard)
     monkeypatch.setattr(advice_cli, "listen_to", lambda file, model: status)
-    advice_cli.listen(["a.wav"], model="compact")
+    advice_cli.listen(["a.wav"], model="ears")
     out, err = capsys.readouterr()
     assert out == "dog\t93%\t0:00.0-0:02.5, 1:01.0-60:01.5\nrain\t20%\t\n"
     assert err == ""
     monkeypatch.setattr(
         advice_cli, "listen_to", lambda file, model: Status("j", JobState.DONE, heard=heard[1:])
     )
-    advice_cli.listen(["a.wav"], model="compact")
+    advice_cli.listen(["a.wav"], model="ears")
     assert capsys.readouterr().err == "No sound stands out; the likeliest are:\n"
     gains = {None: "not measured", 4.04: "well (+4.0 dB)", 1.0: "a little (+1.0 dB)"}
     for gain, said in {**gains, -2.0: "badly (-2.0 dB)"}.items():
         one = Suggestion("bird", "bird", Relation.BROADER, 0.5, gain)
         assert advice_cli._quality(one) == said
+
+
+def test_what_is_heard_can_be_written_for_an_editor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    heard = (Heard("dog", 0.93, (Event(0.5, 2.5, 0.93),), "Dog"), Heard("rain", 0.2, (), "Rain"))
+    said = [Status("job-1", JobState.DONE, heard=heard)]
+    monkeypatch.setattr(advice_cli, "listen_to", lambda file, model: said[-1])
+    file = tmp_path / "labels.txt"
+    advice_cli.listen(["a.wav"], model="ears", labels=file)
+    assert file.read_text() == "0.500000\t2.500000\tdog\n"
+    assert capsys.readouterr().out.startswith("dog\t93%")
+    with pytest.raises(BadInput, match=r"labels\.txt is there already"):
+        advice_cli.listen(["a.wav"], model="ears", labels=file)
+    with pytest.raises(BadInput, match="names one file, and there are 2 recordings"):
+        advice_cli.listen(["a.wav", "b.wav"], model="ears", labels=tmp_path / "both.txt")
+    said.append(Status("job-2", JobState.DONE, heard=heard[1:]))
+    advice_cli.listen(["a.wav"], model="ears", labels=tmp_path / "none.csv")
+    assert f"No sound stands out: {tmp_path / 'none.csv'} is empty." in capsys.readouterr().err
+    assert (tmp_path / "none.csv").read_text() == "#,Name,Start,End,Length\n"
 
 
 def test_on_a_terminal_there_is_a_table(

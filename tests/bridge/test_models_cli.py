@@ -43,8 +43,9 @@ def added(home, tmp_path, monkeypatch) -> Path:
 def test_a_fresh_home_lists_what_there_is_and_what_can_be_had(home, capsys, command):
     assert run(command) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [row[0] for row in rows] == ["compact", "audiosep", "audiosep-hive"]
-    assert rows[1][1:] == ["to", "pull", "1.27", "GB", "MIT"]
+    assert [row[0] for row in rows] == ["compact", "ears", "audiosep", "audiosep-hive"]
+    assert [row[-2] for row in rows] == ["separates", "listens", "separates", "separates"]
+    assert rows[2][1:] == ["to", "pull", "1.27", "GB", "separates", "MIT"]
     assert run([*command, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert [fact["name"] for fact in facts] == [row[0] for row in rows]
@@ -53,7 +54,7 @@ def test_a_fresh_home_lists_what_there_is_and_what_can_be_had(home, capsys, comm
 def test_an_added_model_is_named_after_its_file(home, added, capsys):
     capsys.readouterr()
     run(["models", "--json"])
-    facts = json.loads(capsys.readouterr().out)[1]
+    facts = json.loads(capsys.readouterr().out)[2]
     assert (facts["name"], facts["state"]) == ("my-model-v2", "added")
     assert facts["origin"] == str(added)
 
@@ -80,11 +81,13 @@ def test_removing_leaves_the_checkpoint(home, added, capsys):
     ("command", "said"),
     [
         (["remove", "compact"], "part of Tweeze"),
+        (["remove", "ears"], "part of Tweeze"),
+        (["add", "x.ckpt", "--name", "ears"], "is a bundled model's name"),
         (["pull", "demucs"], "it can pull: audiosep, audiosep-hive"),
         (["add", "nothing.ckpt"], "There is no file"),
         (["add", ".", "--name", "x"], "There is no file"),
         (["add", "x.ckpt", "--name", "A B"], "is not a valid name for a model"),
-        (["verify", "nothing"], "There is no model named 'nothing'; there are: compact."),
+        (["verify", "nothing"], "There is no model named 'nothing'; there are: compact, ears."),
         (["verify", "audiosep"], "run 'tweeze models pull audiosep'"),
         (["add", "x.ckpt", "--kind", "x"], "no kind of model named 'x'; there are: compact, audio"),
         (["add", "x.ckpt", "--with", "x"], "not of the form ROLE=FILE"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from engine.file_names import file_name
 from engine.job import QUERY_LIMIT, Job, Placement, Task, clean_query, new_id
 from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
 from engine.request import Request
-from engine.status import Clip, ClipKind, Heard, JobState, Status
+from engine.status import Certainty, Clip, ClipKind, Event, Heard, JobState, Status
 from engine.text_form import one_line, parse_lines
 
 # Everything that is no control character, line break or lone surrogate.
@@ -61,12 +62,20 @@ jobs = st.builds(
     client=texts,
 )
 clips = st.builds(Clip, path=paths, kind=st.sampled_from(ClipKind), query=texts, name=texts)
-tenths = st.integers(0, 10**9).map(lambda n: n / 10)
+hundredths = st.integers(0, 10**9).map(lambda n: n / 100)
+shares = st.integers(0, 100).map(lambda n: n / 100)
+events = st.builds(Event, start=hundredths, stop=hundredths, probability=shares)
 heard = st.builds(
     Heard,
     name=texts,
-    probability=st.integers(0, 100).map(lambda n: n / 100),
-    times=st.lists(st.tuples(tenths, tenths), max_size=3).map(tuple),
+    probability=shares,
+    events=st.lists(events, max_size=3).map(tuple),
+    label=texts,
+)
+certainties = st.builds(
+    Certainty,
+    step=st.integers(1, 10**9).map(lambda n: n / 10**6),
+    values=st.lists(st.integers(0, 99).map(lambda n: n / 100), max_size=9).map(tuple),
 )
 statuses = st.builds(
     Status,
@@ -81,6 +90,7 @@ statuses = st.builds(
     bad_input=st.booleans(),
     presence=st.lists(st.integers(0, 100).map(lambda n: n / 100), max_size=3).map(tuple),
     heard=st.lists(heard, max_size=2).map(tuple),
+    certainty=st.lists(certainties, max_size=2).map(tuple),
 )
 
 
@@ -112,6 +122,8 @@ def test_what_a_status_does_not_know_is_not_in_its_text() -> None:
     text = Status("j1", JobState.DONE).to_text()
     assert "presence" not in text
     assert "heard" not in text
+    assert "certainty" not in text
+    assert "label" not in text
     assert "task" not in Job("j1", Path("/a.wav"), ("dog",)).to_text()
 
 
@@ -121,6 +133,27 @@ def test_what_a_status_does_not_know_is_not_in_its_text() -> None:
 def test_what_was_heard_has_its_form(value: str) -> None:
     with pytest.raises(BadJob, match="'heard' of the status"):
         Heard.from_value(value)
+
+
+def test_what_earlier_versions_wrote_of_what_was_heard_is_read() -> None:
+    text = Status("j1", JobState.DONE).to_text().replace("end\n", "heard=0.93 0.0-2.5 dog\nend\n")
+    (dog,) = Status.from_text(text).heard
+    assert dog == Heard("dog", 0.93, (Event(0.0, 2.5, 0.93),))
+    assert dog.times == ((0.0, 2.5),)
+    with pytest.raises(BadJob, match="without AudioSet's name"):
+        Status.from_text(text.replace("end\n", "label=Dog\nlabel=Cat\nend\n"))
+
+
+@pytest.mark.parametrize("value", ["", "0.16 0102", "0.160000 010", "0.160000 0a", "x 01"])
+def test_certainty_has_its_form(value: str) -> None:
+    with pytest.raises(BadJob, match="'certainty' of the status"):
+        Certainty.from_value(value)
+
+
+def test_certainty_is_written_in_hundredths() -> None:
+    made = Certainty.rounded(0.16, np.array([0.0, 0.004, 0.006, 0.5, 0.999, 1.0], np.float32))
+    assert made.values == (0.0, 0.0, 0.01, 0.5, 0.99, 0.99)
+    assert Certainty.from_value(made.to_value()) == made
 
 
 @given(statuses)

@@ -69,30 +69,25 @@ class Compact:
 
 
 class HearingCompact(Compact):
-    """``compact`` with its heads: it also says what is there.
+    """``compact`` with its head that estimates presence: it also says when a sound is there.
 
-    A :class:`engine.models.base.PresenceSeparator` and a :class:`engine.models.base.Listener`.
+    A :class:`engine.models.base.PresenceSeparator`.
     """
 
     def __init__(self, net: CompactNet, table: TextTable, heads: Heads) -> None:
         super().__init__(net, table)
         self.heads = heads.eval()
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the sounds that :meth:`hear` knows."""
-        return self.heads.labels
-
     def mask_with_presence(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray, FloatArray]:
-        """Return what :meth:`mask` does, and the presence of each query in ``keep``."""
+        """Return what :meth:`mask` does, and presence in ``keep``: ``(queries, blocks)``."""
         queries, channels = len(vectors), len(magnitude)
         out = np.empty((queries, *magnitude.shape), np.float32)
-        presence = np.empty(queries, np.float32)
         block = self.frame_grid.block
         start, stop, _ = keep.indices(magnitude.shape[1])
         kept = slice(start // block, -(-stop // block))
+        presence = np.empty((queries, kept.stop - kept.start), np.float32)
         with torch.inference_mode():
             heard, level = _tensors(magnitude, rms)
             for query, vector in enumerate(vectors):
@@ -101,14 +96,8 @@ class HearingCompact(Compact):
                 passed = evidence(mask, heard, block)
                 logits = self.heads.present(summarised(inside), passed, asked)
                 out[query] = mask.numpy()
-                presence[query] = torch.sigmoid(logits[:, kept].amax()).item()
+                presence[query] = torch.sigmoid(logits[:, kept].amax(0)).numpy()
         return out, presence
-
-    def hear(self, magnitude: FloatArray, rms: float) -> FloatArray:
-        """Return the probability that each of :attr:`labels` is in the segment, ``(labels,)``."""
-        with torch.inference_mode():
-            logits = self.heads.tagged(summarised(self.net.listen(*_tensors(magnitude, rms))))
-            return torch.sigmoid(logits.amax((0, 1))).numpy()
 
 
 def _tensors(magnitude: FloatArray, rms: float) -> tuple[torch.Tensor, torch.Tensor]:

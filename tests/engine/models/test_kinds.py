@@ -56,7 +56,7 @@ def added(home: Folders, table: None, tmp_path: Path) -> Path:
 def test_a_new_kind_is_added_listed_verified_and_removed(home, added, capsys, tmp_path):
     capsys.readouterr()
     assert run(["models", "--json"]) == 0
-    row = json.loads(capsys.readouterr().out)[1]
+    row = json.loads(capsys.readouterr().out)[2]
     assert (row["name"], row["kind"], row["state"]) == ("half", "halving", "added")
     assert (row["licence"], row["origin"]) == ("CC0", str(added / "share"))
     assert run(["models", "verify", "half"]) == 0
@@ -124,7 +124,7 @@ def test_a_model_of_a_kind_that_is_gone_is_named(home, added, monkeypatch, capsy
     capsys.readouterr()
     assert run(["models"]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[1].split()[:2] == ["half", "unusable"]
+    assert out.splitlines()[2].split()[:2] == ["half", "unusable"]
     assert err == (
         "half cannot be used: its kind 'halving' is unknown to this version of Tweeze: update "
         "Tweeze, or remove the model with 'tweeze models remove half'.\n"

@@ -23,7 +23,7 @@ from engine.queue.journal import Journal
 from engine.queue.limits import Limits
 from engine.queue.service import Activity, Service
 from engine.queue.worker_handle import WorkerMain
-from engine.status import Heard, JobState, Status
+from engine.status import Event, Heard, JobState, Status
 
 DEADLINE = 90.0  # seconds until what must happen counts as not happening
 
@@ -109,6 +109,10 @@ def test_a_status_says_what_is_missing_and_what_to_ask_for(folders: Folders, wav
             await service.submit(asked)
             status = await service.finished("job-1")
             assert status.presence == (0.93, 0.02, 0.93)
+            first, second, third = status.certainty
+            assert first == third
+            assert (first.step, len(first.values)) == (0.32, 38)  # 12 s
+            assert (first.values[:3], second.values[:3]) == ((0.93, 0.93, 0.0), (0.02, 0.02, 0.0))
             stem, missing = status.notes
             assert stem.startswith("For 'drums' out of a finished song")
             assert missing.startswith(
@@ -122,18 +126,24 @@ def test_a_status_says_what_is_missing_and_what_to_ask_for(folders: Folders, wav
 def test_a_listening_job_tells_what_is_heard(folders: Folders, wav: Path) -> None:
     async def scenario() -> None:
         async with service_in(folders, standins.hearing_main) as service:
-            await service.submit(Job("job-1", wav, (), task=Task.LISTEN))
+            await service.submit(Job("job-1", wav, (), Options("ears"), task=Task.LISTEN))
             status = await service.finished("job-1")
             assert status.state is JobState.DONE
-            assert status.heard == (Heard("dog", 0.88, ((0.0, 12.0),)), Heard("rain", 0.12, ()))
+            event = Event(0.0, 12.0, 0.88)
+            assert status.heard == (Heard("dog barking", 0.88, (event,), "Bark"),)
             assert status.clips == ()
             assert list(folders.clips.iterdir()) == []
             assert service.journal.get("job-1").status == status  # type: ignore[union-attr]
-        async with service_in(folders) as service:  # its model has no ears
             await service.submit(Job("job-2", wav, (), task=Task.LISTEN))
             status = await service.finished("job-2")
             assert (status.state, status.bad_input) == (JobState.FAILED, True)
-            assert "cannot say what is in a recording" in status.message
+            assert (
+                "compact separates sounds and cannot say what is in a recording" in status.message
+            )
+            await service.submit(replace(job(3, wav), options=Options("ears")))
+            status = await service.finished("job-3")
+            assert (status.state, status.bad_input) == (JobState.FAILED, True)
+            assert "ears names the sounds of a recording and cannot separate" in status.message
 
     run(scenario())
 

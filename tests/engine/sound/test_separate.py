@@ -82,13 +82,15 @@ def dying(model, death):
 
 @dataclass(frozen=True)
 class Present(Blur):
-    """Finds each query as present as the loudest sample it was shown; forgets to look at others."""
+    """Finds each query as present as the loudest bin of a block that it was shown."""
 
     wrong: object = None
 
     def mask_with_presence(self, magnitude, vectors, rms, keep):
-        peak = np.float32(min(1.0, magnitude[:, keep].max() / 512))  # a full-scale sine gives 1
-        presence = np.array([peak / (1 + i) for i in range(len(vectors))], np.float32)
+        loudest = magnitude[:, keep].max(axis=(0, 2)) / 512  # a full-scale sine gives 1
+        starts = np.arange(0, len(loudest), self.frame_grid.block)
+        peaks = np.minimum(1, np.maximum.reduceat(loudest, starts))
+        presence = np.stack([peaks / (1 + i) for i in range(len(vectors))]).astype(np.float32)
         if self.wrong is not None:
             presence = self.wrong
         return super().mask(magnitude, vectors, rms, keep), presence
@@ -106,14 +108,19 @@ def tone_at(second, seconds, *, channels=2):
 def test_a_sound_is_as_present_as_in_its_best_segment(wav, make_job, tmp_path, stereo):
     told = []
     job = make_job(wav(tone_at(7, 12), 32_000), "one", "two", stereo=stereo)
-    separate(job, Present(), tmp_path / "out", on_presence=told.append)
-    ((one, two),) = told
+    separate(job, Present(), tmp_path / "out", on_certainty=lambda *said: told.append(said))
+    ((step, values),) = told
+    assert (step, values.shape) == (0.32, (2, 38))
+    one, two = values.max(axis=1)
     level = 0.5 if stereo is Stereo.INDEPENDENT else 0.5 / math.sqrt(2)
     assert one == pytest.approx(level, rel=0.02)
     assert two == pytest.approx(level / 2, rel=0.02)
+    likely = np.flatnonzero(values[0] > level / 2) * step
+    assert 6.6 < likely.min() <= 7  # where it is, to within a block
+    assert 7 < likely.max() < 7.4
 
 
-def test_presence_survives_a_crash(wav, make_job, tmp_path):
+def test_certainty_survives_a_crash(wav, make_job, tmp_path):
     class MortalPresent(Present):
         calls = 0
 
@@ -125,25 +132,27 @@ def test_presence_survives_a_crash(wav, make_job, tmp_path):
 
     job = make_job(wav(tone_at(1, 12), 32_000))  # what the second process sees is silence
     calm = []
-    separate(job, Present(), tmp_path / "calm", on_presence=calm.append)
+    separate(job, Present(), tmp_path / "calm", on_certainty=lambda *said: calm.append(said))
     with pytest.raises(KilledError):
         separate(job, MortalPresent(), tmp_path / "killed")
     told = []
-    separate(job, Present(), tmp_path / "killed", on_presence=told.append)
-    assert told == calm
-    assert told[0][0] > 0.4
+    separate(job, Present(), tmp_path / "killed", on_certainty=lambda *said: told.append(said))
+    ((step, values),), ((calm_step, calm_values),) = told, calm
+    assert step == calm_step
+    assert np.array_equal(values, calm_values)
+    assert values.max() > 0.4
 
 
 def test_a_model_that_knows_no_presence_says_nothing(wav, make_job, tmp_path):
     told = []
-    separate(
-        make_job(wav(tone_at(1, 2), 32_000)), Blur(), tmp_path / "out", on_presence=told.append
-    )
+    job = make_job(wav(tone_at(1, 2), 32_000))
+    separate(job, Blur(), tmp_path / "out", on_certainty=lambda *said: told.append(said))
     assert told == []
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.array([np.nan]), np.array([1.5]), np.array([-0.1]), np.array([0.5, 0.5])]
+    "wrong",
+    [*(np.full((1, 7), value) for value in (np.nan, 1.5, -0.1)), np.full((1, 6), 0.5), np.ones(1)],
 )
 def test_what_is_no_presence_is_a_failure(wav, make_job, tmp_path, wrong):
     with pytest.raises(Failure, match="presence values that are not"):

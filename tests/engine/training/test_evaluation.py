@@ -74,7 +74,9 @@ class Certain(LowOrHigh):
     def mask_with_presence(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray, FloatArray]:
-        return self.mask(magnitude, vectors, rms, keep), vectors.max(axis=1) * 0.9
+        blocks = -(-(keep.stop - keep.start) // self.frame_grid.block)
+        presence = np.repeat(vectors.max(axis=1, keepdims=True) * 0.9, blocks, axis=1)
+        return self.mask(magnitude, vectors, rms, keep), presence
 
 
 def tone(hertz: float, rate: int = SAMPLE_RATE, seconds: float = 1.0) -> np.ndarray:

@@ -1,0 +1,270 @@
+"""How well a listener names single sounds and mixtures of two, next to its teacher.
+
+    python -m engine.training.naming STORE [WEIGHTS] --teacher FOLDER
+
+The rule. A clip's scores are the means over its active windows (not 30 dB quieter than the
+loudest); of a mixture's scores, the mean of that mean and the highest. Names of rooms, of silence
+and of recordings are left out. Going down from the likeliest, a name is listed unless it stands
+above or below one that is listed; where one of the names below it scores at least two fifths of
+it, that one is listed in its place. So "Animal, Dog, Bark" takes one place, not three. A listed
+name is right where it is one of the class's own names, or stands below one of them (``strict``),
+or, with what a user would let pass, is named as related in ``audioset_classes.csv`` too, or stands
+right above one of the class's own names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+import torch
+
+from engine.models.ears import from_file, load
+from engine.models.ears.listener import GRID
+from engine.models.ears.spectra import SAMPLE_RATE
+from engine.taxonomy.classes import load_taxonomy
+from engine.taxonomy.ontology import load_ontology
+from engine.taxonomy.text import load_text_table
+from engine.training.corpus import SAMPLE_RATE as STORED_RATE
+from engine.training.corpus import TEST, read_clips
+from engine.training.teacher import Meaning, Teacher, active, ancestors, load_meanings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.models.ears.listener import Ears
+    from engine.training.corpus import Clip
+
+__all__ = ["Tally", "clip_scores", "listed", "right_names"]
+
+OUTSIDE = "outside"
+_PEERS = 0.4
+_SURROUNDINGS = frozenset(
+    {
+        "Silence",
+        "Inside, small room",
+        "Inside, large room or hall",
+        "Inside, public space",
+        "Outside, urban or manmade",
+        "Outside, rural or natural",
+        "Reverberation",
+        "Echo",
+        "Noise",
+        "Environmental noise",
+        "Sound effect",
+        "Field recording",
+        "Sidetone",
+        "Cacophony",
+    }
+)
+_TOP = frozenset({"Animal", "Music", "Sounds of things", "Human sounds", "Natural sounds"})
+"""Never a right answer for what is below them: they say too little."""
+
+
+def listed(scores: NDArray[np.float32], labels: Sequence[str], count: int) -> list[str]:
+    """Return the first names of a list that shows specific names before their parents."""
+    found: list[str] = []
+    by_name = dict(zip(labels, scores.tolist(), strict=True))
+    left = {name: score for name, score in by_name.items() if name not in _SURROUNDINGS}
+    while left and len(found) < count:
+        best = max(left, key=left.__getitem__)
+        while True:
+            below = {n: s for n, s in left.items() if best in ancestors(n)}
+            child = max(below, key=below.__getitem__, default=None)
+            if child is None or below[child] < _PEERS * left[best]:
+                break
+            best = child
+        found.append(best)
+        gone = {best} | ancestors(best) | {n for n in left if best in ancestors(n)}
+        left = {n: s for n, s in left.items() if n not in gone}
+    return found
+
+
+def right_names(meaning: Meaning, *, strict: bool) -> frozenset[str]:
+    """Return the names that count as right for a class."""
+    own = set(meaning.names) - _TOP or set(meaning.names)
+    own -= {a for name in own for a in ancestors(name)}  # "Rain", not the "Water" beside it
+    below = {name for name in load_ontology() if own & ancestors(name)}
+    if strict and own:
+        return frozenset(own | below)
+    above = {parent for name in own for parent in load_ontology()[name]} - _TOP
+    return frozenset(own | below | above | set(meaning.related))
+
+
+def clip_scores(
+    heard: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    audio: NDArray[np.float32],
+    *,
+    peaks: bool = False,
+) -> NDArray[np.float32]:
+    """Return ``(labels,)`` for ``(samples,)`` at 16 kHz, from the scores of its windows."""
+    scores = heard(audio)
+    scores = scores[active(audio, len(scores))]
+    mean = scores.mean(axis=0)
+    return np.asarray((mean + scores.max(axis=0)) / 2 if peaks else mean)
+
+
+@dataclass
+class Tally:
+    """How often a right name was first, among three and among five."""
+
+    total: int = 0
+    first: int = 0
+    three: int = 0
+    five: int = 0
+
+    def add(self, names: Sequence[str], right: frozenset[str]) -> None:
+        """Count one list of names."""
+        self.total += 1
+        self.first += bool(right & set(names[:1]))
+        self.three += bool(right & set(names[:3]))
+        self.five += bool(right & set(names[:5]))
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "no clips"
+        shares = [100 * n / self.total for n in (self.first, self.three, self.five)]
+        return "first {:5.1f} %  among three {:5.1f} %  among five {:5.1f} %".format(*shares)
+
+
+def ears_hearing(ears: Ears) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return what gives ``(windows, labels)`` of ``(samples,)``."""
+
+    def heard(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        short = max(0, GRID.window - audio.size)
+        padded = np.pad(audio, (GRID.context, GRID.context + short))
+        return ears.hear(padded[None])
+
+    return heard
+
+
+def _read(
+    clips: Sequence[Clip], samples: NDArray[np.int16]
+) -> list[tuple[str, NDArray[np.float32]]]:
+    found = []
+    for clip in clips:
+        audio = samples[clip.start : clip.start + clip.length] / np.float32(32768)
+        low = np.asarray(soxr.resample(audio, STORED_RATE, SAMPLE_RATE), np.float32)
+        found.append((clip.name, low))
+    return found
+
+
+def _pairs(
+    sounds: Sequence[tuple[str, NDArray[np.float32]]], count: int, meanings: Mapping[str, Meaning]
+) -> list[tuple[tuple[str, str], NDArray[np.float32]]]:
+    """Mix five seconds of two sounds at 0 dB, of classes that no one name would be right for."""
+    rng = np.random.default_rng(2026)
+    found: list[tuple[tuple[str, str], NDArray[np.float32]]] = []
+    size = 5 * SAMPLE_RATE
+    while len(found) < count:
+        (a, x), (b, y) = (sounds[int(i)] for i in rng.integers(len(sounds), size=2))
+        if right_names(meanings[a], strict=True) & right_names(meanings[b], strict=True):
+            continue
+        mixture = np.zeros(size, np.float32)
+        for audio in (x, y):
+            part = np.resize(audio, size) if audio.size < size else audio[:size]
+            mixture += part / np.float32(np.sqrt(np.mean(np.square(part))) + 1e-9)
+        found.append(((a, b), mixture * np.float32(0.5 / np.abs(mixture).max())))
+    return found
+
+
+def report(
+    store: Path,
+    listeners: Mapping[
+        str, tuple[Sequence[str], Callable[[NDArray[np.float32]], NDArray[np.float32]]]
+    ],
+    *,
+    pairs: int = 200,
+    wrong: bool = False,
+) -> None:
+    """Print how well each listener names what a store keeps from training."""
+    samples = np.memmap(store / "audio.i16", dtype="<i2", mode="r")
+    clips = read_clips(store)
+    meanings = load_meanings()
+    sets = {
+        "ESC-10 fold 5": _read([c for c in clips if c.split == TEST], samples),
+        "outside sources": _read([c for c in clips if c.split == OUTSIDE], samples),
+    }
+    for name, (labels, heard) in listeners.items():
+        for title, sounds in sets.items():
+            fair, strict = Tally(), Tally()
+            for kind, audio in sounds:
+                names = listed(clip_scores(heard, audio), labels, 5)
+                fair.add(names, right_names(meanings[kind], strict=False))
+                strict.add(names, right_names(meanings[kind], strict=True))
+                if wrong and not right_names(meanings[kind], strict=False) & set(names[:3]):
+                    print(f"    {kind}: {', '.join(names)}")
+            print(f"{name}: {title}, {fair.total} clips: {fair}")
+            print(f"{name}: {title}, strict:   {strict}")
+        everything = [sound for sounds in sets.values() for sound in sounds]
+        both = either = 0
+        mixtures = _pairs(everything, pairs, meanings)
+        for kinds, audio in mixtures:
+            names = set(listed(clip_scores(heard, audio, peaks=True), labels, 5))
+            found = [bool(names & right_names(meanings[kind], strict=False)) for kind in kinds]
+            both += all(found)
+            either += any(found)
+        print(
+            f"{name}: {len(mixtures)} mixtures of two at 0 dB: both among five "
+            f"{100 * both / len(mixtures):.1f} %, one at least {100 * either / len(mixtures):.1f} %"
+        )
+
+
+def report_examples(store: Path, ears: Ears) -> None:
+    """Print how often the caption nearest to a clip's vector is true of the clip."""
+    taxonomy, table = load_taxonomy(), load_text_table()
+    texts = taxonomy.captions
+    vectors = np.stack([table.embed(text) for text in texts])
+    samples = np.memmap(store / "audio.i16", dtype="<i2", mode="r")
+    for split in (TEST, OUTSIDE):
+        sounds = _read([c for c in read_clips(store) if c.split == split], samples)
+        ranks = []
+        for kind, audio in sounds:
+            order = np.argsort(-(vectors @ ears.example(audio[None])))
+            ranks.append(next(r for r, i in enumerate(order) if taxonomy.fits(texts[i], kind)))
+        found = np.array(ranks)
+        print(
+            f"examples, {split}, {found.size} clips: a true caption is nearest of {len(texts)} in "
+            f"{100 * np.mean(found == 0):.1f} %, among ten in {100 * np.mean(found < 10):.1f} %"
+        )
+
+
+def report_speed(ears: Ears) -> None:
+    """Print how much faster than the sound itself a minute is heard, on one core."""
+    torch.set_num_threads(1)
+    audio = np.random.default_rng(0).standard_normal((1, 60 * SAMPLE_RATE)).astype(np.float32)
+    ears.hear(audio)
+    began = time.process_time()
+    ears.hear(audio)
+    print(f"speed: {60 / (time.process_time() - began):.0f} times real time on one core")
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("weights", type=Path, nargs="?", help="of a run; else the bundled ones")
+    parser.add_argument("--teacher", type=Path, help="measure the teacher, too")
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--wrong", action="store_true", help="show what was not named")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    ears = from_file(arguments.weights) if arguments.weights else load()
+    listeners = {"ears": (ears.labels, ears_hearing(ears))}
+    if arguments.teacher:
+        teacher = Teacher(arguments.teacher)
+        listeners["teacher"] = (teacher.labels, teacher.scores)
+    report(arguments.store, listeners, pairs=arguments.pairs, wrong=arguments.wrong)
+    report_examples(arguments.store, ears)
+    report_speed(ears)
+
+
+if __name__ == "__main__":
+    main()
