@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bridge.inputs import files_and_queries, for_each
+from bridge.inputs import files_and_queries, for_each, shown_example
 from bridge.option_flags import Model, takes_options
 from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
@@ -50,11 +51,17 @@ def separate(
 
     Each file is separated on its own. Where one of them fails, the others are still done, and the
     exit code is that of a failure: 2 if a file or the request is wrong, 1 if the work went wrong.
+    With --like the sound is shown: what sounds like the example is pulled out, and words beside it
+    say more.
     With --json there is one object for each file, one a line.
     """
     from bridge.separating import separate
 
-    files, queries = files_and_queries(arguments, query or ())
+    example = shown_example(options.like)
+    if example is not None:
+        options = replace(options, like=example.text)
+    instead = "" if example is None else example.query
+    files, queries = files_and_queries(arguments, query or (), instead)
     if out == STANDARD:
         check_one_clip(len(files), len(queries), options.keep, as_json=as_json)
 
