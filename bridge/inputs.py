@@ -7,17 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bridge.streams import STANDARD, is_standard_input
 from engine.display import shown
 from engine.errors import BadInput, BadQuery, Cancelled, EngineUnreachable, TweezeError
 from engine.job import clean_query
 
-if TYPE_CHECKING:
-    from engine.advice.examples import Example
-
-__all__ = ["files_and_queries", "for_each", "recordings", "shown_example", "sounds"]
+__all__ = ["example_from_here", "files_and_queries", "for_each", "recordings", "sounds"]
 
 _SEPARATE = "'tweeze separate FILE... QUERY...'"
 
@@ -108,8 +104,8 @@ def sounds(arguments: Sequence[str], instead: str) -> list[str]:
     return [clean_query(argument) for argument in arguments]
 
 
-def shown_example(text: str) -> Example | None:
-    """Return the example that `--like` names, with an absolute path; None where there is none.
+def example_from_here(text: str) -> str:
+    """Return what `--like` names with an absolute path; an empty text stays empty.
 
     Raises
     ------
@@ -118,7 +114,7 @@ def shown_example(text: str) -> Example | None:
 
     """
     if not text:
-        return None
+        return text
     from engine.advice.examples import Example  # brings NumPy, which most commands do without
 
     example = Example.from_text(text)
@@ -126,7 +122,7 @@ def shown_example(text: str) -> Example | None:
         raise BadInput(
             f"There is no file {example.path}: name an example as --like FILE or FILE@START-END."
         )
-    return replace(example, path=example.path.resolve())
+    return replace(example, path=_place(example.path)).text
 
 
 def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:

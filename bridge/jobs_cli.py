@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bridge.inputs import files_and_queries, for_each, shown_example
+from bridge.inputs import files_and_queries, for_each
 from bridge.option_flags import Model, takes_options
 from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
@@ -57,10 +56,11 @@ def separate(
     """
     from bridge.separating import separate
 
-    example = shown_example(options.like)
-    if example is not None:
-        options = replace(options, like=example.text)
-    instead = "" if example is None else example.query
+    instead = ""
+    if options.like:
+        from engine.advice.examples import Example
+
+        instead = Example.from_text(options.like).query
     files, queries = files_and_queries(arguments, query or (), instead)
     if out == STANDARD:
         check_one_clip(len(files), len(queries), options.keep, as_json=as_json)

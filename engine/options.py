@@ -167,6 +167,7 @@ class Options:
             default="",
             label="Like this sound",
             help="A sound to look for: FILE, or FILE@START-END in seconds.",
+            file=True,
             sparse=True,
         )
     )
