@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.streams import STANDARD, is_standard_input
@@ -12,18 +13,19 @@ from engine.display import shown
 from engine.errors import BadInput, BadQuery, Cancelled, EngineUnreachable, TweezeError
 from engine.job import clean_query
 
-__all__ = ["files_and_queries", "for_each", "recordings", "sounds"]
+__all__ = ["example_from_here", "files_and_queries", "for_each", "recordings", "sounds"]
 
 _SEPARATE = "'tweeze separate FILE... QUERY...'"
 
 
 def files_and_queries(
-    arguments: Sequence[str], queries: Sequence[str] = ()
+    arguments: Sequence[str], queries: Sequence[str] = (), instead: str = ""
 ) -> tuple[list[Path], list[str]]:
     """Split the arguments of a command into files and queries.
 
     The first argument is a file, and so are those after it as long as they name existing files;
-    the rest are queries. Where queries are given apart, all arguments are files.
+    the rest are queries. Where queries are given apart, all arguments are files. `instead` is the
+    query where none is named; without it, that is an error.
 
     Raises
     ------
@@ -46,6 +48,8 @@ def files_and_queries(
         if "*" in argument:
             raise _nothing(argument)
     files = recordings(arguments[:count])
+    if not described and instead:
+        return files, [instead]
     if not described:
         last = f": {arguments[-1]} is a file here" if count > 1 else ""
         raise BadQuery(
@@ -98,6 +102,27 @@ def sounds(arguments: Sequence[str], instead: str) -> list[str]:
         if (Path(argument).suffix or _is_path(argument)) and _names_files(argument):
             raise BadInput(f"{argument} is a file, not a sound: {instead}.")
     return [clean_query(argument) for argument in arguments]
+
+
+def example_from_here(text: str) -> str:
+    """Return what `--like` names with an absolute path; an empty text stays empty.
+
+    Raises
+    ------
+    BadInput
+        There is no such file, or the stretch is impossible.
+
+    """
+    if not text:
+        return text
+    from engine.advice.examples import Example  # brings NumPy, which most commands do without
+
+    example = Example.from_text(text)
+    if not _is(str(example.path), folder=False):
+        raise BadInput(
+            f"There is no file {example.path}: name an example as --like FILE or FILE@START-END."
+        )
+    return replace(example, path=_place(example.path)).text
 
 
 def for_each(files: Sequence[Path], do: Callable[[Path], None]) -> None:

@@ -50,11 +50,18 @@ def separate(
 
     Each file is separated on its own. Where one of them fails, the others are still done, and the
     exit code is that of a failure: 2 if a file or the request is wrong, 1 if the work went wrong.
+    With --like the sound is shown: what sounds like the example is pulled out, and words beside it
+    say more.
     With --json there is one object for each file, one a line.
     """
     from bridge.separating import separate
 
-    files, queries = files_and_queries(arguments, query or ())
+    instead = ""
+    if options.like:
+        from engine.advice.examples import Example
+
+        instead = Example.from_text(options.like).query
+    files, queries = files_and_queries(arguments, query or (), instead)
     if out == STANDARD:
         check_one_clip(len(files), len(queries), options.keep, as_json=as_json)
 

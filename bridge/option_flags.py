@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from bridge.inputs import example_from_here
 from engine.job import Placement
-from engine.option_types import Flag, Option, table
+from engine.option_types import Flag, Option, Text, table
 from engine.options import Options
 
 __all__ = ["Model", "takes_options"]
@@ -60,6 +61,8 @@ def _flag(option: Option[Any]) -> Any:
     if isinstance(option, Flag):
         return typer.Option(flag, help=option.help)
     read = partial(option.read, called=flag)
+    if isinstance(option, Text) and option.file:
+        return typer.Option(flag, help=option.help, metavar="FILE", parser=example_from_here)
     return typer.Option(flag, help=option.help, metavar=f"<{option.form}>", parser=read)
 
 

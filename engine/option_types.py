@@ -196,7 +196,12 @@ class Number(Option[float]):
 
 @dataclass(frozen=True, kw_only=True)
 class Text(Option[str]):
-    """Any text. Which ones are possible is known elsewhere, as the models' names are."""
+    """Any text. Which ones are possible is known elsewhere, as the models' names are.
+
+    `file` says that it names a file: a command line takes it from where it was called.
+    """
+
+    file: bool = False
 
     @property
     def form(self) -> str:

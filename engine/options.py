@@ -72,8 +72,9 @@ class Options:
 
     `sharpness` is the power to which the magnitude of each mask is raised: above 1 a target holds
     less of what only resembles its query, and loses some of its own edges and tails; 1 is as
-    trained. `presence` changes no clip, only what is said of it. `precision`, `context` and
-    `memory` are for models that have a choice; others work as they always do.
+    trained. `like` names an example, see `engine.advice.examples`. `presence` changes no clip, only
+    what is said of it. `precision`, `context` and `memory` are for models that have a choice;
+    others work as they always do.
     """
 
     model: str = described(
@@ -157,6 +158,16 @@ class Options:
             label="Is it there?",
             help="Whether a listener is asked, too, if the sound is there.",
             called={Presence.BOTH: "ask a listener, too", Presence.SEPARATOR: "separator only"},
+            sparse=True,
+        )
+    )
+
+    like: str = described(
+        Text(
+            default="",
+            label="Like this sound",
+            help="A sound to look for: FILE, or FILE@START-END in seconds.",
+            file=True,
             sparse=True,
         )
     )

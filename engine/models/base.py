@@ -26,6 +26,7 @@ __all__ = [
     "Model",
     "PresenceSeparator",
     "Separator",
+    "SoundSteered",
     "Tunable",
     "WaveformSeparator",
 ]
@@ -275,6 +276,23 @@ Separator: TypeAlias = MaskSeparator | WaveformSeparator
 
 
 @runtime_checkable
+class SoundSteered(Protocol):
+    """A separator that a sound can steer, too: its vectors lie where a listener's do."""
+
+    def embed_sound(self, place: FloatArray, query: str | None) -> FloatArray:
+        """Turn a sound into the vector that steers the network, as `embed` does with words.
+
+        Parameters
+        ----------
+        place
+            `(dimensions,)`, of unit length: what a listener's `example` returns.
+        query
+            Words that describe the sound, too; None where there are none.
+
+        """
+
+
+@runtime_checkable
 class Tunable(Protocol):
     """A separator that has a choice of precision, context or memory."""
 
@@ -348,6 +366,13 @@ class Listener(Protocol):
             `engine.taxonomy.text.TextTable`, so that the product with a query's vector says how
             much the window sounds like the query.
 
+        """
+
+    def example(self, samples: FloatArray) -> FloatArray:
+        """Place a few seconds of sound among the texts as one.
+
+        `samples` is `(channels, n)`, without context. Returns `(dimensions,)`, of length 1; zeros
+        for silence.
         """
 
     def both(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 
 from engine.advice import presence as both
+from engine.advice.examples import Example, embedding, placed
 from engine.advice.sentences import LOW_PRESENCE, advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
@@ -75,6 +76,7 @@ class Separate(Protocol):
         on_certainty: Callable[[float, FloatArray], None],
         on_notes: Callable[[tuple[str, ...]], None],
         reduction: int,
+        embed: Callable[[str], FloatArray] | None,
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
 
@@ -186,15 +188,17 @@ def _do(
             )
             seconds = time.perf_counter() - started
             return Finished(job.id, (), seconds, notes=notes, heard=heard)
+        separator = as_separator(model)
         clips = separate(
             job,
-            as_separator(model),
+            separator,
             work.folder,
             on_progress=on_progress,
             cancelled=cancelled,
             on_certainty=on_certainty,
             on_notes=on_notes,
             reduction=work.reduction,
+            embed=_shown(job, separator, models, pipe),
         )
         low = LOW_PRESENCE
         asked = _asked(job, clips, certainty, models, pipe)
@@ -230,13 +234,10 @@ def _asked(
 
     The clips are there already, so that nothing but a cancelled job keeps them back.
     """
-    if job.options.presence is not Presence.BOTH or not both.is_fitted():
+    wanted = job.options.presence is Presence.BOTH and not job.options.like
+    if not wanted or not both.is_fitted():
         return None
-
-    def step() -> None:
-        if pipe.is_cancelled(job.id):
-            raise Cancelled(f"Job {job.id} was cancelled.")
-
+    step = _ending(job, pipe)
     try:
         listener = as_listener(models.fetch(LISTENER.name)[0])
         return both.ask(job, clips, listener, certainty, step=step)
@@ -247,6 +248,27 @@ def _asked(
         if is_exhausted(error):
             models.drop(LISTENER.name)
         return None
+
+
+def _shown(
+    job: Job, separator: Separator, models: ModelCache, pipe: _Pipe
+) -> Callable[[str], FloatArray] | None:
+    """Return how to embed the queries of a job that shows an example; None for another."""
+    if not job.options.like:
+        return None
+    example = Example.from_text(job.options.like)
+    listener = as_listener(models.fetch(LISTENER.name)[0])
+    return embedding(separator, example, placed(example, listener, _ending(job, pipe)))
+
+
+def _ending(job: Job, pipe: _Pipe) -> Callable[[], None]:
+    """Return what raises `Cancelled` once the job was cancelled."""
+
+    def step() -> None:
+        if pipe.is_cancelled(job.id):
+            raise Cancelled(f"Job {job.id} was cancelled.")
+
+    return step
 
 
 def _told(

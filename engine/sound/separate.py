@@ -44,6 +44,7 @@ def separate(
     on_certainty: Callable[[float, FloatArray], None] = lambda step, values: None,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
     reduction: int = 0,
+    embed: Callable[[str], FloatArray] | None = None,
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
 
@@ -77,6 +78,8 @@ def separate(
     reduction
         How often the segments are to be shortened from the start: once for each process that
         ended in the middle of this job, for it may have been lack of memory.
+    embed
+        Turns each query into its vector; without it, the model does.
 
     Returns
     -------
@@ -128,6 +131,7 @@ def separate(
                     on_certainty,
                     on_notes,
                     reduction,
+                    embed or separator.embed,
                 )
             except Exception as error:
                 if not memory.is_exhausted(error):
@@ -174,6 +178,7 @@ def _separate(
     on_certainty: Callable[[float, FloatArray], None],
     on_notes: Callable[[tuple[str, ...]], None],
     reduction: int,
+    embed: Callable[[str], FloatArray],
 ) -> tuple[Clip, ...]:
     def step(fraction: float) -> None:
         on_progress(min(fraction, 1.0))
@@ -183,7 +188,7 @@ def _separate(
     step(0.0)
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vectors = np.stack([separator.embed(query) for query in job.queries])
+    vectors = np.stack([embed(query) for query in job.queries])
     mixture = prepare(job, separator.frame_grid, work, lambda part: step(part * _PREPARING))
     files = ClipFiles(job, folder, work, mixture.info)
     path = work / "checkpoint.npz"

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from bridge.cli import run
+from bridge.inputs import example_from_here
 from engine.errors import BadInput, BadJob
 from engine.job import Job, Placement
-from engine.option_types import table, write
+from engine.option_types import Text, table, write
 from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
 from engine.request import OPTIONS, Request, option_fields
 
@@ -190,7 +191,11 @@ def test_a_wrong_value_is_one_sentence_that_says_what_is_right(option: Any) -> N
 
 
 @pytest.mark.parametrize("command", ["separate", "trigger"])
-@pytest.mark.parametrize("option", table(Options)[1:], ids=lambda option: option.name)
+@pytest.mark.parametrize(
+    "option",
+    [one for one in table(Options) if not isinstance(one, Text)],
+    ids=lambda option: option.name,
+)
 def test_a_wrong_value_on_the_command_line_is_one_sentence(
     command: str, option: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +203,34 @@ def test_a_wrong_value_on_the_command_line_is_one_sentence(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"--{option.name} must be {option.allowed}, not 'odd'.\n"
+
+
+@pytest.mark.parametrize("command", ["separate", "trigger"])
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ("none.wav", "There is no file none.wav: name an example as --like FILE or "),
+        ("none.wav@3-2", "The example 'none.wav@3-2' ends before it has begun: "),
+        ("none.wav@1-99", "The example 'none.wav@1-99' lasts 98 s: name at most 30 s of it."),
+    ],
+)
+def test_an_impossible_example_is_one_sentence(
+    command: str, example: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "a.wav", "dog", "--like", example]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(said)
+    assert told.err.count("\n") == 1
+
+
+def test_an_example_is_found_from_where_the_command_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bark.wav").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert example_from_here("bark.wav@1-2") == f"{tmp_path.resolve() / 'bark.wav'}@1-2"
+    assert example_from_here("") == ""
 
 
 @pytest.mark.parametrize(

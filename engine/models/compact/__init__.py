@@ -50,6 +50,13 @@ class Compact:
         """Return the query's vector, ``(dim,)``; see :meth:`TextTable.embed`."""
         return self.table.embed(query)
 
+    def embed_sound(self, place: FloatArray, query: str | None) -> FloatArray:
+        """Return the vector of a sound, or the middle between it and its words', ``(dim,)``."""
+        if query is None:
+            return place
+        middle = place + self.embed(query)
+        return np.asarray(middle / (np.linalg.norm(middle) + 1e-9), np.float32)
+
     def mask(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray:
