@@ -12,19 +12,23 @@ pytest_plugins = ["reliability"]
 # Where more processes compute than there are processors, torch's threads (libgomp, which reads this
 # when it is loaded) else use up to six times as much processor time, spinning while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Folders whose tests run in one process: the only Audacity's, and those that share an AudioSep of
-# more than a gigabyte. They take longest, so they begin first.
-TOGETHER = ("tests/hosts/audacity/", "tests/engine/models/")
+# Tests that run in one process, by how their files begin: the only Audacity's, and those that share
+# an AudioSep of more than a gigabyte. They take longest, so they begin first.
+MODELS = "tests/engine/models/test_"
+TOGETHER = {
+    "tests/hosts/audacity/": ("tests/hosts/audacity/",),
+    MODELS: (f"{MODELS}audiosep", f"{MODELS}catalogue", f"{MODELS}end_to_end"),
+}
 
 
 def _group(nodeid: str) -> str:
-    """What runs in one process: such a folder, or a file, whose tests share fixtures."""
+    """What runs in one process: such tests, or a file, whose tests share fixtures."""
     file = nodeid.partition("::")[0]
-    return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+    return next((group for group, files in TOGETHER.items() if file.startswith(files)), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {folder: place for place, folder in enumerate(TOGETHER)}
+    order = {group: place for place, group in enumerate(TOGETHER)}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
