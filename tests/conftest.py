@@ -17,27 +17,31 @@ pytest_plugins = ["reliability"]
 # Where more processes compute than there are processors, torch's threads (libgomp, which reads this
 # when it is loaded) else use up to six times as much processor time, spinning while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# What takes longest begins first. The tests of each of these folders and files run in one process:
-# they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
-AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/"
-TOGETHER = (AUDACITY, MODELS)
-TOGETHER_APART = (
-    *(f"{AUDACITY}test_{name}.py" for name in ("timeline", "menu", "faults")),
-    MODELS,
-    AUDACITY,
-)
+# What takes longest begins first. Each of these groups of tests, by how their files begin, runs in
+# one process: they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
+AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/test_"
+SHARED_MODEL = tuple(f"{MODELS}{name}" for name in ("audiosep", "catalogue", "end_to_end"))
+TOGETHER = {AUDACITY: (AUDACITY,), MODELS: SHARED_MODEL}
+TOGETHER_APART = {
+    **{
+        f"{AUDACITY}{name}": (f"{AUDACITY}test_{name}.py",)
+        for name in ("timeline", "menu", "faults")
+    },
+    MODELS: SHARED_MODEL,
+    AUDACITY: (AUDACITY,),
+}
 APART = Path(__file__).parent / "hosts/audacity/apart"  # gives a process an Audacity of its own
 _apart = "TWEEZE_TEST_APART" in os.environ
 
 
-def _together() -> tuple[str, ...]:
+def _together() -> dict[str, tuple[str, ...]]:
     return TOGETHER_APART if _apart else TOGETHER
 
 
 def _group(nodeid: str) -> str:
-    """What runs in one process: one of those, or a file, whose tests share fixtures."""
+    """What runs in one process: such tests, or a file, whose tests share fixtures."""
     file = nodeid.partition("::")[0]
-    return next((start for start in _together() if file.startswith(start)), file)
+    return next((group for group, files in _together().items() if file.startswith(files)), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
