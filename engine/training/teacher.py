@@ -159,16 +159,19 @@ class Meaning:
     @property
     def agreeing(self) -> frozenset[str]:
         """All names that do not contradict the class: these, what is above the names and below."""
-        known = load_ontology()
+        known = _ontology()
         above = {a for name in self.names for a in ancestors(name)}
         below = {name for name in known if set(self.names) & ancestors(name)}
         return frozenset({*self.names, *self.related, *above, *below})
 
 
+_ontology, _taxonomy = cache(load_ontology), cache(load_taxonomy)
+
+
 @cache
 def ancestors(name: str) -> frozenset[str]:
     """Return everything above a name of AudioSet."""
-    ontology = load_ontology()
+    ontology = _ontology()
     found: set[str] = set()
     left = list(ontology[name])
     while left:
@@ -234,7 +237,7 @@ def verdict(
         Names that stand for exactly one class, and that class.
 
     """
-    lineage = load_taxonomy().lineage(clip.name)
+    lineage = _taxonomy().lineage(clip.name)
     certain = clip.split != TRAIN or bool(lineage & _SURE_KINDS)
     if certain or agreement >= _UNHEARD or score < _LOUD_AND_CLEAR:
         return KEEP, clip.name
@@ -247,15 +250,21 @@ def verdict(
 def sole_classes(meanings: Mapping[str, Meaning]) -> dict[str, str]:
     """Return the names that stand for one class, which people call the same.
 
-    Such a name is the only specific one of the class and of no other.
+    Such a name is the only specific one of the class and of no other, and there is no class below:
+    a drone that passes for music is not to teach what music is.
     """
     classes = load_taxonomy().classes
+    above = {parent for item in classes.values() for parent in item.parents}
     uses: dict[str, list[str]] = {}
     for name, meaning in meanings.items():
         specific = set(meaning.names).difference(*(ancestors(other) for other in meaning.names))
         if len(specific) == 1:
             uses.setdefault(specific.pop(), []).append(name)
-    alone = {known: names[0] for known, names in uses.items() if len(names) == 1}
+    alone = {
+        known: names[0]
+        for known, names in uses.items()
+        if len(names) == 1 and names[0] not in above
+    }
     called = {name: {folded(caption) for caption in classes[name].captions} for name in classes}
     return {known: name for known, name in alone.items() if called[name] & set(synonyms(known))}
 
