@@ -167,6 +167,9 @@ class Course:
         self._folder, self._pattern, self._knowledge = folder, pattern, knowledge
         self._read: dict[str, Lessons] = {}
 
+    def __len__(self) -> int:
+        return len(self._read)
+
     def refresh(self) -> int:
         """Read what is new; return the number of files."""
         for path in sorted(self._folder.glob(self._pattern)):
@@ -274,7 +277,7 @@ class Run:
         self.parameters = [*self.net.parameters(), *self.guess.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=0.02)
         self.average = Average(self.net, 0.998)
-        self.step = 0
+        self.step, self.seconds = 0, 0.0
         if (folder / "checkpoint.pt").exists():
             self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
 
@@ -283,7 +286,7 @@ class Run:
         self.guess.load_state_dict(state["guess"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = dict(state["average"])
-        self.step = state["step"]
+        self.step, self.seconds = state["step"], state["seconds"]
 
     def averaged(self) -> EarsNet:
         """Return a network with the averaged weights."""
@@ -299,6 +302,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state,
             "step": self.step,
+            "seconds": self.seconds,
         }
         torch.save(state, self.folder / "checkpoint.tmp")
         (self.folder / "checkpoint.tmp").replace(self.folder / "checkpoint.pt")
@@ -310,29 +314,36 @@ class Run:
         save_weights(net.state_dict(), self.folder / "weights.tmp")
         (self.folder / "weights.tmp").replace(self.folder / "weights.safetensors")
 
-    def train(self, steps: int, peak: float, mixtures: int, every: int) -> None:
-        """Go on up to ``steps``; log, calibrate and save each ``every`` steps."""
-        sums, began = np.zeros(3), time.monotonic()
+    def train(
+        self, steps: int, peak: float, mixtures: int, every: int, minutes: float = math.inf
+    ) -> None:
+        """Go on up to ``steps``, or until so many minutes have gone into the run, whichever is
+        first; log each 50 steps, calibrate and save each ``every``.
+
+        The learning rate falls along half a cosine towards that end.
+        """
+        sums, began, logged = np.zeros(3), time.monotonic() - self.seconds, time.monotonic()
         self.course.refresh()
-        while self.step < steps:
+        while (done := max(self.step / steps, self.seconds / 60 / minutes)) < 1:
             if self.step % 50 == 0:
                 self.course.refresh()
             rng = np.random.default_rng((self.seed, self.step))
             torch.manual_seed(int(rng.integers(1 << 62)))
-            rate = peak * min(1.0, (self.step + 1) / 200)
-            rate *= 0.5 * (1 + math.cos(math.pi * self.step / steps))
+            rate = peak * min(1.0, (self.step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * done))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             sums += self.learn(self.course.draw(mixtures, rng), rng)
             self.step += 1
+            self.seconds = time.monotonic() - began
             if self.step % 50 == 0:
                 names = ("tags", "inside", "place")
+                speed = 50 / (time.monotonic() - logged)
                 means = dict(zip(names, sums / 50, strict=True))
-                self._log("log.csv", {**means, "steps/s": 50 / (time.monotonic() - began)})
-                sums[:], began = 0, time.monotonic()
-            if self.step % every == 0 or self.step == steps:
+                self._log("log.csv", {**means, "steps/s": speed, "lessons": len(self.course)})
+                sums[:], logged = 0, time.monotonic()
+            if self.step % every == 0:
                 self.save()
-                began = time.monotonic()
+        self.save()
 
     def learn(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float, float]:
         """Take one step; return its losses: tags, the teacher's embedding, place among texts."""
@@ -426,6 +437,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after these")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--mixtures", type=int, default=32, help="of one step")
     parser.add_argument("--lessons", type=int, default=60, help="files of 400 mixtures")
@@ -442,7 +454,9 @@ def main() -> None:
         while len(list(folder.glob("lesson-*.npz"))) < arguments.first and writer.poll() is None:
             time.sleep(2)
         run = Run(arguments.run, arguments.seed, arguments.start)
-        run.train(arguments.steps, arguments.rate, arguments.mixtures, arguments.every)
+        run.train(
+            arguments.steps, arguments.rate, arguments.mixtures, arguments.every, arguments.minutes
+        )
         writer.terminate()
 
 

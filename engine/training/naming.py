@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,14 +88,18 @@ def listed(scores: NDArray[np.float32], labels: Sequence[str], count: int) -> li
     return found
 
 
+_ontology = cache(load_ontology)
+
+
+@cache
 def right_names(meaning: Meaning, *, strict: bool) -> frozenset[str]:
     """Return the names that count as right for a class."""
     own = set(meaning.names) - _TOP or set(meaning.names)
     own -= {a for name in own for a in ancestors(name)}  # "Rain", not the "Water" beside it
-    below = {name for name in load_ontology() if own & ancestors(name)}
+    below = {name for name in _ontology() if own & ancestors(name)}
     if strict and own:
         return frozenset(own | below)
-    above = {parent for name in own for parent in load_ontology()[name]} - _TOP
+    above = {parent for name in own for parent in _ontology()[name]} - _TOP
     return frozenset(own | below | above | set(meaning.related))
 
 

@@ -5,7 +5,8 @@
 ``FOLDER`` holds the network as TensorFlow Lite (``yamnet_spectra_in.tflite``) with its
 ``yamnet_class_map.csv``; nothing of it becomes part of what is shipped. ``STORE`` gets
 ``teacher.npz`` (what it hears in every clip) and ``contradicted.csv`` (clips whose label it
-contradicts, what it hears in them instead, and what is to become of them).
+contradicts, what it hears in them instead, and what is to become of them). Where ``teacher.npz``
+is there, only the table is written.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import soxr
 from engine.errors import BadInput
 from engine.models.ears.spectra import BANDS, FRAME, HOP, SAMPLE_RATE, magnitudes
 from engine.taxonomy.classes import LabelError, load_taxonomy
-from engine.taxonomy.ontology import load_ontology
+from engine.taxonomy.ontology import load_ontology, synonyms
+from engine.taxonomy.phrases import folded
 from engine.training.corpus import SAMPLE_RATE as STORED_RATE
 from engine.training.corpus import TRAIN, read_clips
 
@@ -157,16 +159,19 @@ class Meaning:
     @property
     def agreeing(self) -> frozenset[str]:
         """All names that do not contradict the class: these, what is above the names and below."""
-        known = load_ontology()
+        known = _ontology()
         above = {a for name in self.names for a in ancestors(name)}
         below = {name for name in known if set(self.names) & ancestors(name)}
         return frozenset({*self.names, *self.related, *above, *below})
 
 
+_ontology, _taxonomy = cache(load_ontology), cache(load_taxonomy)
+
+
 @cache
 def ancestors(name: str) -> frozenset[str]:
     """Return everything above a name of AudioSet."""
-    ontology = load_ontology()
+    ontology = _ontology()
     found: set[str] = set()
     left = list(ontology[name])
     while left:
@@ -232,7 +237,7 @@ def verdict(
         Names that stand for exactly one class, and that class.
 
     """
-    lineage = load_taxonomy().lineage(clip.name)
+    lineage = _taxonomy().lineage(clip.name)
     certain = clip.split != TRAIN or bool(lineage & _SURE_KINDS)
     if certain or agreement >= _UNHEARD or score < _LOUD_AND_CLEAR:
         return KEEP, clip.name
@@ -243,15 +248,25 @@ def verdict(
 
 
 def sole_classes(meanings: Mapping[str, Meaning]) -> dict[str, str]:
-    """Return the names that stand for one class alone, with the most specific name of each."""
+    """Return the names that stand for one class, which people call the same.
+
+    Such a name is the only specific one of the class and of no other, and there is no class below:
+    a drone that passes for music is not to teach what music is.
+    """
+    classes = load_taxonomy().classes
+    above = {parent for item in classes.values() for parent in item.parents}
     uses: dict[str, list[str]] = {}
     for name, meaning in meanings.items():
-        specific = set(meaning.names)
-        for other in meaning.names:
-            specific -= ancestors(other)
-        for known in specific:
-            uses.setdefault(known, []).append(name)
-    return {known: names[0] for known, names in uses.items() if len(names) == 1}
+        specific = set(meaning.names).difference(*(ancestors(other) for other in meaning.names))
+        if len(specific) == 1:
+            uses.setdefault(specific.pop(), []).append(name)
+    alone = {
+        known: names[0]
+        for known, names in uses.items()
+        if len(names) == 1 and names[0] not in above
+    }
+    called = {name: {folded(caption) for caption in classes[name].captions} for name in classes}
+    return {known: name for known, name in alone.items() if called[name] & set(synonyms(known))}
 
 
 def judged(store: Path, teacher: Teacher) -> Iterator[tuple[Clip, NDArray[np.float32]]]:
@@ -264,29 +279,45 @@ def judged(store: Path, teacher: Teacher) -> Iterator[tuple[Clip, NDArray[np.flo
         yield clip, teacher.judge(patches[active(heard, len(patches))])[0]
 
 
-def write_judgement(store: Path, teacher: Teacher) -> list[tuple[Clip, str, str]]:
-    """Write ``teacher.npz`` and ``contradicted.csv``; returns the clips that are not kept.
+def write_scores(store: Path, teacher: Teacher) -> None:
+    """Write ``teacher.npz``: what the teacher hears in each clip, in the order of ``clips.csv``.
 
-    ``teacher.npz`` holds, in the order of ``clips.csv``: ``mean`` and ``maximum``, each
-    ``(clips, 521)``, float16; ``patches`` ``(all patches, 521)``, float16, those of clip ``i`` from
-    ``offsets[i]`` to ``offsets[i + 1]``; and ``labels``.
+    It holds ``mean`` and ``maximum``, each ``(clips, 521)``; ``patches`` ``(all patches, 521)``,
+    those of clip ``i`` from ``offsets[i]`` to ``offsets[i + 1]``, active ones alone; all float16;
+    and ``labels``.
+    """
+    patches = [scores.astype(np.float16) for _, scores in judged(store, teacher)]
+    np.savez(
+        store / "teacher.npz",
+        mean=np.stack([part.mean(axis=0, dtype=np.float32) for part in patches]).astype(np.float16),
+        maximum=np.stack([part.max(axis=0) for part in patches]),
+        patches=np.concatenate(patches),
+        offsets=np.cumsum([0, *(len(part) for part in patches)]),
+        labels=np.array(teacher.labels),
+    )
+
+
+def write_verdicts(store: Path) -> list[tuple[Clip, str, str]]:
+    """Write ``contradicted.csv`` from ``teacher.npz``; returns the clips that are not kept.
+
+    The table also holds what is kept although the teacher hears hardly anything (below 0.1) that
+    agrees with its label.
     """
     meanings = load_meanings()
     known_as = sole_classes(meanings)
+    with np.load(store / "teacher.npz") as heard:
+        labels = [str(label) for label in heard["labels"]]
+        means, peaks = heard["mean"].astype(np.float32), heard["maximum"].astype(np.float32)
     agreeing = {
-        name: np.array([label in meaning.agreeing for label in teacher.labels])
+        name: np.array([label in meaning.agreeing for label in labels])
         for name, meaning in meanings.items()
     }
-    means, peaks, patches, rows, gone = [], [], [], [], []
-    for number, (clip, scores) in enumerate(judged(store, teacher)):
-        mean, peak = scores.mean(axis=0), scores.max(axis=0)
-        means.append(mean.astype(np.float16))
-        peaks.append(peak.astype(np.float16))
-        patches.append(scores.astype(np.float16))
+    rows, gone = [], []
+    for number, clip in enumerate(read_clips(store)):
         fits = agreeing[clip.name]
-        agreement = float(peak[fits].max(initial=0.0))
-        best = int(np.argmax(np.where(fits, 0.0, mean)))
-        instead, score = teacher.labels[best], float(mean[best])
+        agreement = float(peaks[number][fits].max(initial=0.0))
+        best = int(np.argmax(np.where(fits, 0.0, means[number])))
+        instead, score = labels[best], float(means[number][best])
         decision, name = verdict(clip, agreement, instead, score, known_as)
         if decision != KEEP:
             gone.append((clip, decision, name))
@@ -302,14 +333,6 @@ def write_judgement(store: Path, teacher: Teacher) -> list[tuple[Clip, str, str]
              "decision", "class")
         )  # fmt: skip
         writer.writerows(rows)
-    np.savez(
-        store / "teacher.npz",
-        mean=np.stack(means),
-        maximum=np.stack(peaks),
-        patches=np.concatenate(patches),
-        offsets=np.cumsum([0, *(len(part) for part in patches)]),
-        labels=np.array(teacher.labels),
-    )
     return gone
 
 
@@ -348,7 +371,9 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("folder", type=Path, help="folder with the teacher's network")
     arguments = parser.parse_args()
-    _report(write_judgement(arguments.store, Teacher(arguments.folder)))
+    if not (arguments.store / "teacher.npz").is_file():
+        write_scores(arguments.store, Teacher(arguments.folder))
+    _report(write_verdicts(arguments.store))
 
 
 if __name__ == "__main__":
