@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -156,6 +157,7 @@ def test_nothing_is_started_and_nothing_written(tmp_path):
     )
     home = Folders(tmp_path / "home").root
     environment = {"TWEEZE_HOME": str(home), "HOME": str(tmp_path), "PATH": ""}
+    environment["OMP_WAIT_POLICY"] = os.environ["OMP_WAIT_POLICY"]  # as tests/conftest.py has it
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path
     )
