@@ -45,6 +45,11 @@ class Tones:
     def both(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
         return self.hear(samples), self.vectors(samples)
 
+    def example(self, samples: FloatArray) -> FloatArray:
+        context = ((0, 0), (self.hearing_grid.context,) * 2)
+        total = self.vectors(np.pad(samples, context)).sum(axis=0)
+        return np.asarray(total / np.linalg.norm(total), np.float32)
+
     def _inner(self, samples: FloatArray) -> FloatArray:
         context = self.hearing_grid.context
         assert samples.dtype == np.float32
