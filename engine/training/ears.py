@@ -228,10 +228,10 @@ def _changed(
     magnitude: NDArray[np.float32], target: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     count, frames, bands = magnitude.shape
-    added = rng.random(count) < 0.25
+    added: NDArray[np.bool_] = np.asarray(rng.random(count) < 0.25)
     if count > 1:
         order = np.roll(np.arange(count), 1)
-        level = rng.uniform(-18, 0, count).astype(np.float32)
+        level = np.asarray(rng.uniform(-18, 0, count), np.float32)
         gain = np.where(added, 10 ** (level / 20), 0).astype(np.float32)[:, None, None]
         magnitude = np.sqrt(np.square(magnitude) + np.square(gain * magnitude[order]))
         heard = np.where(added, np.clip((level + 24) / 16, 0, 1), 0)[:, None, None]

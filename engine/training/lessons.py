@@ -170,7 +170,7 @@ def _window_power(audio: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _decibels(ratio: NDArray[np.float64]) -> NDArray[np.int8]:
-    return np.clip(10 * np.log10(ratio + 1e-9), _QUIETEST, 20).round().astype(np.int8)
+    return np.asarray(np.clip(10 * np.log10(ratio + 1e-9), _QUIETEST, 20).round(), np.int8)
 
 
 def _noise(samples: int, rng: np.random.Generator) -> NDArray[np.float32]:

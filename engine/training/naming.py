@@ -212,8 +212,8 @@ def report(
         both = either = 0
         mixtures = _pairs(everything, pairs, meanings)
         for kinds, audio in mixtures:
-            names = set(listed(clip_scores(heard, audio, peaks=True), labels, 5))
-            found = [bool(names & right_names(meanings[kind], strict=False)) for kind in kinds]
+            named = set(listed(clip_scores(heard, audio, peaks=True), labels, 5))
+            found = [bool(named & right_names(meanings[kind], strict=False)) for kind in kinds]
             both += all(found)
             either += any(found)
         print(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -66,7 +67,7 @@ DROP, RELABEL, KEEP = "drop", "relabel", "keep"
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return YAMNet's logarithms of ``(samples,)`` at 16 kHz: ``(frames, 64)``."""
-    return np.log(magnitudes(samples[None]) + np.float32(_OFFSET))
+    return np.asarray(np.log(magnitudes(samples[None]) + np.float32(_OFFSET)), np.float32)
 
 
 def patches_of(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -212,6 +213,7 @@ def load_meanings() -> dict[str, Meaning]:
 _SURE_KINDS = frozenset({"speech", "music"})
 """Classes whose labels come from the source, with all that is below them."""
 _UNHEARD, _BARELY, _LOUD_AND_CLEAR = 0.02, 0.1, 0.6
+_FEW = 3
 
 
 def verdict(
@@ -250,11 +252,11 @@ def verdict(
 def sole_classes(meanings: Mapping[str, Meaning]) -> dict[str, str]:
     """Return the names that stand for one class, which people call the same.
 
-    Such a name is the only specific one of the class and of no other, and there is no class below:
-    a drone that passes for music is not to teach what music is.
+    Such a name is the only specific one of the class and of no other. It is none of a class with
+    many below: a drone that passes for music is not to teach what music is.
     """
     classes = load_taxonomy().classes
-    above = {parent for item in classes.values() for parent in item.parents}
+    below = Counter(parent for item in classes.values() for parent in item.parents)
     uses: dict[str, list[str]] = {}
     for name, meaning in meanings.items():
         specific = set(meaning.names).difference(*(ancestors(other) for other in meaning.names))
@@ -263,7 +265,7 @@ def sole_classes(meanings: Mapping[str, Meaning]) -> dict[str, str]:
     alone = {
         known: names[0]
         for known, names in uses.items()
-        if len(names) == 1 and names[0] not in above
+        if len(names) == 1 and below[names[0]] <= _FEW
     }
     called = {name: {folded(caption) for caption in classes[name].captions} for name in classes}
     return {known: name for known, name in alone.items() if called[name] & set(synonyms(known))}

@@ -123,6 +123,16 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
         network_from(b"nothing", "here")
 
 
+def test_the_bundled_weights_tell_a_beep_from_silence() -> None:
+    listener = ears.load()
+    clip = np.zeros((1, 2 * GRID.context + 80000), np.float32)
+    time = np.arange(24000) / GRID.sample_rate
+    clip[0, GRID.context + 56000 :][:24000] = 0.3 * np.sin(2 * np.pi * 1000 * time)
+    likeliest = [listener.labels[i] for i in listener.hear(clip).argmax(axis=1)]
+    assert likeliest[0] == "Silence"
+    assert likeliest[-1] == "Beep, bleep"
+
+
 def test_the_labels_are_audiosets() -> None:
     labels = load_labels()
     assert len(labels) == len(set(labels)) == 521
