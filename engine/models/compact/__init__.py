@@ -5,6 +5,7 @@ See ``MODEL_CARD.md`` beside this file for how good it is and what it learned fr
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from engine.models.base import FloatArray, FrameGrid
 from engine.models.compact.heads import Heads, evidence, heads_from, summarised
 from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, CompactNet
 from engine.models.compact.weights import network_from
+from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import TextTable, load_text_table
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ __all__ = [
     "trunk_channels",
 ]
 
+NEARNESS = 0.1
+"""By how much more similar a caption is that weighs e times as much in a sound's vector."""
 CORE = 1024
 """Frames of a segment without its context: 20 s."""
 
@@ -51,11 +55,24 @@ class Compact:
         return self.table.embed(query)
 
     def embed_sound(self, place: FloatArray, query: str | None) -> FloatArray:
-        """Return the vector of a sound, or the middle between it and its words', ``(dim,)``."""
-        if query is None:
-            return place
-        middle = place + self.embed(query)
-        return np.asarray(middle / (np.linalg.norm(middle) + 1e-9), np.float32)
+        """Return the vector of a sound, or the middle between it and its words', ``(dim,)``.
+
+        The network knows vectors of words. So the sound's is the mean of the captions', the nearer
+        ones weighing more: of 71 held-out sounds that were asked for by another recording, this
+        gained 3.7 dB in the mean (6.1 in the median), the sound's own place 2.8 (3.5), words 6.2
+        (7.1); `engine.training.by_example`.
+        """
+        near = np.exp(self._captions @ place / NEARNESS)
+        shown = near @ self._captions
+        shown = shown / (np.linalg.norm(shown) + 1e-9)
+        if query is not None:
+            shown = shown + self.embed(query)
+        return np.asarray(shown / (np.linalg.norm(shown) + 1e-9), np.float32)
+
+    @cached_property
+    def _captions(self) -> FloatArray:
+        """The vectors that the network was trained with, ``(captions, dim)``."""
+        return np.stack([self.table.embed(caption) for caption in load_taxonomy().captions])
 
     def mask(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
