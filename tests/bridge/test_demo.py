@@ -46,7 +46,7 @@ def test_listening_names_the_sounds_in_the_demo(real_home):
     done = real_home.tweeze("listen", DEMO, "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert facts["model"] == "compact"
+    assert facts["model"] == "ears"
     assert facts["heard"]
     rows = real_home.tweeze("listen", DEMO).stdout.splitlines()
     assert [row.split("\t")[0] for row in rows] == [one["name"] for one in facts["heard"]]

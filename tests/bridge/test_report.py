@@ -163,7 +163,10 @@ def test_a_model_that_does_not_load_comes_with_a_remedy(
     monkeypatch.setattr(doctor.models, "names", lambda folders: ("compact", "mine"))
     monkeypatch.setattr(doctor.models, "load", load)
     found = [one for one in doctor._load_all(fresh_home.folders) if "doing" not in one]
-    _, bundled, added = found
+    bundled, added = (
+        next(one for one in found if one["said"] == f"{name} is damaged.")
+        for name in ("compact", "mine")
+    )
     assert (bundled["ok"], bundled["said"]) == (False, "compact is damaged.")
     assert bundled["remedy"] == "Install Tweeze again: 'pipx reinstall tweeze'."
     assert "'tweeze models verify mine'" in str(added["remedy"])

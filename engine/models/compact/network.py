@@ -91,10 +91,10 @@ class CompactNet(nn.Module):
         self.query = nn.Sequential(
             nn.Linear(VECTOR, condition), nn.SiLU(), nn.Linear(condition, condition), nn.SiLU()
         )
-        self.against = nn.Linear(VECTOR, condition, bias=False)
-        nn.init.zeros_(self.against.weight)
         self.band_norm = nn.BatchNorm1d(BANDS)
         self.unet = ResUNet(self.config.net)
+        self.against = nn.Linear(VECTOR, condition, bias=False)
+        nn.init.zeros_(self.against.weight)
 
     def features(self, magnitude: Tensor, rms: Tensor) -> Tensor:
         """Return what the U-Net sees, ``(batch, 2, frames, BANDS)``; frames padded to whole blocks.
