@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,18 +158,17 @@ def test_on_a_terminal_the_doctor_says_what_it_looks_at(written: Any) -> None:
 def test_a_model_that_does_not_load_comes_with_a_remedy(
     fresh_home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(name: str, folders: Folders) -> None:
-        raise ModelBroken(f"{name} is damaged.")
+    def load(found: SimpleNamespace) -> None:
+        raise ModelBroken(f"{found.name} is damaged.")
 
     monkeypatch.setattr(doctor.models, "names", lambda folders: ("compact", "mine"))
-    monkeypatch.setattr(doctor.models, "load", load)
+    monkeypatch.setattr(doctor.catalogue, "entry", lambda name, folders: SimpleNamespace(name=name))
+    monkeypatch.setattr(doctor.catalogue, "load", load)
     found = [one for one in doctor._load_all(fresh_home.folders) if "doing" not in one]
-    bundled, added = (
-        next(one for one in found if one["said"] == f"{name} is damaged.")
-        for name in ("compact", "mine")
-    )
-    assert (bundled["ok"], bundled["said"]) == (False, "compact is damaged.")
-    assert bundled["remedy"] == "Install Tweeze again: 'pipx reinstall tweeze'."
+    _, bundled, added, listener = found
+    for one, name in ((bundled, "compact"), (listener, "ears")):
+        assert (one["ok"], one["said"]) == (False, f"{name} is damaged.")
+        assert one["remedy"] == "Install Tweeze again: 'pipx reinstall tweeze'."
     assert "'tweeze models verify mine'" in str(added["remedy"])
 
 
