@@ -95,13 +95,13 @@ def _in_turn(queues: Iterable[Iterable[_Item]]) -> list[_Item]:
 
 def loudest(audio: NDArray[np.int16], samples: int) -> NDArray[np.float32]:
     """Return the loudest stretch of ``(n,)``, at most ``samples`` long, faded where it was cut."""
-    whole = np.asarray(audio, np.float32) / np.float32(32768)
+    whole = np.asarray(audio / np.float32(32768), np.float32)
     if whole.size <= samples:
         return whole
     energy = np.concatenate([[0.0], np.cumsum(np.square(whole, dtype=np.float64))])
     starts = np.append(np.arange(0, whole.size - samples, _HOP), whole.size - samples)
     start = int(starts[np.argmax(energy[starts + samples] - energy[starts])])
-    part = whole[start : start + samples].copy()
+    part = np.array(whole[start : start + samples], np.float32)
     ramp = np.linspace(0, 1, FADE, dtype=np.float32)
     if start > 0:
         part[:FADE] *= ramp
