@@ -288,7 +288,7 @@ class Trainer:
                 # not more than a step ahead of the device, or the clock would mean nothing
                 if mark is not None:
                     mark.synchronize()
-                mark = torch.cuda.Event()
+                mark = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 mark.record()
             now = self.clock()
             if now - said >= settings.say_every or self.warm == 1:
@@ -362,7 +362,7 @@ class Trainer:
             batch, truth = self.renderer.render(plan)
         self.optimizer.zero_grad(set_to_none=True)
         if self._compiled and self.settings.compiler == "reduce-overhead":
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with self.stages("forward"):
             loss, parts = step_losses(
                 self._analyse,
