@@ -173,14 +173,18 @@ def draw_pairs(store: ClipStore, taxonomy: Taxonomy, count: int, seed: int) -> l
 def separate(
     net: CompactNet, mixture: NDArray[np.float32], vectors: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Separate ``(samples,)`` by ``(queries, dim)``; returns ``(queries, samples)``."""
+    """Separate ``(samples,)`` by ``(queries, dim)``, on the network's device.
+
+    Returns ``(queries, samples)``.
+    """
     with torch.inference_mode():
-        spectrum = stft(torch.from_numpy(mixture)[None])
+        device = net.gather.device
+        spectrum = stft(torch.from_numpy(mixture)[None].to(device))
         queries = len(vectors)
-        rms = torch.full((queries,), float(np.sqrt(np.mean(mixture**2))))
+        rms = torch.full((queries,), float(np.sqrt(np.mean(mixture**2))), device=device)
         magnitude = spectrum.abs().expand(queries, -1, -1)
-        mask = net(magnitude, torch.from_numpy(vectors), rms)
-        return istft(spectrum * mask, mixture.size).numpy()
+        mask = net(magnitude, torch.from_numpy(vectors).to(device), rms)
+        return istft(spectrum * mask, mixture.size).cpu().numpy()
 
 
 def evaluate(

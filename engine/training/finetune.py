@@ -143,7 +143,7 @@ class _UserMixer(Mixer):
         self._corpus = [name for name in store.names if name not in set(users)]
         self._captions = tuple(sorted({*in_vain, *self._captions}))
 
-    def _draw_classes(self, rng: np.random.Generator) -> list[str]:
+    def draw_classes(self, rng: np.random.Generator) -> list[str]:
         count = int(rng.choice([1, 2, 3], p=[0.05, 0.75, 0.2]))
         names = []
         for number in range(count):

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from engine.training.transform import stft
+from engine.models.compact.heads import evidence, summarised
+from engine.models.compact.network import VECTOR
+from engine.training.transform import precision, stft
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from engine.models.compact.heads import Heads
@@ -88,17 +92,28 @@ def mask_losses(mask: Tensor, spectra: Spectra) -> tuple[Tensor, Tensor]:
     much more than 3 dB the target's own part of it is too loud or too quiet. Where the target is
     silence it is the level of what came out against the mixture's (Wisdom et al. 2021, FUSS).
     """
-    mixture, target, magnitude = spectra.mixture, spectra.target, spectra.magnitude
+    shared = (spectra.mixture.conj() * spectra.target).real
+    return real_losses(mask, spectra.magnitude, spectra.target.abs(), shared)
+
+
+def real_losses(
+    mask: Tensor, magnitude: Tensor, target: Tensor, shared: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what `mask_losses` does, from real spectra alone; these compilers can work on.
+
+    ``magnitude`` is the mixture's, ``target`` the target's magnitude, ``shared`` the real part of
+    what the two spectra have in common; all ``(items, frames, bins)``.
+    """
     mask = mask.float()
     level = magnitude.square().mean((1, 2), keepdim=True).sqrt() + 1e-8
     compressed = (magnitude / level * mask + 1e-5) ** COMPRESSION
-    wanted = (target.abs() / level + 1e-5) ** COMPRESSION
+    wanted = (target / level + 1e-5) ** COMPRESSION
     magnitude_loss = (compressed - wanted).abs().mean()
     # the mask is real, so all energies follow from three real spectra
     power = magnitude.square()
-    energy = target.abs().square().sum((1, 2))
+    energy = target.square().sum((1, 2))
     loud = (mask.square() * power).sum((1, 2))
-    shared = (mask * (mixture.conj() * target).real).sum((1, 2))
+    shared = (mask * shared).sum((1, 2))
     present = energy > 0
     best = 10 ** (-BEST_SNR_DB / 10)
     alike = shared.square() / (energy * loud + 1e-9)
@@ -126,3 +141,48 @@ def presence_loss(
     logits = heads.present(heard, passed, vectors).amax(1)
     weight = torch.where(present > 0, 0.5 / (1 - absent), 0.5 / absent)
     return functional.binary_cross_entropy_with_logits(logits, present, weight)
+
+
+def step_losses(
+    analyse: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+    heads: Heads,
+    batch: Batch,
+    truth: Truth,
+    block: int,
+    absent: float,
+    of_mask: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = real_losses,
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of one step, and its parts ``(3,)``: magnitude, dB, presence.
+
+    Parameters
+    ----------
+    analyse
+        The network's: magnitudes, vectors and levels to masks and activations.
+    heads
+        Learn with it.
+    batch, truth
+        On one device.
+    block
+        Frames of a block of the network's coarsest activations.
+    absent
+        As in `presence_loss`.
+    of_mask
+        `real_losses`, or what a compiler made of it.
+
+    """
+    spectra = spectra_of(batch)
+    with precision(batch.mixtures.device.type):
+        mask, heard = analyse(spectra.magnitude, batch.vectors, spectra.rms)
+    shared = (spectra.mixture.conj() * spectra.target).real
+    magnitude, decibels = of_mask(mask, spectra.magnitude, spectra.target.abs(), shared)
+    passed = evidence(mask.detach().float(), spectra.magnitude, block)
+    presence = presence_loss(
+        heads,
+        summarised(heard)[truth.meant],
+        passed[truth.meant],
+        batch.vectors[truth.meant, :VECTOR],
+        truth.present[truth.meant],
+        absent,
+    )
+    loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels + PRESENCE_WEIGHT * presence
+    return loss, torch.stack([magnitude.detach(), decibels.detach(), presence.detach()])

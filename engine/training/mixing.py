@@ -32,6 +32,21 @@ LEVEL = 0.05
 LOWEST_RATE = 0.99
 """Compression from 0 to 1; libsndfile's MP3 refuses all above 0.99995."""
 
+SPEED_SHARE, TONE_SHARE, ROOM_SHARE, CODEC_SHARE = 0.5, 0.6, 0.25, 0.12
+"""Shares of the changed clips that are changed in this or that."""
+SPEEDS = (0.84, 1.19)
+KNOTS = np.linspace(np.log(60), np.log(16000), 7)
+"""Logarithms of the frequencies between which an equaliser's gains are interpolated."""
+TONE_DB = 8.0
+ROOM_SECONDS = (0.05, 0.45)
+ROOM_LEVELS = (0.1, 0.6)
+"""Of what comes back from a room's walls, the direct sound being 1."""
+ROOM_DECAY = 6.9
+"""Exponents of e by which a room's answer has fallen at its end."""
+NOISE_DB = (10.0, 35.0)
+"""By how much a bed of noise is quieter than the mixture."""
+NOISE_SLOPES = (0.0, 1.2)
+
 TEMPLATES = (
     "{}",
     "{}",
@@ -99,6 +114,18 @@ class Example:
     """What each target must not hold; empty where nothing is named."""
 
 
+@dataclass(frozen=True)
+class MixtureQuestion:
+    """What is asked of a mixture, and which of its sources answer it."""
+
+    caption: str
+    """Empty for a query that means nothing; its target is the mixture."""
+    against: str
+    """What the target must not hold; empty where nothing is named."""
+    fitting: tuple[int, ...]
+    """Numbers of the sources of which the target is the sum."""
+
+
 class ClipStore:
     """Clips of one split, grouped by class, read from the corpus's sample file."""
 
@@ -156,7 +183,7 @@ class Mixer:
     def example(self, rng: np.random.Generator, queries: int = 2) -> Example:
         """Draw a mixture of some sources and ask for ``queries`` things in it."""
         options = self.options
-        names = self._draw_classes(rng)
+        names = self.draw_classes(rng)
         sources = []
         for index, name in enumerate(names):
             level = 0.0 if index == 0 else -rng.triangular(*options.snr)
@@ -165,46 +192,53 @@ class Mixer:
         mixture = np.sum(sources, axis=0)
         if rng.random() < options.noise:
             mixture = mixture + _noise(mixture.size, rng) * np.float32(
-                _rms(mixture) * 10 ** (-rng.uniform(10, 35) / 20)
+                _rms(mixture) * 10 ** (-rng.uniform(*NOISE_DB) / 20)
             )
-        captions, others, targets = [], [], []
-        for index in range(queries):
-            kind = rng.random()
-            other = ""
-            if kind < options.unknown:
-                caption, target = "", mixture
-            else:
-                absent = kind < options.unknown + options.absent
-                caption = self._caption(names, index % len(names), absent, rng)
-                if rng.random() < options.against:
-                    other = self._against(names, index % len(names), rng)
-                fitting = [
-                    source
-                    for name, source in zip(names, sources, strict=True)
-                    if self._taxonomy.fits(caption, name)
-                    and not (other and self._taxonomy.fits(other, name))
-                ]
-                target = np.sum(fitting, axis=0) if fitting else np.zeros_like(mixture)
-            captions.append(caption)
-            others.append(other)
-            targets.append(target)
+        questions = [self.question(names, index % len(names), rng) for index in range(queries)]
+        targets = []
+        for question in questions:
+            fitting = [sources[index] for index in question.fitting]
+            target = np.sum(fitting, axis=0) if fitting else np.zeros_like(mixture)
+            targets.append(target if question.caption else mixture)
         return Example(
             mixture.astype(np.float32),
             np.stack(targets).astype(np.float32),
-            tuple(captions),
+            tuple(question.caption for question in questions),
             tuple(names),
-            tuple(others),
+            tuple(question.against for question in questions),
         )
+
+    def question(
+        self, names: Sequence[str], wanted: int, rng: np.random.Generator
+    ) -> MixtureQuestion:
+        """Draw something to ask of a mixture of these classes, mostly the ``wanted``-th."""
+        options = self.options
+        kind = rng.random()
+        if kind < options.unknown:
+            return MixtureQuestion("", "", ())
+        caption = self._caption(names, wanted, kind < options.unknown + options.absent, rng)
+        against = self._against(names, wanted, rng) if rng.random() < options.against else ""
+        fitting = tuple(
+            index
+            for index, name in enumerate(names)
+            if self._taxonomy.fits(caption, name)
+            and not (against and self._taxonomy.fits(against, name))
+        )
+        return MixtureQuestion(caption, against, fitting)
+
+    def draw_clip(self, name: str, rng: np.random.Generator) -> Clip:
+        """Draw a clip of a class."""
+        clips = self._store.by_class[name]
+        if self.options.by_recording:
+            recordings = self._store.recordings[name]
+            clips = recordings[rng.integers(len(recordings))]
+        return clips[rng.integers(len(clips))]
 
     def source(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return ``(samples,)`` of a random clip of a class, changed at random."""
-        clips = self._store.by_class[name]
-        recordings = self._store.recordings[name]
         audio = np.zeros(1, np.float32)
         for _ in range(6):
-            if self.options.by_recording:
-                clips = recordings[rng.integers(len(recordings))]
-            audio = self._store.read(clips[rng.integers(len(clips))])
+            audio = self._store.read(self.draw_clip(name, rng))
             if rng.random() < self.options.augment:
                 audio = augment(audio, rng)
             audio = place(audio, self.options.samples, rng)
@@ -212,7 +246,8 @@ class Mixer:
                 break
         return audio
 
-    def _draw_classes(self, rng: np.random.Generator) -> list[str]:
+    def draw_classes(self, rng: np.random.Generator) -> list[str]:
+        """Draw the classes of a mixture's sources."""
         names = self._store.names
         count = 1 + int(rng.choice(len(self.options.counts), p=self.options.counts))
         drawn = [str(rng.choice(names, p=self._weights))]
@@ -279,34 +314,42 @@ def place(
     audio: NDArray[np.float32], samples: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Cut a long clip, place a short one, or repeat it with pauses; returns ``(samples,)``."""
-    if audio.size >= samples:
-        cut = int(rng.integers(audio.size - samples + 1))
-        return np.array(audio[cut : cut + samples], np.float32)
     out = np.zeros(samples, np.float32)
-    if audio.size < samples // 2 and rng.random() < 0.6:
+    for start, gain in places(audio.size, samples, rng):
+        part = audio[max(-start, 0) : samples - start] * np.float32(gain)
+        out[max(start, 0) : max(start, 0) + part.size] = part
+    return out
+
+
+def places(size: int, samples: int, rng: np.random.Generator) -> list[tuple[int, float]]:
+    """Draw where in ``samples`` a clip of ``size`` samples begins, and its gain each time.
+
+    One that is cut begins before the first sample. They never overlap.
+    """
+    if size >= samples:
+        return [(-int(rng.integers(size - samples + 1)), 1.0)]
+    if size < samples // 2 and rng.random() < 0.6:
+        found = []
         start = int(rng.integers(samples // 4))
         while start < samples:
-            part = audio[: samples - start] * np.float32(rng.uniform(0.6, 1.0))
-            out[start : start + part.size] += part
-            start += audio.size + int(rng.integers(samples // 3))
-        return out
-    start = int(rng.integers(samples - audio.size + 1))
-    out[start : start + audio.size] = audio
-    return out
+            found.append((start, float(rng.uniform(0.6, 1.0))))
+            start += size + int(rng.integers(samples // 3))
+        return found
+    return [(int(rng.integers(samples - size + 1)), 1.0)]
 
 
 def augment(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Change speed and pitch, tone, and sometimes room and codec; the length may change."""
     audio = audio[: 6 * SAMPLE_RATE] if audio.size > 6 * SAMPLE_RATE else audio
-    if rng.random() < 0.5:
-        speed = rng.uniform(0.84, 1.19)
+    if rng.random() < SPEED_SHARE:
+        speed = rng.uniform(*SPEEDS)
         old = np.arange(audio.size, dtype=np.float32)
         audio = np.interp(np.arange(0, audio.size - 1, speed), old, audio).astype(np.float32)
-    if rng.random() < 0.6:
+    if rng.random() < TONE_SHARE:
         audio = _equalise(audio, rng)
-    if rng.random() < 0.25:
+    if rng.random() < ROOM_SHARE:
         audio = _reverberate(audio, rng)
-    if rng.random() < 0.12:
+    if rng.random() < CODEC_SHARE:
         audio = encode(audio, rng)
     return audio
 
@@ -334,27 +377,26 @@ def encode(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
 
 
 def _equalise(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    knots = np.linspace(np.log(60), np.log(16000), 7)
-    gains = rng.uniform(-8, 8, knots.size)
+    gains = rng.uniform(-TONE_DB, TONE_DB, KNOTS.size)
     size = 2 * ((audio.size + 2048) // 2)
     frequency = np.fft.rfftfreq(_fast_length(size), 1 / SAMPLE_RATE)
-    curve = 10 ** (np.interp(np.log(frequency + 1), knots, gains) / 20)
+    curve = 10 ** (np.interp(np.log(frequency + 1), KNOTS, gains) / 20)
     spectrum = np.fft.rfft(audio, _fast_length(size)) * curve
     return np.asarray(np.fft.irfft(spectrum)[: audio.size], np.float32)
 
 
 def _reverberate(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    length = int(rng.uniform(0.05, 0.45) * SAMPLE_RATE)
-    decay = np.exp(-np.arange(length) * (6.9 / length))
+    length = int(rng.uniform(*ROOM_SECONDS) * SAMPLE_RATE)
+    decay = np.exp(-np.arange(length) * (ROOM_DECAY / length))
     room = rng.standard_normal(length) * decay
-    room *= rng.uniform(0.1, 0.6) / (np.linalg.norm(room) + 1e-9)
+    room *= rng.uniform(*ROOM_LEVELS) / (np.linalg.norm(room) + 1e-9)
     room[0] = 1
     return np.asarray(fftconvolve(audio, room)[: audio.size + length // 2], np.float32)
 
 
 def _noise(samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
     spectrum = np.fft.rfft(rng.standard_normal(samples))
-    slope = rng.uniform(0, 1.2)
+    slope = rng.uniform(*NOISE_SLOPES)
     spectrum *= np.maximum(np.arange(spectrum.size), 8.0) ** -slope
     noise = np.fft.irfft(spectrum, samples)
     return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)

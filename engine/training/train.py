@@ -31,7 +31,7 @@ import torch.multiprocessing as multiprocessing
 from engine import processes
 from engine.errors import BadInput
 from engine.models.compact import load_network, trunk_channels
-from engine.models.compact.heads import Heads, evidence, heads_from, save_heads, summarised
+from engine.models.compact.heads import Heads, heads_from, save_heads
 from engine.models.compact.network import VECTOR
 from engine.models.compact.weights import new_network, save_weights
 from engine.taxonomy.classes import load_taxonomy
@@ -39,23 +39,12 @@ from engine.taxonomy.text import TextTable, load_text_table
 from engine.training.corpus import HELD_OUT, OUTSIDE, TRAIN
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
-from engine.training.losses import (
-    MAGNITUDE_WEIGHT,
-    PRESENCE_WEIGHT,
-    QUERIES,
-    SNR_WEIGHT,
-    Batch,
-    Truth,
-    mask_losses,
-    presence_loss,
-    spectra_of,
-)
+from engine.training.losses import QUERIES, Batch, Truth, step_losses
 from engine.training.mixing import COMPACT, Mixer, phrase
 from engine.training.scenes import load_stores
-from engine.training.transform import precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -304,33 +293,25 @@ class Run:
         analyse: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
     ) -> tuple[float, float, float]:
         """Add up the gradients of one step; return its losses: magnitude, dB, presence."""
-        spectra = spectra_of(batch)
         self.net.train()
-        with precision():
-            mask, heard = analyse(spectra.magnitude, batch.vectors, spectra.rms)
-        magnitude, decibels = mask_losses(mask, spectra)
         block = self.net.config.net.time_block
-        passed = evidence(mask.detach().float(), spectra.magnitude, block)
-        presence = presence_loss(
-            self.heads,
-            summarised(heard)[truth.meant],
-            passed[truth.meant],
-            batch.vectors[truth.meant, :VECTOR],
-            truth.present[truth.meant],
-            self.mixer.options.vain,
-        )
-        loss = MAGNITUDE_WEIGHT * magnitude + SNR_WEIGHT * decibels + PRESENCE_WEIGHT * presence
+        loss, parts = step_losses(analyse, self.heads, batch, truth, block, self.mixer.options.vain)
         loss.backward()  # type: ignore[no-untyped-call]
-        return magnitude.item(), decibels.item(), presence.item()
+        magnitude, decibels, presence = parts.tolist()
+        return magnitude, decibels, presence
 
     def _log(self, name: str, figures: dict[str, float]) -> None:
-        path = self.folder / name
-        fresh = not path.exists()
-        with path.open("a", encoding="utf-8", newline="") as table:
-            writer = csv.writer(table)
-            if fresh:
-                writer.writerow(["step", *figures])
-            writer.writerow([self.step, *(f"{value:.4f}" for value in figures.values())])
+        log_row(self.folder / name, self.step, figures)
+
+
+def log_row(path: Path, step: int, figures: Mapping[str, float]) -> None:
+    """Add a row to a run's table; the first one brings the names."""
+    fresh = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table)
+        if fresh:
+            writer.writerow(["step", *figures])
+        writer.writerow([step, *(f"{value:.4f}" for value in figures.values())])
 
 
 def plot(folder: Path, loss: str = "dB") -> None:

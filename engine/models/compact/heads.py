@@ -49,7 +49,7 @@ def evidence(mask: Tensor, magnitude: Tensor, block: int) -> Tensor:
     pad = -frames % block
     power = magnitude.square()
     sums = torch.stack([(mask.square() * power).sum(2), power.sum(2), mask.sum(2)], dim=1)
-    count = torch.full((frames,), float(mask.shape[2]))
+    count = torch.full((frames,), float(mask.shape[2]), device=mask.device)
     sums = nn.functional.pad(sums, (0, pad)).view(len(sums), 3, -1, block).sum(3)
     count = nn.functional.pad(count, (0, pad)).view(-1, block).sum(1)
     share = torch.log10((sums[:, 0] + _FLOOR * _FLOOR) / (sums[:, 1] + _FLOOR))

@@ -143,6 +143,6 @@ class CompactNet(nn.Module):
 
     def listen(self, magnitude: Tensor, rms: Tensor) -> Tensor:
         """Return the network's activations without a query; shaped as in `analyse`."""
-        nothing = torch.zeros(len(magnitude), VECTOR)
+        nothing = torch.zeros(len(magnitude), VECTOR, device=magnitude.device)
         condition = self.condition(nothing)
         return self.unet.encode(self.features(magnitude, rms), condition)[0]
