@@ -56,13 +56,17 @@ def listen(
     """
     listener = as_listener(model)
 
+    reached = 0.0
+
     def step(fraction: float) -> None:
+        nonlocal reached
         if cancelled():
             raise Cancelled(f"Job {job.id} was cancelled.")
+        reached = fraction
         on_progress(fraction)
 
     # Opened once, and never through a link: what was admitted may have been exchanged since.
-    with opened(job.mixture, follow=False, tick=lambda: step(0.0)) as sound:
+    with opened(job.mixture, follow=False, tick=lambda: step(reached)) as sound:
 
         def counted() -> Iterator[FloatArray]:
             done = 0

@@ -195,15 +195,18 @@ def prepare(
     kept = _kept(frame_grid, work)
     if kept is not None:
         return kept
+    reached = 0.0
     # Opened once, and never through a link: what was admitted may have been exchanged since.
-    with opened(job.mixture, follow=False, tick=lambda: on_progress(0.0)) as sound:
+    with opened(job.mixture, follow=False, tick=lambda: on_progress(reached)) as sound:
 
         def counted() -> Iterator[FloatArray]:
+            nonlocal reached
             done = 0
             for block in sound.blocks():
                 yield block
                 done += block.shape[1]
-                on_progress(min(1.0, done / sound.promised) if sound.promised else 0.0)
+                reached = min(1.0, done / sound.promised) if sound.promised else 0.0
+                on_progress(reached)
 
         return decode(
             counted(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -246,7 +247,9 @@ def test_an_unreadable_file_is_said(home: Any, tmp_path: Path) -> None:
         assert "check its permissions" in failed.stderr
         return
     # Nothing is unreadable for root, so a process that gives its rights up must look.
-    file.rename(shared := Path(f"/tmp/tweeze-unreadable-{new_id()}.wav"))
+    shutil.move(
+        file, shared := Path(f"/tmp/tweeze-unreadable-{new_id()}.wav")
+    )  # another disk, perhaps
     try:
         ours, theirs = multiprocessing.Pipe()
         child = multiprocessing.get_context("fork").Process(

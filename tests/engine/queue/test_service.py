@@ -341,6 +341,8 @@ def test_clients_take_turns(folders: Folders, wav: Path) -> None:
             await held(folders)
             for number, client in enumerate("aaabbc", start=1):
                 await service.submit(job(number, wav, client=client))
+            for number in range(1, 7):
+                await service.admitted(f"job-{number}")
             order: list[str] = []
             service.subscribe(lambda s: order.append(s.id) if s.state is JobState.DONE else None)
             file.unlink()
