@@ -156,7 +156,7 @@ def write(path: Path, store: ClipStore, teacher: Teacher, number: int, count: in
 
 def read_lessons(path: Path) -> Lessons:
     """Read a lesson file."""
-    with np.load(path) as found:
+    with np.load(path, allow_pickle=False) as found:
         return Lessons(**{key: found[key] for key in found.files})
 
 

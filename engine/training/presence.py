@@ -186,7 +186,7 @@ def _write(file: Path, made: Sequence[Opinion]) -> None:
 
 def _read(file: Path) -> list[Opinion]:
     found = []
-    with np.load(file) as kept:
+    with np.load(file, allow_pickle=False) as kept:
         for number, (present, near) in enumerate(kept["truth"]):
             evidence = {}
             for variant in VARIANTS:

@@ -307,7 +307,7 @@ def write_verdicts(store: Path) -> list[tuple[Clip, str, str]]:
     """
     meanings = load_meanings()
     known_as = sole_classes(meanings)
-    with np.load(store / "teacher.npz") as heard:
+    with np.load(store / "teacher.npz", allow_pickle=False) as heard:
         labels = [str(label) for label in heard["labels"]]
         means, peaks = heard["mean"].astype(np.float32), heard["maximum"].astype(np.float32)
     agreeing = {
