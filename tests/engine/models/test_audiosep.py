@@ -107,12 +107,11 @@ def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_
     assert_same(found[0], np.load(golden / "out_4s.npy"))
 
 
-# Every length in the runtime whose kernels may depend on the shape, two in the other. Of the
-# longest, the first segment sees nothing of the end, and the last nothing of the start.
+# Every length in the runtime whose kernels may depend on the shape, two in the other.
 @pytest.mark.parametrize(
     ("audiosep", "samples"),
     [
-        *(("openvino", samples) for samples in (1, 2, 1024, 10_239, 100_003, 173_903)),
+        *(("openvino", samples) for samples in (1, 2, 1024, 10_239, 100_003, 222_223)),
         *(("torch", samples) for samples in (1, 100_003)),
     ],
     indirect=["audiosep"],
@@ -120,7 +119,7 @@ def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_
 def test_segments_join_to_the_whole(golden_query, formula, tmp_path, samples):
     x = formula.signal(7, "lengths")[None, -samples:]
     whole = run(Fixed(golden_query, 1280), x, tmp_path)
-    parts = run(Fixed(golden_query, 192), x, tmp_path)
+    parts = run(Fixed(golden_query, 160), x, tmp_path)
     assert whole.shape == x.shape
     error = np.abs(whole - parts).max()
     # OpenVINO's kernels may depend on the shape, by processor: bit-equal on some, not on others
