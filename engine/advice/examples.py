@@ -16,6 +16,7 @@ import numpy as np
 import soxr
 
 from engine.errors import BadInput
+from engine.job import clean_query
 from engine.models.base import FloatArray, Listener, Separator, SoundSteered
 from engine.sound.audio import opened
 
@@ -65,7 +66,9 @@ class Example:
     @property
     def text(self) -> str:
         """What `from_text` reads."""
-        return str(self.path) + ("" if self.stop is None else f"@{self.start:g}-{self.stop:g}")
+        if self.stop is None:
+            return str(self.path)
+        return f"{self.path}@{_seconds(self.start)}-{_seconds(self.stop)}"
 
     @property
     def query(self) -> str:
@@ -75,7 +78,7 @@ class Example:
         'like the dog'
         """
         stem = "".join(c if c.isprintable() else " " for c in self.path.stem)
-        return " ".join(f"like {stem}".split())[:80].rstrip()
+        return clean_query(clean_query(f"like {stem}")[:80])
 
     def read(self, rate: int, tick: Callable[[], None] = lambda: None) -> FloatArray:
         """Return the samples at a rate in Hz, `(channels, samples)`.
@@ -85,12 +88,16 @@ class Example:
         Raises
         ------
         BadInput
-            The stretch lies behind the file's end, is silent, or the file is longer than `LONGEST`
-            and no stretch of it is named.
+            The path is not absolute, the stretch lies behind the file's end or is silent, or the
+            file is longer than `LONGEST` and no stretch of it is named.
         BadAudio, Failure
             As `engine.sound.audio.opened`.
 
         """
+        if not self.path.is_absolute():
+            raise BadInput(
+                f"The example's path {self.path} is not absolute: name it from the root."
+            )
         with opened(self.path, follow=False, tick=tick) as sound:
             first = round(self.start * sound.rate)
             last = math.inf if self.stop is None else round(self.stop * sound.rate)
@@ -155,6 +162,11 @@ def embedding(
         return steered.embed_sound(place, words)
 
     return embed
+
+
+def _seconds(value: float) -> str:
+    """Return what `from_text` reads as the same time, to the microsecond."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _is_file(text: str) -> bool:

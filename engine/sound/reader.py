@@ -19,6 +19,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,11 @@ class _Reader:
         except OSError as error:
             if is_exhausted(error):
                 raise
+            if isinstance(error, FileNotFoundError):
+                raise Failure(
+                    f"Tweeze cannot read audio files: its program {sys.executable} was moved or "
+                    "removed while it ran. Run 'tweeze stop', and try again."
+                ) from error
             raise Failure(
                 f"The process that reads audio files could not be started ({error.strerror}): "
                 "close other programs."

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 
-from engine.errors import ModelBroken
+from engine.models import half
 from engine.models.compact.network import CompactNet
 
 if TYPE_CHECKING:
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_NOT_KEPT = "num_batches_tracked"
-"""Only of use to training."""
 _LATER = frozenset({"against.weight"})
 """Weights that older files lack; without them the network is what it was."""
 
@@ -32,12 +28,7 @@ def new_network() -> CompactNet:
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state of :class:`CompactNet` to a safetensors file."""
-    kept = {
-        key: value.detach().half().contiguous()
-        for key, value in state.items()
-        if not key.endswith(_NOT_KEPT)
-    }
-    save_file(kept, path)
+    half.save(state, path)
 
 
 def network_from(data: bytes, origin: str) -> CompactNet:
@@ -48,25 +39,6 @@ def network_from(data: bytes, origin: str) -> CompactNet:
     ModelBroken
         The file is damaged, or a weight is missing, unexpected or of another shape; names it.
     """
-    try:
-        found = load(data)
-    except SafetensorError as error:
-        raise ModelBroken(f"{origin} is not a whole safetensors file: {error}") from error
     net = new_network()
-    expected = {key: value for key, value in net.state_dict().items() if _NOT_KEPT not in key}
-    for key in sorted(expected.keys() | found.keys()):
-        if key not in found and key in _LATER:
-            continue
-        if key not in found:
-            raise ModelBroken(f"{origin} lacks the weight {key}")
-        if key not in expected:
-            raise ModelBroken(f"{origin} holds a weight that compact does not have: {key}")
-        if found[key].shape != expected[key].shape:
-            raise ModelBroken(
-                f"{origin}: the weight {key} has shape {tuple(found[key].shape)}, "
-                f"not {tuple(expected[key].shape)}"
-            )
-        if not bool(torch.isfinite(found[key]).all()):
-            raise ModelBroken(f"{origin}: the weight {key} is not finite")
-    net.load_state_dict({key: value.float() for key, value in found.items()}, strict=False)
+    half.fill(net, data, origin, "compact", _LATER)
     return net.eval()

@@ -6,10 +6,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 
-from engine.errors import ModelBroken
+from engine.models import half
 from engine.models.ears.network import EarsNet
 
 if TYPE_CHECKING:
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["load_labels", "network_from", "new_network", "save_weights"]
-
-_NOT_KEPT = "num_batches_tracked"
-"""Only of use to training."""
 
 
 def load_labels() -> tuple[str, ...]:
@@ -39,12 +34,7 @@ def new_network() -> EarsNet:
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state of :class:`EarsNet` to a safetensors file."""
-    kept = {
-        key: value.detach().half().contiguous()
-        for key, value in state.items()
-        if not key.endswith(_NOT_KEPT)
-    }
-    save_file(kept, path)
+    half.save(state, path)
 
 
 def network_from(data: bytes, origin: str) -> EarsNet:
@@ -55,23 +45,6 @@ def network_from(data: bytes, origin: str) -> EarsNet:
     ModelBroken
         The file is damaged, or a weight is missing, unexpected or of another shape; names it.
     """
-    try:
-        found = load(data)
-    except SafetensorError as error:
-        raise ModelBroken(f"{origin} is not a whole safetensors file: {error}") from error
     net = new_network()
-    expected = {key: value for key, value in net.state_dict().items() if _NOT_KEPT not in key}
-    for key in sorted(expected.keys() | found.keys()):
-        if key not in found:
-            raise ModelBroken(f"{origin} lacks the weight {key}")
-        if key not in expected:
-            raise ModelBroken(f"{origin} holds a weight that ears does not have: {key}")
-        if found[key].shape != expected[key].shape:
-            raise ModelBroken(
-                f"{origin}: the weight {key} has shape {tuple(found[key].shape)}, "
-                f"not {tuple(expected[key].shape)}"
-            )
-        if not bool(torch.isfinite(found[key]).all()):
-            raise ModelBroken(f"{origin}: the weight {key} is not finite")
-    net.load_state_dict({key: value.float() for key, value in found.items()}, strict=False)
+    half.fill(net, data, origin, "ears")
     return net.eval()

@@ -11,6 +11,7 @@ import soundfile
 
 from engine.advice.examples import LONGEST, Example, embedding
 from engine.errors import BadAudio, BadInput
+from engine.job import clean_query
 from engine.models import compact
 
 RATE = 8000
@@ -32,6 +33,8 @@ def recording(tmp_path: Path) -> Path:
         ("dog.wav", "dog.wav", 0.0, None),
         ("dog.wav@1-2.5", "dog.wav", 1.0, 2.5),
         ("a@b.wav@0.25-3", "a@b.wav", 0.25, 3.0),
+        ("day.wav@86399.125001-86401.5", "day.wav", 86399.125001, 86401.5),
+        ("year.wav@999990.25-999999.75", "year.wav", 999990.25, 999999.75),
         ("dog.wav@loud", "dog.wav@loud", 0.0, None),
     ],
 )
@@ -71,6 +74,24 @@ def test_a_stretch_without_sound_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=said):
         Example(recording, start, stop).read(16000)
+
+
+@pytest.mark.parametrize(
+    "stem", ["cafe\u0301", "a  b", "x" * 90, "x" * 74 + " y", "\udce9t\u00e9", "\n"]
+)
+def test_the_query_of_an_example_is_one_that_a_job_takes(stem: str) -> None:
+    query = Example(Path(f"/tmp/{stem}.wav")).query
+    assert query == clean_query(query)
+    assert query.startswith("like")
+    assert len(query) <= 80
+
+
+def test_a_path_that_depends_on_where_one_stands_is_refused(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recording.parent)
+    with pytest.raises(BadInput, match=r"path a dog\.wav is not absolute"):
+        Example(Path(recording.name)).read(RATE)
 
 
 def test_a_long_file_needs_a_stretch(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from engine.errors import BadAudio, Cancelled
+from engine.errors import BadAudio, Cancelled, Failure
 from engine.sound import reader
 from engine.sound.audio import opened, probe, read
 from tests.engine.sound.decoders.test_exact import mp3, written
@@ -191,3 +191,12 @@ def test_nothing_stays_open(readers, wav, rng):
             process.wait(10)
     probe(path)
     until_equal(descriptors, before)
+
+
+def test_a_program_that_is_gone_is_named(wav, rng, monkeypatch, tmp_path):
+    path = wav(rng.standard_normal((1, 500)).astype(np.float32), 44_100)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone" / "python"))
+    with pytest.raises(Failure, match=r"gone/python was moved or removed .* 'tweeze stop'"):
+        reader._Reader()
+    monkeypatch.undo()
+    assert read(path)[1] == 44_100
