@@ -58,9 +58,9 @@ class Compact:
         """Return the vector of a sound, or the middle between it and its words', ``(dim,)``.
 
         The network knows vectors of words. So the sound's is the mean of the captions', the nearer
-        ones weighing more: of 71 held-out sounds that were asked for by another recording, this
-        gained 3.7 dB in the mean (6.1 in the median), the sound's own place 2.8 (3.5), words 6.2
-        (7.1); `engine.training.by_example`.
+        ones weighing more. On 71 held-out sounds that were asked for by another recording, by which
+        `NEARNESS` was chosen among three, this gained 3.7 dB where the sound's own place gained
+        2.8; see `engine.training.by_example`.
         """
         near = np.exp(self._captions @ place / NEARNESS)
         shown = near @ self._captions
