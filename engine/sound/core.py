@@ -3,8 +3,9 @@
 A model answers with masks, or with sources which become masks. The masks are applied to the
 mixture's spectrogram *at the mixture's own rate*, on frames of the same length and spacing in
 seconds, so nothing that is kept is ever resampled: an all-ones mask returns the mixture, and no
-target can be shifted against it. Where the masks of several queries claim a bin more than once,
-they share it. Bins above the model's band take the mean mask magnitude of its top bands.
+target can be shifted against it. There the masks of all sounds compete and share (see
+`engine.sound.masks`), whichever model answered for each. Bins above a model's band take the mean
+mask magnitude of its top bands.
 
 Everything runs over segments that start on the model's grid and carry its context with them. The
 plan depends on the length alone (and on how often segments were shortened for lack of memory), so
@@ -13,7 +14,7 @@ that a separation which goes on from a checkpoint ends in the same bytes as one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from engine.errors import Failure
 from engine.models.base import (
     FloatArray,
+    FrameGrid,
     MaskSeparator,
     PresenceSeparator,
     Separator,
@@ -28,15 +30,16 @@ from engine.models.base import (
 )
 from engine.options import Bandwidth, Stereo
 from engine.sound.certainty import CertaintyGrid
-from engine.sound.frames import Mask, MixtureGrid, shared, sharpened
+from engine.sound.frames import Mask, MixtureGrid
+from engine.sound.masks import Competition, steered
 from engine.sound.mixture import Mixture, model_spectrum
-from engine.sound.overlap import Checkpoint, OverlapAdd
+from engine.sound.overlap import Checkpoint, Layer, OverlapAdd
 from engine.sound.segments import Segment, plan
 from engine.sound.waveform import WaveformMasks
 
-__all__ = ["METHOD", "Checkpoint", "Piece", "pieces"]
+__all__ = ["METHOD", "Checkpoint", "Part", "Piece", "estimates", "pieces", "pieces_of"]
 
-METHOD = 3
+METHOD = 4
 """Raised whenever the same masks give other samples: checkpoints of another method do not fit."""
 
 
@@ -70,11 +73,35 @@ class Piece:
         return rounded
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one model answers in a separation.
+
+    Attributes
+    ----------
+    separator
+        The loaded model.
+    mixture
+        Where samples come from; its other rate is that at which the model hears.
+    vectors
+        `(sounds, dimensions)`: what its `embed` returned for each sound.
+    sounds
+        The places of these sounds among all that the separation names, the queries first.
+
+    """
+
+    separator: Separator
+    mixture: Mixture
+    vectors: FloatArray
+    sounds: tuple[int, ...]
+
+
 def pieces(
     mixture: Mixture,
     separator: Separator,
     vectors: FloatArray,
     *,
+    competition: Competition | None = None,
     stereo: Stereo = Stereo.INDEPENDENT,
     sharpness: float = 1.0,
     bandwidth: Bandwidth = Bandwidth.FULL,
@@ -82,7 +109,7 @@ def pieces(
     resume: Checkpoint | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Piece]:
-    """Separate a mixture; yields the targets from its start to its end, without gaps.
+    """Separate a mixture with one model; yields the targets from start to end, without gaps.
 
     Parameters
     ----------
@@ -91,7 +118,10 @@ def pieces(
     separator
         The loaded model.
     vectors
-        `(queries, dimensions)`: what its `embed` returned for each query.
+        `(sounds, dimensions)`: what its `embed` returned for each query, and then for what the
+        targets must not hold.
+    competition
+        How the sounds compete; without it, all are queries, and none compete.
     stereo, sharpness, bandwidth
         As in `engine.options.Options`.
     reduction
@@ -109,35 +139,79 @@ def pieces(
         There is not enough memory.
 
     """
-    grid = MixtureGrid(mixture.info.rate, separator.frame_grid)
+    part = Part(separator, mixture, vectors, tuple(range(len(vectors))))
+    return pieces_of(
+        (part,),
+        competition or Competition.none(len(vectors)),
+        stereo=stereo,
+        sharpness=sharpness,
+        bandwidth=bandwidth,
+        reduction=reduction,
+        resume=resume,
+        on_progress=on_progress,
+    )
+
+
+def pieces_of(
+    parts: Sequence[Part],
+    competition: Competition,
+    *,
+    stereo: Stereo = Stereo.INDEPENDENT,
+    sharpness: float = 1.0,
+    bandwidth: Bandwidth = Bandwidth.FULL,
+    reduction: int = 0,
+    resume: Checkpoint | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Iterator[Piece]:
+    """Do what `pieces` does with several models.
+
+    The first of `parts` says on which frames all masks lie. The others must be waveform models, or
+    have the same frame grid.
+
+    Raises
+    ------
+    Failure
+        A model answered with something that cannot be used.
+    MemoryError, RuntimeError
+        There is not enough memory.
+
+    """
+    lead = parts[0]
+    mixture, frame_grid = lead.mixture, lead.separator.frame_grid
+    grid = MixtureGrid(mixture.info.rate, frame_grid)
     linked = stereo is Stereo.LINKED and mixture.info.channels > 1
-    queries = len(vectors)
-    answers: _Magnitudes | WaveformMasks
-    if isinstance(separator, WaveformSeparator):
-        answers = WaveformMasks(separator, mixture, vectors, linked=linked)
-    else:
-        answers = _Magnitudes(separator, mixture, vectors, linked=linked)
-    frames = mixture.model_samples // separator.frame_grid.hop + 1
-    certainties = CertaintyGrid(separator.frame_grid, frames)
-    nothing = certainties.nothing(answers.presences)
-    begin = resume or OverlapAdd.nothing(grid, queries, mixture.info.channels, nothing)
+    answers = [
+        _Answers.of_part(part, frame_grid, competition.queries, linked=linked) for part in parts
+    ]
+    frames = mixture.model_samples // frame_grid.hop + 1
+    certainties = CertaintyGrid(frame_grid, frames)
+    estimated = any(answer.present for answer in answers)
+    nothing = certainties.nothing(competition.queries if estimated else 0)
+    begin = resume or OverlapAdd.nothing(grid, competition.queries, mixture.info.channels, nothing)
     certainty = begin.certainty
     targets = OverlapAdd(grid, mixture, begin)
-    full = bandwidth is Bandwidth.FULL
-    segments = plan(frames, separator.frame_grid, reduction)
+    segments = plan(frames, frame_grid, reduction)
+
+    def steer(masks: Mask) -> Mask:
+        return steered(masks, competition, sharpness)
+
     for index, segment in enumerate(segments):
         if segment.stop <= begin.done:
             continue
+        layers = []
+        for turn, answer in enumerate(answers):
 
-        def step(fraction: float, index: int = index) -> None:
-            on_progress((index + fraction) / len(segments))
+            def step(fraction: float, done: float = index + turn / len(answers)) -> None:
+                on_progress((done + fraction / len(answers)) / len(segments))
 
-        masks = []
-        for mask, present in answers.of(segment, step):
-            certainty = certainties.raised(certainty, segment.start, present)
-            masks.append(shared(sharpened(mask, sharpness)))
+            masks = []
+            for mask, present in answer.masks.of(segment, step):
+                certainty = _raised(certainties, certainty, segment.start, present, answer.present)
+                masks.append(mask)
+            layers.append(Layer(answer.heard, answer.sounds, masks))
         last: tuple[int, FloatArray] | None = None
-        for found in targets.add(segment.start, segment.stop, masks, full=full):
+        full = bandwidth is Bandwidth.FULL
+        for found in targets.add(segment.start, segment.stop, layers, steer, full=full):
             if last is not None:
                 yield _piece(mixture, *last, None)
             last = found
@@ -145,8 +219,64 @@ def pieces(
         yield _piece(mixture, *last, targets.checkpoint(segment.stop, certainty))
 
 
+def estimates(parts: Sequence[Part], queries: int) -> tuple[bool, ...]:
+    """Return for each query whether its model estimates when its sound is there."""
+    able = {
+        sound
+        for part in parts
+        if isinstance(part.separator, PresenceSeparator)
+        for sound in part.sounds
+    }
+    return tuple(query in able for query in range(queries))
+
+
+def _raised(
+    certainties: CertaintyGrid,
+    certainty: FloatArray,
+    start: int,
+    present: FloatArray,
+    queries: tuple[int, ...],
+) -> FloatArray:
+    """Return the certainty with a model's presence of its queries in it; see `_Answers`."""
+    if not queries:
+        return certainty
+    out = certainty.copy()
+    rows = list(queries)
+    out[rows] = certainties.raised(certainty[rows], start, present[: len(rows)])
+    return out
+
+
 def _piece(mixture: Mixture, start: int, targets: FloatArray, end: Checkpoint | None) -> Piece:
     return Piece(start, mixture.samples(start, start + targets.shape[-1]), targets, end)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """Where the masks of one model come from, and what they are of.
+
+    `present` are the queries of which the model estimates presence: the first of its sounds.
+    """
+
+    masks: _Magnitudes | WaveformMasks
+    heard: MixtureGrid
+    sounds: tuple[int, ...]
+    present: tuple[int, ...]
+
+    @classmethod
+    def of_part(cls, part: Part, frame_grid: FrameGrid, queries: int, *, linked: bool) -> _Answers:
+        separator, mixture, vectors = part.separator, part.mixture, part.vectors
+        heard = MixtureGrid(separator.frame_grid.sample_rate, frame_grid)
+        if isinstance(separator, WaveformSeparator):
+            waveform = WaveformMasks(separator, mixture, vectors, heard, linked=linked)
+            return cls(waveform, heard, part.sounds, ())
+        if separator.frame_grid != frame_grid:
+            raise ValueError(f"{separator.name} answers on a frame grid of its own")
+        present = part.sounds if isinstance(separator, PresenceSeparator) else ()
+        own = tuple(sound for sound in present if sound < queries)
+        if list(own) != list(present[: len(own)]):
+            raise ValueError(f"the queries of {separator.name} do not come first: {part.sounds}")
+        magnitudes = _Magnitudes(separator, mixture, vectors, linked=linked)
+        return cls(magnitudes, heard, part.sounds, own)
 
 
 class _Magnitudes:
@@ -159,7 +289,6 @@ class _Magnitudes:
         self._mixture = mixture
         self._vectors = vectors
         self._linked = linked
-        self.presences = len(vectors) if isinstance(separator, PresenceSeparator) else 0
 
     def of(
         self, segment: Segment, on_progress: Callable[[float], None]

@@ -19,8 +19,6 @@ __all__ = [
     "inverse",
     "masked",
     "reflect",
-    "shared",
-    "sharpened",
     "spectrum",
     "window",
 ]
@@ -57,16 +55,22 @@ class MixtureGrid:
         )
         return centres
 
-    def spread(self, mask: Mask, *, full: bool) -> Mask:
-        """Carry a mask over the model's bins (last axis) onto the mixture's.
+    @property
+    def bins(self) -> int:
+        """Number of frequency bins, from 0 Hz to half the rate."""
+        return self.width // 2 + 1
 
-        Bins between two of the model's are interpolated. Above the model's band the mean
-        magnitude of its top bands goes on if `full`, else there is silence.
+    def spread(self, mask: Mask, heard: MixtureGrid, *, full: bool) -> Mask:
+        """Carry a mask over the bins (last axis) of a model's grid onto the mixture's.
+
+        `heard` holds the same frames at the rate at which the model hears. Bins between two of
+        its are interpolated. Above the model's band the mean magnitude of its top bands goes on if
+        `full`, else there is silence.
         """
-        bins, width = self.frame_grid.bins, self.width
-        if self.rate == self.frame_grid.sample_rate:
+        if self.rate == heard.rate:
             return mask
-        step = (self.rate * self.frame_grid.n_fft) / (width * self.frame_grid.sample_rate)
+        bins, width = heard.bins, self.width
+        step = (self.rate * heard.width) / (width * heard.rate)
         place = np.arange(width // 2 + 1) * step
         inside = place <= bins - 2  # the last bin is half a bin wide, and zero in some models
         low = np.floor(place[inside]).astype(np.int64)
@@ -111,43 +115,6 @@ def masked(spectrum: ComplexArray, mask: npt.NDArray[Any]) -> ComplexArray:
     else:
         out.real = spectrum.real * mask
         out.imag = spectrum.imag * mask
-    return out
-
-
-def sharpened(mask: Mask, power: float) -> Mask:
-    """Raise a mask's magnitude to a power, and leave its phase; a power of 1 changes no bit.
-
-    >>> sharpened(np.array([0.5, 0, -0.5j], np.complex64), 2.0).tolist()
-    [(0.25+0j), 0j, -0.25j]
-    """
-    if power == 1:
-        return mask
-    magnitude = np.abs(mask)
-    factor = np.zeros_like(magnitude)
-    np.power(magnitude, np.float32(power - 1), out=factor, where=magnitude > 0)
-    sharp: Mask = mask * factor
-    return sharp
-
-
-def shared(masks: Mask) -> Mask:
-    """Scale the masks of several queries (first axis) so that no energy is claimed twice.
-
-    Where their magnitudes add up to more than 1 they share the bin in proportion, and keep their
-    phases. What is claimed once keeps its bits, and so does the mask of a single query, unless
-    it is real and claims more than there is.
-
-    >>> shared(np.array([[0.5, 1.0, 1.0], [0.25, 1.0, 0.0]], np.float32)).tolist()
-    [[0.5, 0.5, 1.0], [0.25, 0.5, 0.0]]
-    """
-    if len(masks) == 1 and np.iscomplexobj(masks):
-        return masks  # the magnitude of a unit phase rounds to a little over 1
-    total = np.maximum(np.abs(masks).sum(axis=0), np.float32(1))
-    out = np.empty_like(masks)
-    if np.iscomplexobj(masks):
-        # as in `masked`: no product of complex numbers, whose bits vary
-        out.real, out.imag = masks.real / total, masks.imag / total
-    else:
-        np.divide(masks, total, out=out)
     return out
 
 

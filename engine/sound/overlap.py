@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,27 @@ from engine.models.base import FloatArray
 from engine.sound.frames import GROUP, Mask, MixtureGrid, inverse, masked, spectrum, window
 from engine.sound.mixture import Mixture, frames_around
 
-__all__ = ["Checkpoint", "OverlapAdd"]
+__all__ = ["Checkpoint", "Layer", "OverlapAdd"]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """The masks that one model answered with, for a segment.
+
+    Attributes
+    ----------
+    heard
+        The frames of the job at the rate at which the model hears.
+    sounds
+        Places of its masks among those of all sounds of the job.
+    masks
+        One of shape `(len(sounds), frames, bins)` for each channel, or one for all.
+
+    """
+
+    heard: MixtureGrid
+    sounds: tuple[int, ...]
+    masks: Sequence[Mask]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +100,19 @@ class OverlapAdd:
         return Checkpoint(done, self._base, self._sums.copy(), self._weights.copy(), certainty)
 
     def add(
-        self, start: int, stop: int, masks: Sequence[Mask], *, full: bool
+        self,
+        start: int,
+        stop: int,
+        layers: Sequence[Layer],
+        steer: Callable[[Mask], Mask],
+        *,
+        full: bool,
     ) -> Iterator[tuple[int, FloatArray]]:
         """Apply the masks of model frames `[start, stop)`, the next ones.
 
-        `masks` has one of shape `(queries, frames, bins)` for each channel, or one for all.
-        Yields where samples of the targets begin that are final, and the samples,
-        `(queries, channels, frames)`; they may be none.
+        `steer` makes the queries' masks out of those of all sounds, both with the sounds first,
+        on the mixture's grid. Yields where samples of the targets begin that are final, and the
+        samples, `(queries, channels, frames)`; they may be none.
         """
         width = self._grid.width
         group = max(1, GROUP // width)
@@ -98,14 +124,32 @@ class OverlapAdd:
                 self._window,
             )
             part = slice(first - start, last - start)
+            masks = [
+                steer(self._gathered(layers, channel, part, full=full))
+                for channel in range(len(layers[0].masks))
+            ]
             for query in range(len(masks[0])):
-                spread = [self._grid.spread(mask[query, part], full=full) for mask in masks]
-                frames = inverse(masked(mixture, np.stack(spread)), width) * self._window
+                spread = np.stack([mask[query] for mask in masks])
+                frames = inverse(masked(mixture, spread), width) * self._window
                 self._add(query, frames, centres)
             self._weigh(centres)
             reached = int(self._grid.centres(last, last + 1)[0]) - width // 2
             ended = last == self._mixture.model_samples // self._grid.frame_grid.hop + 1
             yield self._taken(self._mixture.info.frames if ended else reached)
+
+    def _gathered(self, layers: Sequence[Layer], channel: int, part: slice, *, full: bool) -> Mask:
+        """Return the masks of all sounds on the mixture's grid: `(sounds, frames, bins)`."""
+        found = [
+            self._grid.spread(layer.masks[channel][:, part], layer.heard, full=full)
+            for layer in layers
+        ]
+        if len(found) == 1:
+            return found[0]
+        sounds = sum(len(mask) for mask in found)
+        out = np.empty((sounds, *found[0].shape[1:]), np.result_type(*found))
+        for layer, mask in zip(layers, found, strict=True):
+            out[list(layer.sounds)] = mask
+        return out
 
     def _add(self, query: int, frames: FloatArray, centres: npt.NDArray[np.int64]) -> None:
         starts = self._starts(centres)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from engine.errors import Failure
 from engine.models.base import ComplexArray, FloatArray, WaveformSeparator
-from engine.sound.frames import GROUP, spectrum, window
-from engine.sound.mixture import Mixture, frames_around, model_spectrum
+from engine.sound.frames import GROUP, MixtureGrid, spectrum, window
+from engine.sound.mixture import Mixture, frames_around
 from engine.sound.segments import Segment
 
 __all__ = ["WaveformMasks"]
@@ -25,15 +25,22 @@ _ROUNDING = 1e-12  # of a frame's mean power: what float32 leaves in an empty bi
 
 
 class WaveformMasks:
-    """The masks of a waveform model, segment by segment from the clip's start to its end."""
+    """The masks of a waveform model, segment by segment from the clip's start to its end.
 
-    presences = 0  # such a model estimates none
+    `grid` holds the frames of the job at the rate of `mixture`, at which the model hears.
+    """
 
     def __init__(
-        self, separator: WaveformSeparator, mixture: Mixture, vectors: FloatArray, *, linked: bool
+        self,
+        separator: WaveformSeparator,
+        mixture: Mixture,
+        vectors: FloatArray,
+        grid: MixtureGrid,
+        *,
+        linked: bool,
     ) -> None:
-        self._grid = separator.frame_grid
-        self._window = window(self._grid.n_fft)
+        self._grid = grid
+        self._window = window(grid.width)
         self._mixture = mixture
         self._queries = len(vectors)
         self._answer = _Answer(separator, mixture, vectors)
@@ -47,7 +54,7 @@ class WaveformMasks:
         grid = self._grid
         shape = (self._queries, segment.stop - segment.start, grid.bins)
         masks = [np.empty(shape, np.complex64) for _ in self._together]
-        group = max(1, GROUP // grid.n_fft)
+        group = max(1, GROUP // grid.width)
         for first in range(segment.start, segment.stop, group):
             last = min(first + group, segment.stop)
 
@@ -55,7 +62,7 @@ class WaveformMasks:
                 on_progress((first - segment.start + fraction * (last - first)) / shape[1])
 
             answers = self._spectra(first, last, step)
-            mixture = model_spectrum(self._mixture, grid, first, last)
+            mixture = self._spectrum(self._mixture.resampled, first, last)
             part = slice(first - segment.start, last - segment.start)
             for mask, channels in zip(masks, self._together, strict=True):
                 for query, answer in enumerate(answers):
@@ -71,10 +78,16 @@ class WaveformMasks:
         def read(start: int, stop: int) -> FloatArray:
             return self._answer.read(start, stop, on_progress).reshape(-1, stop - start)
 
-        centres = np.arange(first, last) * self._grid.hop
-        frames = frames_around(read, self._mixture.model_samples, centres, self._grid.n_fft)
-        by_query = frames.reshape(self._queries, -1, *frames.shape[1:])
-        return [spectrum(part, self._window) for part in by_query]
+        answers = self._spectrum(read, first, last)
+        return list(answers.reshape(self._queries, -1, *answers.shape[1:]))
+
+    def _spectrum(
+        self, read: Callable[[int, int], FloatArray], first: int, last: int
+    ) -> ComplexArray:
+        """Return the spectrogram of frames `[first, last)` of what `read` returns."""
+        centres = self._grid.centres(first, last)
+        count, width = self._mixture.model_samples, self._grid.width
+        return spectrum(frames_around(read, count, centres, width), self._window)
 
 
 def _ratio(answer: ComplexArray, mixture: ComplexArray) -> ComplexArray:

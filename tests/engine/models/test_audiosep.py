@@ -18,7 +18,7 @@ from engine.job import Job
 from engine.models.audiosep import AudioSep, FastForm, network, runtimes, text
 from engine.models.audiosep.kind import fast_form
 from engine.options import Context, Keep, Memory, Options, Precision
-from engine.sound.frames import sharpened
+from engine.sound.masks import sharpened
 from engine.sound.separate import separate
 
 RATE = 32000

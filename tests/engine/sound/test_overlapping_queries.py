@@ -18,7 +18,7 @@ from engine.job import Job
 from engine.models import load
 from engine.models.base import FrameGrid
 from engine.options import Bandwidth, Keep, Options, Stereo
-from engine.sound.frames import shared, sharpened
+from engine.sound.masks import shared, sharpened
 from engine.sound.separate import separate
 
 GRID = FrameGrid(32_000, 2048, 640, block=16, context=32, core=48)
@@ -110,7 +110,7 @@ def test_a_job_begun_without_sharing_is_not_mixed_with_one_that_shares(
 
     with monkeypatch.context() as before:
         before.setattr(engine.sound.core, "METHOD", 1)
-        before.setattr(engine.sound.core, "shared", lambda masks: masks)
+        before.setattr(engine.sound.masks, "shared", lambda masks: masks)
         with pytest.raises(KilledError):
             separate(job, Greedy(turned), tmp_path / "b", on_progress=dies)
     assert (tmp_path / "b" / "work" / "checkpoint.npz").exists()
