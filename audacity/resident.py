@@ -118,6 +118,7 @@ class AudacityResident:
     async def _separate(self, request: Request) -> Status:
         """Capture the selection, submit the jobs, and return the request's own outcome."""
         queries, options, placing = request.queries(), request.options(), request.placing()
+        nots = request.nots()
         self._remember(request)
         captured = await self._thread.do(self._capture, discard=_remove_captured)
         sent: dict[str, str] = {}  # sentences about jobs, by id
@@ -132,6 +133,7 @@ class AudacityResident:
                 title=one_line(one.track),
                 placement=place,
                 client=NAME,
+                nots=nots,
             )
             try:
                 await self._service.submit(job, attendant=NAME)

@@ -39,6 +39,13 @@ def separate(
         list[str] | None,
         typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
     ] = None,
+    nots: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not",
+            help="A sound that is there, too, and not wanted: it stays in the rest. Repeatable.",
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the clips; '-' writes one clip to standard output.")
     ] = Path(),
@@ -50,6 +57,7 @@ def separate(
 
     Each file is separated on its own. Where one of them fails, the others are still done, and the
     exit code is that of a failure: 2 if a file or the request is wrong, 1 if the work went wrong.
+    What is named with --not competes with the sounds: what both could be goes to the likelier one.
     With --like the sound is shown: what sounds like the example is pulled out, and words beside it
     say more.
     With --json there is one object for each file, one a line.
@@ -66,7 +74,7 @@ def separate(
         check_one_clip(len(files), len(queries), options.keep, as_json=as_json)
 
     def each(file: Path) -> None:
-        result = separate(file, queries, options, out)
+        result = separate(file, queries, options, out, nots=nots or ())
         for note in result.status.notes:
             print(shown(note), file=sys.stderr)
         if as_json:

@@ -59,7 +59,8 @@ def _parameter(option: Option[Any]) -> inspect.Parameter:
 def _flag(option: Option[Any]) -> Any:
     flag = f"--{option.name.replace('_', '-')}"
     if isinstance(option, Flag):
-        return typer.Option(flag, help=option.help)
+        both = f"{flag}/--no-{flag.removeprefix('--')}" if option.default else flag
+        return typer.Option(both, help=option.help)
     read = partial(option.read, called=flag)
     if isinstance(option, Text) and option.file:
         return typer.Option(flag, help=option.help, metavar="FILE", parser=example_from_here)

@@ -41,6 +41,7 @@ class Result:
                 "id": status.id,
                 "file": str(self.file),
                 "model": self.model,
+                "answers": list(status.answers),
                 "seconds": status.seconds,
                 "loading": status.loading,
                 "clips": [
@@ -57,7 +58,13 @@ class Result:
 
 
 def separate(
-    file: Path, queries: Sequence[str], options: Options, folder: Path, *, quiet: bool = False
+    file: Path,
+    queries: Sequence[str],
+    options: Options,
+    folder: Path,
+    *,
+    nots: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Result:
     """Separate a recording through the engine, and bring its clips to `folder`.
 
@@ -78,10 +85,19 @@ def separate(
     """
     folders = Folders.of_user()
     cleaned = tuple(clean_query(query) for query in queries)
+    unwanted = tuple(dict.fromkeys(clean_query(text) for text in nots))
     client = Client(folders)
     with Interruption() as interruption, source(file, folders) as recording:
         title = recording.title
-        job = Job(new_id(), recording.path, cleaned, options, title, client=f"cli-{os.getpid()}")
+        job = Job(
+            new_id(),
+            recording.path,
+            cleaned,
+            options,
+            title,
+            client=f"cli-{os.getpid()}",
+            nots=unwanted,
+        )
         destination = StandardOutput() if folder == STANDARD else Destination(folder)
         try:
             with progress(title, quiet=quiet) as on_status:

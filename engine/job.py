@@ -6,13 +6,15 @@ import re
 import secrets
 import time
 import unicodedata
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
 from engine.errors import BadJob, BadQuery
 from engine.option_types import Flag, described, read, write
 from engine.options import Options
+from engine.taxonomy.phrases import folded
 from engine.text_form import FORM, Fields, lines, parse_lines, unprintable
 
 __all__ = [
@@ -22,12 +24,15 @@ __all__ = [
     "Placement",
     "Task",
     "check_id",
+    "check_nots",
     "clean_query",
     "new_id",
+    "split_nots",
 ]
 
 QUERY_LIMIT = 300  # characters; a longer text is a pasted mistake, not a description of a sound
 QUERIES_LIMIT = 16  # queries in one job
+_MINUS = re.compile(r"(?:^|(?<=\s))[-\N{MINUS SIGN}](?=\s*\w)")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -79,9 +84,12 @@ class Placement:
 class Job:
     """One request: a mixture, its queries, options, and where the result goes.
 
-    `title` leads the names of the clips (the source track's name, or the file's). `client` says
-    who asks: the clients' jobs take turns, so that one with many jobs does not keep the others
-    waiting. A job whose `task` is to listen has no queries and no clips.
+    `nots` describe sounds that are there, too, and not wanted. `answers` names the model for each
+    of `sounds`, and `beside` a specialist whose sound may compete unasked; both are filled in when
+    the job is submitted, so that the job ends the same whatever is installed meanwhile. `title`
+    leads the names of the clips (the source track's name, or the file's). `client` says who asks:
+    the clients' jobs take turns, so that one with many jobs does not keep the others waiting. A job
+    whose `task` is to listen has no queries and no clips.
     """
 
     id: str
@@ -92,6 +100,19 @@ class Job:
     placement: Placement | None = None
     client: str = ""
     task: Task = Task.SEPARATE
+    nots: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    beside: str = ""
+
+    @property
+    def sounds(self) -> tuple[str, ...]:
+        """All sounds that the job names: its queries, then what is not wanted."""
+        return self.queries + self.nots
+
+    @property
+    def unresolved(self) -> Job:
+        """The job as it was asked for, without what was filled in."""
+        return replace(self, answers=(), beside="")
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -101,14 +122,21 @@ class Job:
             raise BadJob(f"Job {self.id} is to listen: leave out its queries.")
         if self.task is Task.SEPARATE and not self.queries:
             raise BadQuery(f"Job {self.id} has no query: describe a sound in a few words.")
-        if len(self.queries) > QUERIES_LIMIT:
+        if self.nots and not self.queries:
+            raise BadQuery(f"Job {self.id} says what is not wanted and has no query: add one.")
+        if len(self.sounds) > QUERIES_LIMIT:
             raise BadQuery(
-                f"Job {self.id} has {len(self.queries)} queries; {QUERIES_LIMIT} is the most: "
+                f"Job {self.id} names {len(self.sounds)} sounds; {QUERIES_LIMIT} is the most: "
                 "split it into several jobs."
             )
-        for query in self.queries:
+        for query in self.sounds:
             if query != clean_query(query):
                 raise BadQuery(f"Job {self.id}: the query {query!r} has stray white space.")
+        check_nots(self.queries, self.nots)
+        if self.answers and len(self.answers) != len(self.sounds):
+            raise BadJob(
+                f"Job {self.id} names {len(self.answers)} models for {len(self.sounds)} sounds."
+            )
 
     def to_text(self) -> str:
         """Return the job file's text.
@@ -131,6 +159,10 @@ class Job:
             pairs.append(("task", self.task.value))
         pairs.append(("mixture", str(self.mixture)))
         pairs += [("query", query) for query in self.queries]
+        pairs += [("not", text) for text in self.nots]
+        pairs += [("answers", name) for name in self.answers]
+        if self.beside:
+            pairs.append(("beside", self.beside))
         pairs += write(self.options)
         pairs.append(("title", self.title))
         if self.client:
@@ -157,7 +189,7 @@ class Job:
             The text does not follow the form; BadQuery, if one of its queries cannot be used.
 
         """
-        pairs = parse_lines(text, repeated=("query",))
+        pairs = parse_lines(text, repeated=("query", "not", "answers"))
         fields = Fields(pairs, "job")
         fields.expect("tweeze", FORM)
         placement = None
@@ -179,6 +211,9 @@ class Job:
             placement=placement,
             client=fields.one("client", ""),
             task=fields.choice("task", {t.value: t for t in Task}, "separate"),
+            nots=tuple(clean_query(text) for text in fields.all("not")),
+            answers=tuple(fields.all("answers")),
+            beside=fields.one("beside", ""),
         )
         fields.done()
         return job
@@ -198,6 +233,32 @@ def check_id(text: str) -> str:
             "the first a letter or digit."
         )
     return text
+
+
+def check_nots(queries: Iterable[str], nots: Iterable[str]) -> None:
+    """Raise BadQuery where a sound is both wanted and not wanted."""
+    wanted = {folded(query): query for query in queries}
+    for text in nots:
+        query = wanted.get(folded(text))
+        if query is not None:
+            raise BadQuery(f"'{query}' is both wanted and not wanted: leave one of them out.")
+
+
+def split_nots(text: str) -> tuple[str, tuple[str, ...]]:
+    """Take what follows a minus out of a text of queries: sounds that are not wanted.
+
+    A minus counts where white space, a semicolon or nothing stands before it; within a word it is
+    a hyphen. What follows reaches up to the next minus or semicolon.
+
+    >>> split_nots("dog; rain - wind -low hum; hi-hat")
+    ('dog; rain; hi-hat', ('wind', 'low hum'))
+    """
+    kept, nots = [], []
+    for part in text.split(";"):
+        first, *others = _MINUS.split(part)
+        kept.append(first)
+        nots += [other.strip() for other in others if other.strip()]
+    return "; ".join(word.strip() for word in kept if word.strip()), tuple(nots)
 
 
 def clean_query(text: str) -> str:

@@ -11,9 +11,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.option_types import Choice, Number, Text, described, read, table
+from engine.option_types import Choice, Flag, Number, Text, described, read, table
 
-__all__ = ["Bandwidth", "Context", "Keep", "Memory", "Options", "Precision", "Presence", "Stereo"]
+__all__ = [
+    "AUTO",
+    "Bandwidth",
+    "Context",
+    "Keep",
+    "Memory",
+    "Options",
+    "Precision",
+    "Presence",
+    "Stereo",
+]
+
+
+AUTO = "auto"
+"""The model that is none: each sound goes to the one that is best for it."""
 
 
 class Keep(str, Enum):
@@ -79,9 +93,9 @@ class Options:
 
     model: str = described(
         Text(
-            default="compact",
+            default=AUTO,
             label="Model",
-            help="One of those that 'tweeze models' lists.",
+            help="One of those that 'tweeze models' lists; 'auto' takes the best for each sound.",
             dialog=3,
         )
     )
@@ -162,6 +176,24 @@ class Options:
         )
     )
 
+    compete: bool = described(
+        Flag(
+            default=True,
+            label="Sounds compete",
+            help="Whether the sounds of a job compete for what both could be.",
+            called=("each by itself", "they compete"),
+            sparse=True,
+        )
+    )
+    auto: bool = described(
+        Flag(
+            default=True,
+            label="Speech beside it",
+            help="Whether speech that is heard beside another sound competes unasked.",
+            called=("leave it alone", "it competes"),
+            sparse=True,
+        )
+    )
     like: str = described(
         Text(
             default="",

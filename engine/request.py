@@ -1,7 +1,7 @@
 """A request to act on an editor's current selection, as hosts without sockets write it.
 
 The form is that of a job file: `tweeze`, `id`, `host`, and whatever more the host's own part of
-Tweeze understands: `query`, which may come several times, and any option of a job.
+Tweeze understands: `query` and `not`, which may come several times, and any option of a job.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import BadInput, BadJob, BadQuery, Failure
-from engine.job import Placement, check_id, clean_query
+from engine.job import Placement, check_id, check_nots, clean_query, split_nots
 from engine.option_types import Option, read, table
 from engine.options import Options
 from engine.status import Status
@@ -45,19 +45,36 @@ class Request:
     def queries(self) -> tuple[str, ...]:
         """Return the queries, each once; a field may hold several, with semicolons between them.
 
+        What follows a minus is not wanted (see `nots`).
+
         Raises
         ------
         BadQuery
             There is none, or one is unfit.
 
         """
-        texts = [text for value in self.all("query") for text in value.split(";")]
+        texts = [text for value in self.all("query") for text in split_nots(value)[0].split(";")]
         queries = tuple(dict.fromkeys(clean_query(text) for text in texts if text.strip()))
         if not queries:
             raise BadQuery(
                 "The query is empty: describe the sound in a few words, like 'dog barking'."
             )
         return queries
+
+    def nots(self) -> tuple[str, ...]:
+        """Return what is not wanted, each once: fields `not`, and what follows a minus in a query.
+
+        Raises
+        ------
+        BadQuery
+            One is unfit, or is a query, too.
+
+        """
+        texts = [text for value in self.all("not") for text in value.split(";")]
+        texts += [text for value in self.all("query") for text in split_nots(value)[1]]
+        nots = tuple(dict.fromkeys(clean_query(text) for text in texts if text.strip()))
+        check_nots(self.queries(), nots)
+        return nots
 
     def options(self) -> Options:
         """Return the jobs' options; BadJob if the value of one is not allowed."""
@@ -81,7 +98,7 @@ class Request:
     @classmethod
     def from_text(cls, text: str) -> Request:
         """Read a request file's text; BadJob if it does not follow the form."""
-        pairs = parse_lines(text, repeated=("query",))
+        pairs = parse_lines(text, repeated=("query", "not"))
         known = dict(reversed(pairs))
         for key in ("tweeze", "id", "host"):
             if key not in known:

@@ -14,7 +14,18 @@ from engine.text_form import FORM, Fields, lines, parse_lines
 
 __all__ = ["Certainty", "Clip", "ClipKind", "Event", "Heard", "JobState", "Status"]
 
-_REPEATED = ("note", "presence", "certainty", "heard", "label", "clip", "kind", "query", "name")
+_REPEATED = (
+    "note",
+    "presence",
+    "certainty",
+    "answers",
+    "heard",
+    "label",
+    "clip",
+    "kind",
+    "query",
+    "name",
+)
 _SHARE = r"[01]\.[0-9][0-9]"
 _SECONDS = r"[0-9]{1,9}\.[0-9]{1,2}"
 _EVENT = rf"{_SECONDS}-{_SECONDS}(?:@{_SHARE})?"
@@ -162,10 +173,12 @@ class Status:
     failure is one of the request, which its author can mend. `presence` is how likely the sound
     of each query is in the mixture at all, in the order of the job's queries, from 0 to 1 in
     hundredths; empty where the model does not estimate it. `certainty` says the same over time.
-    `heard` is what a listening job found, the likeliest first.
+    `heard` is what a listening job found, the likeliest first. `answers` names the model of each
+    of the job's sounds, in their order.
 
-    In the text form a status has one `note`, `presence`, `certainty`, `heard` and `label` line for
-    each of these values, and none where there are none, so that older readers go on.
+    In the text form a status has one `note`, `presence`, `certainty`, `answers`, `heard` and
+    `label` line for each of these values, and none where there are none, so that older readers
+    go on.
     """
 
     id: str
@@ -180,6 +193,7 @@ class Status:
     presence: tuple[float, ...] = ()
     heard: tuple[Heard, ...] = ()
     certainty: tuple[Certainty, ...] = ()
+    answers: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the status file's text."""
@@ -196,6 +210,7 @@ class Status:
         pairs += [("note", note) for note in self.notes]
         pairs += [("presence", f"{share:.2f}") for share in self.presence]
         pairs += [("certainty", one.to_value()) for one in self.certainty]
+        pairs += [("answers", name) for name in self.answers]
         for one in self.heard:
             pairs += [("heard", one.to_value()), ("label", one.label)]
         for clip in self.clips:
@@ -237,6 +252,7 @@ class Status:
             presence=fields.numbers("presence"),
             heard=tuple(map(Heard.from_value, heard, labels)),
             certainty=tuple(Certainty.from_value(value) for value in fields.all("certainty")),
+            answers=tuple(fields.all("answers")),
         )
         fields.done()
         return status

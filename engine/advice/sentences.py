@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from engine.advice.stems import is_stem
 from engine.advice.suggestions import adviser, suggest
 
-__all__ = ["LOW_PRESENCE", "advice", "english_sentence", "stem_sentence"]
+__all__ = ["LOW_PRESENCE", "advice", "english_sentence", "spoken", "stem_sentence"]
 
 LOW_PRESENCE = 0.25
 """The separator's presence below which a sound counts as missing, where no listener is asked."""
@@ -53,11 +53,16 @@ def _either(terms: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(terms[:-1]), terms[-1]]))
 
 
+def spoken(queries: Sequence[str]) -> str:
+    """Return queries as a sentence names them: 'a', 'b' and 'c'."""
+    *others, last = map(_quoted, queries)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def stem_sentence(stems: Sequence[str]) -> str:
     """Return the sentence that says what serves better than a query for `stems`."""
-    named = " and ".join(map(_quoted, stems))
     return (
-        f"For {named} out of a finished song, a program that splits songs into stems "
+        f"For {spoken(stems)} out of a finished song, a program that splits songs into stems "
         "(such as Demucs) serves better than Tweeze."
     )
 

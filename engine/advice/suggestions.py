@@ -21,7 +21,7 @@ from engine.models.base import FloatArray
 from engine.models.knowledge import SEPARATES_WELL, Knowledge, load_knowledge, together
 from engine.taxonomy.classes import Taxonomy, load_taxonomy
 from engine.taxonomy.english import English
-from engine.taxonomy.ontology import load_ontology, synonyms
+from engine.taxonomy.ontology import aliases, load_ontology, synonyms
 from engine.taxonomy.phrases import folded, numbers
 from engine.taxonomy.text import TextTable, load_text_table
 
@@ -116,7 +116,7 @@ class Adviser:
         """
         if not self.english.read(query).is_english:
             return ()
-        own = self._classes_of(query)
+        own = self.taxonomy.named(query)
         nearness = self._nearness(query)
         above = self._broader(own, nearness)
         for name, more in self._by_ontology(query).items():
@@ -225,20 +225,7 @@ class Adviser:
     @cached_property
     def _aliases(self) -> Mapping[str, str]:
         """AudioSet's name by each of its parts, folded."""
-        found: dict[str, str] = {}
-        for name in self.ontology:
-            for part in synonyms(name):
-                found.setdefault(part, name)
-        return found
-
-    def _classes_of(self, query: str) -> frozenset[str]:
-        """Return the classes that have the query among their captions."""
-        wanted = set(numbers(folded(query)))
-        return frozenset(
-            name
-            for name, item in self.taxonomy.classes.items()
-            if any(folded(caption) in wanted for caption in item.captions)
-        )
+        return aliases(self.ontology)
 
     def _nearness(self, query: str) -> dict[str, float]:
         """Return each class's cosine to the query, with support by the classes around it.

@@ -17,6 +17,7 @@ from engine.options import Options
 
 __all__ = [
     "ChunkGrid",
+    "Competing",
     "ComplexArray",
     "FloatArray",
     "FrameGrid",
@@ -290,6 +291,15 @@ class SoundSteered(Protocol):
             Words that describe the sound, too; None where there are none.
 
         """
+
+
+@runtime_checkable
+class Competing(Protocol):
+    """A separator of which it was measured how its masks compete best."""
+
+    @property
+    def floor(self) -> float:
+        """How much counts what nobody claims; see `engine.sound.masks.Rule`."""
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ _LISTENER = LISTENER.name  # small, and wanted beside any other: it does not cou
 class ModelCache:
     """Keeps the models used last, and loads one anew that was added anew under its name.
 
-    The bundled listener stays beside them until it is dropped.
+    The bundled listener and specialists stay beside them until they are dropped.
     """
 
     def __init__(self, folders: Folders, load: Load) -> None:
@@ -46,13 +46,19 @@ class ModelCache:
             del model, self._models[name]  # another model has that name since
         on_loading()
         started = time.perf_counter()
-        if name != _LISTENER:
-            others = [other for other in self._models if other != _LISTENER]
-            for other in others[: len(others) - _MODELS + 1]:
+        small = {_LISTENER, *catalogue.specialists(self._folders)}
+        if name not in small:
+            others = [other for other in self._models if other not in small]
+            for other in others[: max(0, len(others) - _MODELS + 1)]:
                 del self._models[other]
         model = self._load(name, self._folders)
         self._models[name] = (model, stamp)
         return model, time.perf_counter() - started
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the loaded models, the one used last at the end."""
+        return tuple(self._models)
 
     def drop(self, name: str) -> None:
         """Let go of a model, if it is loaded."""

@@ -35,6 +35,7 @@ __all__ = [
     "entry",
     "load",
     "remove",
+    "specialists",
     "stamp",
     "verify",
 ]
@@ -53,6 +54,11 @@ def added(folders: Folders) -> tuple[Entry, ...]:
 def entries(folders: Folders) -> tuple[Entry, ...]:
     """Return the separators that can be loaded, the bundled one first."""
     return (kinds.BUNDLED, *(entry for entry in added(folders) if not entry.problem))
+
+
+def specialists(folders: Folders) -> frozenset[str]:
+    """Return the names of the models that answer only some queries."""
+    return frozenset(one.name for one in entries(folders) if one.kind in kinds.SPECIALISTS)
 
 
 def entry(name: str, folders: Folders) -> Entry:

@@ -17,7 +17,16 @@ from engine.models.records import Entry, Finding, Progress
 if TYPE_CHECKING:
     from engine.models.base import Model
 
-__all__ = ["BUNDLED", "DEFAULT", "KINDS", "LISTENER", "ROLES_OF_FORM_1", "Kind", "kind"]
+__all__ = [
+    "BUNDLED",
+    "DEFAULT",
+    "KINDS",
+    "LISTENER",
+    "ROLES_OF_FORM_1",
+    "SPECIALISTS",
+    "Kind",
+    "kind",
+]
 
 KINDS: dict[str, str] = {
     "compact": "engine.models.compact.kind",
@@ -26,6 +35,8 @@ KINDS: dict[str, str] = {
 """Each kind's name, as records hold it, and its module, which is imported when it is needed."""
 _LISTENING = {"ears": "engine.models.ears.kind"}
 """The kind of the bundled listener, of which no others can be added."""
+SPECIALISTS: Mapping[str, str] = {}
+"""The kinds of models that answer only some queries, and what these are for, in words."""
 DEFAULT = "audiosep"
 """The kind of a checkpoint that a user adds without saying what it is."""
 BUNDLED = Entry(

@@ -13,6 +13,7 @@ from engine.errors import BadAudio, BadInput, BadJob, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job
 from engine.models import catalogue
+from engine.models.router import models_of, resolve
 from engine.options import Keep
 from engine.queue.tickets import Ticket, Tickets
 from engine.sound import audio
@@ -137,7 +138,8 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
         The disk has no room for the clips, or the job's folder is a symbolic link.
 
     """
-    catalogue.check_task(catalogue.entry(job.options.model, folders), job.task)
+    for name in models_of(resolve(job, folders)):
+        catalogue.check_task(catalogue.entry(name, folders), job.task)
     if ".." in job.mixture.parts:
         raise BadJob(f"{job.mixture} contains '..': give the path without it.")
     info = audio.probe(job.mixture, follow=False)

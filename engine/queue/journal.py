@@ -124,7 +124,7 @@ class Journal:
             self._remember(job.id)
         entry = self.get(job.id)
         assert entry is not None
-        if entry.job != job:
+        if entry.job.unresolved != job.unresolved:
             raise BadJob(f"Another job has the id {job.id}: send this one under a new id.")
         return entry
 

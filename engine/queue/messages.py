@@ -61,10 +61,14 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model is loaded; `seconds` is 0.0 if it already was."""
+    """A model is loaded; `seconds` is 0.0 if it already was.
+
+    `models` are all that are loaded, the one used last at the end.
+    """
 
     model: str
     seconds: float
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Finished:
     notes: tuple[str, ...] = ()
     heard: tuple[Heard, ...] = ()
     certainty: tuple[Certainty, ...] = ()
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

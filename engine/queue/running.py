@@ -12,7 +12,6 @@ from typing import Protocol
 
 from engine.errors import Failure
 from engine.folders import Folders
-from engine.models.kinds import LISTENER
 from engine.queue.limits import Limits
 from engine.queue.messages import (
     Cancel,
@@ -191,12 +190,7 @@ class Runner:
             self.moved = self._clock()
         self.loading = isinstance(message, Loading)
         if isinstance(message, Loaded):
-            others = [name for name in self.models if name != message.model]
-            kept = [name for name in others if name != LISTENER.name]
-            if message.model != LISTENER.name:
-                kept = kept[-1:]
-            self.models = [name for name in others if name in (*kept, LISTENER.name)]
-            self.models.append(message.model)
+            self.models = list(message.models)
             loading = status.loading + message.seconds
             self._update(ticket, replace(status, loading=loading), record=False)
             ticket.begun = self._clock()
@@ -225,6 +219,7 @@ class Runner:
             notes=tuple(one_line(note) for note in message.notes),
             heard=message.heard,
             certainty=message.certainty,
+            answers=message.answers,
         )
         self._end(ticket, JobState.DONE)
 

@@ -16,9 +16,10 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
-from engine.errors import BadJob
+from engine.errors import BadJob, Failure
 from engine.folders import Folders
 from engine.job import Job
+from engine.models.router import resolve
 from engine.queue import worker
 from engine.queue.admission import Admissions
 from engine.queue.cleaning import Keeping, clean
@@ -171,11 +172,15 @@ class Service:
         ------
         BadJob
             Another job has that id.
+        BadInput
+            The user's table of routes is damaged.
         Failure
             The journal refuses; the job was not accepted.
 
         """
         known = self.journal.get(job.id)
+        if known is None:
+            job = await self._resolved(job)
         entry = self.journal.accept(job, attendant=attendant)
         if known is not None:
             return self.status(job.id)
@@ -186,6 +191,18 @@ class Service:
         self._publisher.publish(ticket.status)
         self._admissions.begin(job.client)
         return ticket.status
+
+    async def _resolved(self, job: Job) -> Job:
+        """Return the job with its models named; in a thread, since that reads files."""
+        looking = aside(lambda: resolve(job, self.folders), name=f"routing-{job.id}")
+        done, _ = await asyncio.wait({looking}, timeout=self._limits.admission)
+        if not done:
+            looking.cancel()
+            raise Failure(
+                f"The models in {self.folders.models} could not be looked at within "
+                f"{self._limits.admission:.0f} s: the disk does not answer."
+            )
+        return looking.result()
 
     async def admitted(self, id: str) -> Status:  # noqa: A002
         """Wait until a job was checked, and return its status: failed if it cannot run.

@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 
 from engine.advice import presence as both
+from engine.advice.beside import SURE, speech_in
 from engine.advice.examples import Example, embedding, placed
 from engine.advice.sentences import LOW_PRESENCE, advice
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
@@ -34,6 +35,7 @@ from engine.job import Job, Task
 from engine.models.base import FloatArray, Model, Separator
 from engine.models.cache import Load, ModelCache
 from engine.models.kinds import LISTENER
+from engine.models.router import resolve
 from engine.models.tasks import as_listener, as_separator
 from engine.options import Presence
 from engine.queue.lock import ProcessLock, holder
@@ -49,7 +51,9 @@ from engine.queue.messages import (
     ToWorker,
     Work,
 )
+from engine.queue.teams import assemble
 from engine.sound.memory import OutOfMemory, is_exhausted
+from engine.sound.team import Team
 from engine.status import Certainty, Clip, Heard
 from engine.throttle import Throttle
 
@@ -68,7 +72,7 @@ class Separate(Protocol):
     def __call__(
         self,
         job: Job,
-        separator: Separator,
+        team: Team,
         folder: Path,
         *,
         on_progress: Callable[[float], None],
@@ -76,7 +80,6 @@ class Separate(Protocol):
         on_certainty: Callable[[float, FloatArray], None],
         on_notes: Callable[[tuple[str, ...]], None],
         reduction: int,
-        embed: Callable[[str], FloatArray] | None,
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
 
@@ -175,39 +178,52 @@ def _do(
     def cancelled() -> bool:
         return pipe.is_cancelled(job.id)
 
-    try:
-        name = job.options.model
+    def fetch(name: str) -> Model:
         model, loading = models.fetch(name, lambda: pipe.send(Loading(name)))
-        pipe.send(Loaded(name, loading))
-        if pipe.is_cancelled(job.id):
-            return Stopped(job.id)
-        started = time.perf_counter()
+        pipe.send(Loaded(name, loading, models.names))
+        return model
+
+    try:
+        job = resolve(job, folders)
         if job.task is Task.LISTEN:
+            model = fetch(job.options.model)
+            if pipe.is_cancelled(job.id):
+                return Stopped(job.id)
+            started = time.perf_counter()
             heard = listen(
                 job, model, on_progress=on_progress, cancelled=cancelled, on_notes=on_notes
             )
             seconds = time.perf_counter() - started
             return Finished(job.id, (), seconds, notes=notes, heard=heard)
-        separator = as_separator(model)
+        separators = {name: as_separator(fetch(name)) for name in dict.fromkeys(job.answers)}
+        if pipe.is_cancelled(job.id):
+            return Stopped(job.id)
+        beside = _is_beside(job, models, pipe)
+        if beside and job.beside not in separators:
+            separators[job.beside] = as_separator(fetch(job.beside))
+        started = time.perf_counter()
+        lead = separators[job.answers[0]]
+        assembled = assemble(job, separators, beside=beside, embed=_shown(job, lead, models, pipe))
         clips = separate(
             job,
-            separator,
+            assembled.team,
             work.folder,
             on_progress=on_progress,
             cancelled=cancelled,
             on_certainty=on_certainty,
             on_notes=on_notes,
             reduction=work.reduction,
-            embed=_shown(job, separator, models, pipe),
         )
         low = LOW_PRESENCE
         asked = _asked(job, clips, certainty, models, pipe)
         if asked is not None:
             certainty, low = asked, both.load_weights().missing
         presence, over_time = _told(certainty)
-        notes += advice(job.queries, presence, low)
+        notes += assembled.notes + advice(job.queries, presence, low)
         seconds = time.perf_counter() - started
-        return Finished(job.id, clips, seconds, presence, notes, certainty=over_time)
+        return Finished(
+            job.id, clips, seconds, presence, notes, certainty=over_time, answers=job.answers
+        )
     except Cancelled:
         return Stopped(job.id)
     except OutOfMemory:
@@ -261,6 +277,23 @@ def _shown(
     return embedding(separator, example, placed(example, listener, _ending(job, pipe)))
 
 
+def _is_beside(job: Job, models: ModelCache, pipe: _Pipe) -> bool:
+    """Return whether speech is heard beside what a job asks for, where that may compete."""
+    if not job.beside:
+        return False
+    step = _ending(job, pipe)
+    try:
+        listener = as_listener(models.fetch(LISTENER.name)[0])
+        return speech_in(job, listener, step) >= SURE
+    except (Cancelled, BadInput):
+        raise
+    except Exception as error:
+        _LOG.warning("Job %s: nobody listened for speech (%s).", job.id, error)
+        if is_exhausted(error):
+            models.drop(LISTENER.name)
+        return False
+
+
 def _ending(job: Job, pipe: _Pipe) -> Callable[[], None]:
     """Return what raises `Cancelled` once the job was cancelled."""
 
@@ -275,7 +308,7 @@ def _told(
     certainty: tuple[float, FloatArray] | None,
 ) -> tuple[tuple[float, ...], tuple[Certainty, ...]]:
     """Return presence and certainty over time as a status has them."""
-    if certainty is None:
+    if certainty is None or not np.isfinite(certainty[1]).all():
         return (), ()
     step, values = certainty
     presence = tuple(round(float(share), 2) for share in values.max(axis=1))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from engine.job import Job
-from engine.models.base import FloatArray, Separator, WaveformSeparator
+from engine.models.base import WaveformSeparator
 from engine.sound import core
 from engine.sound.certainty import CertaintyGrid
-from engine.sound.core import Checkpoint
-from engine.sound.mixture import DecodedMixture
+from engine.sound.core import Checkpoint, Part
+from engine.sound.masks import Competition
 
 __all__ = ["load", "save", "signature"]
 
@@ -55,16 +56,21 @@ def load(path: Path, signature: str, certainties: CertaintyGrid) -> Checkpoint |
         return None
 
 
-def signature(job: Job, separator: Separator, vectors: FloatArray, mixture: DecodedMixture) -> str:
+def signature(job: Job, parts: Sequence[Part], competition: Competition) -> str:
     """Return a digest of all that the result depends on, to tell whose checkpoint one is."""
     digest = hashlib.sha256()
-    parts = [version("tweeze"), str(core.METHOD), job.to_text(), repr(separator.frame_grid)]
-    if isinstance(separator, WaveformSeparator):
-        chunks = separator.chunk_grid
-        parts.append(repr((chunks.hop, chunks.context, chunks.latency, separator.channels)))
-        digest.update(chunks.window.tobytes())
-    for part in (*parts, repr(mixture.info)):
-        digest.update(part.encode() + b"\0")
-    digest.update(vectors.tobytes())
-    digest.update(repr(mixture.rms).encode())
+    mixture = parts[0].mixture
+    said = [version("tweeze"), str(core.METHOD), job.to_text(), repr(competition)]
+    for part in parts:
+        separator = part.separator
+        said.append(repr(separator.frame_grid))
+        if isinstance(separator, WaveformSeparator):
+            chunks = separator.chunk_grid
+            said.append(repr((chunks.hop, chunks.context, chunks.latency, separator.channels)))
+            digest.update(chunks.window.tobytes())
+    for text in (*said, repr(mixture.info)):
+        digest.update(text.encode() + b"\0")
+    for part in parts:
+        digest.update(repr(part.sounds).encode() + part.vectors.tobytes())
+        digest.update(repr(part.mixture.rms).encode())
     return digest.hexdigest()

@@ -240,7 +240,7 @@ def _raised(
     """Return the certainty with a model's presence of its queries in it; see `_Answers`."""
     if not queries:
         return certainty
-    out = certainty.copy()
+    out: FloatArray = certainty.copy()
     rows = list(queries)
     out[rows] = certainties.raised(certainty[rows], start, present[: len(rows)])
     return out

@@ -48,14 +48,18 @@ class Competition:
         For each query the indices of its rivals among all sounds.
     parts
         For each query the indices of sounds that are part of what it describes and not wanted, as
-        the dog of "animal, not dog".
+        the dog of "animal, not dog": they are taken out. Empty where there are none.
+    sharers
+        For each query the indices of sounds that are not wanted and of which it is a part, or the
+        same: they share with it what both claim. Empty where there are none.
     rule
-        How they decide a bin.
+        How rivals decide a bin.
 
     """
 
     rivals: tuple[tuple[int, ...], ...]
     parts: tuple[tuple[int, ...], ...] = ()
+    sharers: tuple[tuple[int, ...], ...] = ()
     rule: Rule = field(default_factory=Rule)
 
     @classmethod
@@ -101,15 +105,22 @@ def competed(masks: Mask, competition: Competition) -> Mask:
     [[0.5, 1.0, 0.10000000149011612], [0.5, 0.0, 0.8999999761581421]]
     """
     wanted = masks[: competition.queries]
-    if not any(competition.rivals) and not any(competition.parts):
+    if not any((*competition.rivals, *competition.parts, *competition.sharers)):
         return wanted
     magnitude = np.minimum(np.abs(masks), np.float32(1))
-    out = wanted.copy()
+    out: Mask = wanted.copy()
     for query, rivals in enumerate(competition.rivals):
         own = magnitude[query]
+        parts = competition.parts[query] if competition.parts else ()
+        sharers = competition.sharers[query] if competition.sharers else ()
+        if not (rivals or parts or sharers):
+            continue
         share = _share(own, magnitude[list(rivals)], competition.rule) if rivals else own
-        for part in competition.parts[query] if competition.parts else ():
+        for part in parts:
             share = share * (np.float32(1) - magnitude[part])
+        if sharers:
+            total = own + magnitude[list(sharers)].sum(axis=0)
+            share = share / np.maximum(total, np.float32(1))
         out[query] = _with_magnitude(wanted[query], own, share)
     return out
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ __all__ = [
     "ArrayMixture",
     "DecodedMixture",
     "Mixture",
+    "at_rate",
     "decode",
     "frames_around",
     "is_silent",
@@ -154,7 +156,8 @@ class ArrayMixture:
 class DecodedMixture:
     """A mixture on disk, decoded once at its own rate and at the model's.
 
-    `model_samples` counts samples at the model's rate; `rms` is their RMS over all channels.
+    `model_samples` counts samples at the model's rate, which is `model_rate` in Hz; `rms` is their
+    RMS over all channels.
     `peak` is the largest magnitude of any sample. `notes` are sentences about how the file was
     read, and about what it holds.
     """
@@ -166,6 +169,7 @@ class DecodedMixture:
     rms: float
     peak: float
     notes: tuple[str, ...] = ()
+    model_rate: int = 0
 
     def samples(self, start: int, stop: int) -> FloatArray:
         """See `Mixture.samples`."""
@@ -284,7 +288,45 @@ def _kept(frame_grid: FrameGrid, work: Path) -> DecodedMixture | None:
         whole = own.stat().st_size == info.frames * frame and model.stat().st_size == frames * frame
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return DecodedMixture(info, own, model, frames, rms, peak, notes) if whole else None
+    found = DecodedMixture(info, own, model, frames, rms, peak, notes, frame_grid.sample_rate)
+    return found if whole else None
+
+
+def at_rate(
+    mixture: DecodedMixture, rate: int, work: Path, on_step: Callable[[], None] = lambda: None
+) -> DecodedMixture:
+    """Return a decoded mixture with samples at another model's rate.
+
+    They are written into the folder `work` once; `on_step` is called between blocks.
+    """
+    if mixture.model_rate == rate:
+        return mixture
+    note = work / f"model-{rate}.json"
+    own = rate == mixture.info.rate
+    path = mixture.own if own else work / f"model-{rate}.f32"
+    channels = mixture.info.channels
+    wanted = -(-mixture.info.frames * rate // mixture.info.rate)
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        rms = float(json.loads(note.read_text())["rms"])
+        if path.stat().st_size == wanted * frame_bytes(channels):
+            return replace(mixture, model=path, model_samples=wanted, rms=rms, model_rate=rate)
+
+    def blocks() -> Iterator[FloatArray]:
+        for start in range(0, mixture.info.frames, _BLOCK):
+            on_step()
+            yield mixture.samples(start, min(start + _BLOCK, mixture.info.frames))
+
+    energy = 0.0
+    with contextlib.nullcontext() if own else path.open("wb") as file:
+        for block in resampled(blocks(), mixture.info.rate, rate, channels):
+            energy += _energy(block)
+            if file is not None:
+                file.write(_interleaved(block))
+    rms = math.sqrt(energy / max(1, wanted * channels))
+    temporary = note.with_suffix(".part")
+    temporary.write_text(json.dumps({"rms": rms}))
+    temporary.replace(note)
+    return replace(mixture, model=path, model_samples=wanted, rms=rms, model_rate=rate)
 
 
 def resampled(

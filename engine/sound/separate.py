@@ -17,12 +17,13 @@ import numpy as np
 
 from engine.errors import Cancelled, Failure
 from engine.job import Job
-from engine.models.base import FloatArray, Separator, Tunable
+from engine.models.base import FloatArray, Separator
 from engine.sound import checkpoints, memory, segments
 from engine.sound.certainty import CertaintyGrid
 from engine.sound.clips import ClipFiles
-from engine.sound.core import pieces
-from engine.sound.mixture import is_silent, prepare
+from engine.sound.core import Part, estimates, pieces_of
+from engine.sound.mixture import at_rate, is_silent, prepare
+from engine.sound.team import Member, Team
 from engine.status import Clip
 
 __all__ = ["separate"]
@@ -36,7 +37,7 @@ _LOG = logging.getLogger("tweeze.separate")
 
 def separate(
     job: Job,
-    separator: Separator,
+    team: Team | Separator,
     folder: Path,
     *,
     on_progress: Callable[[float], None] = lambda _: None,
@@ -44,7 +45,6 @@ def separate(
     on_certainty: Callable[[float, FloatArray], None] = lambda step, values: None,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
     reduction: int = 0,
-    embed: Callable[[str], FloatArray] | None = None,
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
 
@@ -60,8 +60,8 @@ def separate(
     ----------
     job
         The mixture's file, the queries, and how to separate.
-    separator
-        The loaded model.
+    team
+        The loaded models and which sounds compete; or one model, which answers all queries.
     folder
         The job's own folder; nobody else writes there. It need not exist.
     on_progress
@@ -69,17 +69,16 @@ def separate(
     cancelled
         Called between steps; where it returns True, the job ends with `Cancelled`.
     on_certainty
-        Called once, before the clips are returned, if the model is a `PresenceSeparator` and the
-        mixture is not silent: with seconds, and with the probability that each query's sound is
-        there from one such step to the next, `(queries, steps)`; see `engine.sound.certainty`.
+        Called once, before the clips are returned, if one of the models is a `PresenceSeparator`
+        and the mixture is not silent: with seconds, and with the probability that each query's
+        sound is there from one such step to the next, `(queries, steps)`; NaN for the queries of
+        other models. See `engine.sound.certainty`.
     on_notes
         Called once, before the clips are returned, with sentences for the user about how the
         mixture was read: that it was cut off, say.
     reduction
         How often the segments are to be shortened from the start: once for each process that
         ended in the middle of this job, for it may have been lack of memory.
-    embed
-        Turns each query into its vector; without it, the model does.
 
     Returns
     -------
@@ -104,9 +103,10 @@ def separate(
 
     """
     try:
-        if isinstance(separator, Tunable):
-            separator = separator.tuned(job.options)
-        frame_grid = separator.frame_grid
+        if not isinstance(team, Team):
+            team = Team.of_one(team, job.queries)
+        team = team.tuned(job.options)
+        frame_grid = team.lead.frame_grid
         note, begun = folder / _WORK / "reduction", folder / _WORK / _BEGUN
         ended = _noted(begun)  # attempts since the last finished segment, each cut short
         if ended >= _ATTEMPTS:
@@ -124,14 +124,13 @@ def separate(
             try:
                 return _separate(
                     job,
-                    separator,
+                    team,
                     folder,
                     on_progress,
                     cancelled,
                     on_certainty,
                     on_notes,
                     reduction,
-                    embed or separator.embed,
                 )
             except Exception as error:
                 if not memory.is_exhausted(error):
@@ -171,14 +170,13 @@ def _disk_failure(error: OSError, folder: Path) -> Failure:
 
 def _separate(
     job: Job,
-    separator: Separator,
+    team: Team,
     folder: Path,
     on_progress: Callable[[float], None],
     cancelled: Callable[[], bool],
     on_certainty: Callable[[float, FloatArray], None],
     on_notes: Callable[[tuple[str, ...]], None],
     reduction: int,
-    embed: Callable[[str], FloatArray],
 ) -> tuple[Clip, ...]:
     def step(fraction: float) -> None:
         on_progress(min(fraction, 1.0))
@@ -188,21 +186,32 @@ def _separate(
     step(0.0)
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vectors = np.stack([embed(query) for query in job.queries])
-    mixture = prepare(job, separator.frame_grid, work, lambda part: step(part * _PREPARING))
+    frame_grid = team.lead.frame_grid
+    vectors = [_vectors(team, member) for member in team.members]
+    mixture = prepare(job, frame_grid, work, lambda part: step(part * _PREPARING))
+    parts = tuple(
+        Part(
+            member.separator,
+            at_rate(
+                mixture, member.separator.frame_grid.sample_rate, work, lambda: step(_PREPARING)
+            ),
+            found,
+            member.sounds,
+        )
+        for member, found in zip(team.members, vectors, strict=True)
+    )
     files = ClipFiles(job, folder, work, mixture.info)
     path = work / "checkpoint.npz"
-    signature = checkpoints.signature(job, separator, vectors, mixture)
-    frames = mixture.model_samples // separator.frame_grid.hop + 1
-    cuts = {segment.stop for segment in segments.plan(frames, separator.frame_grid, reduction)}
-    certainties = CertaintyGrid(separator.frame_grid, frames)
+    signature = checkpoints.signature(job, parts, team.competition)
+    frames = mixture.model_samples // frame_grid.hop + 1
+    cuts = {segment.stop for segment in segments.plan(frames, frame_grid, reduction)}
+    certainties = CertaintyGrid(frame_grid, frames)
     at = checkpoints.load(path, signature, certainties)
     if at is not None and not (at.done in cuts and files.hold(at.base)):
         at = None
-    found = pieces(
-        mixture,
-        separator,
-        vectors,
+    found = pieces_of(
+        parts,
+        team.competition,
         stereo=job.options.stereo,
         sharpness=job.options.sharpness,
         bandwidth=job.options.bandwidth,
@@ -222,7 +231,15 @@ def _separate(
     shutil.rmtree(work)
     assert at is not None
     if len(at.certainty) and not is_silent(mixture):
-        on_certainty(certainties.step, at.certainty)
+        certainty = at.certainty.copy()
+        certainty[~np.array(estimates(parts, len(job.queries)))] = np.nan
+        on_certainty(certainties.step, certainty)
     on_notes(mixture.notes)
     on_progress(1.0)
     return files.clips
+
+
+def _vectors(team: Team, member: Member) -> FloatArray:
+    """Return the vectors of a member's sounds, `(sounds, dimensions)`."""
+    embed = member.embed or member.separator.embed
+    return np.stack([embed(team.texts[sound]) for sound in member.sounds])

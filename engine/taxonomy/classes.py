@@ -12,6 +12,8 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from engine.taxonomy.phrases import folded, numbers
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -72,6 +74,15 @@ class Taxonomy:
     def captions(self) -> tuple[str, ...]:
         """Every caption once, sorted."""
         return tuple(sorted({c for item in self.classes.values() for c in item.captions}))
+
+    def named(self, text: str) -> frozenset[str]:
+        """Return the classes that have a text among their captions, as people write it."""
+        wanted = set(numbers(folded(text)))
+        return frozenset(
+            name
+            for name, item in self.classes.items()
+            if any(folded(caption) in wanted for caption in item.captions)
+        )
 
     def fits(self, caption: str, name: str) -> bool:
         """Whether the caption is true of a clip of the class."""

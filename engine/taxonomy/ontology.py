@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from engine.taxonomy.phrases import folded
 
-__all__ = ["ancestors", "heard_as", "load_ontology", "synonyms"]
+__all__ = ["aliases", "ancestors", "heard_as", "load_ontology", "synonyms"]
 
 _BRACKETS = re.compile(r"\s*\(.*?\)")
 
@@ -58,3 +58,12 @@ def _rows(name: str) -> csv.DictReader[str]:
 def synonyms(name: str) -> list[str]:
     """Return a name of AudioSet and its parts, folded: "Water tap, faucet" holds two more."""
     return list(dict.fromkeys(folded(part) for part in [name, *re.split(r"[,()]", name)] if part))
+
+
+def aliases(ontology: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return AudioSet's name by each of its synonyms; the first one that has it."""
+    found: dict[str, str] = {}
+    for name in ontology:
+        for part in synonyms(name):
+            found.setdefault(part, name)
+    return found

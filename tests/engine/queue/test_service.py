@@ -135,7 +135,7 @@ def test_a_listening_job_tells_what_is_heard(folders: Folders, wav: Path) -> Non
             assert status.clips == ()
             assert list(folders.clips.iterdir()) == []
             assert service.journal.get("job-1").status == status  # type: ignore[union-attr]
-            await service.submit(Job("job-2", wav, (), task=Task.LISTEN))
+            await service.submit(Job("job-2", wav, (), Options("compact"), task=Task.LISTEN))
             status = await service.finished("job-2")
             assert (status.state, status.bad_input) == (JobState.FAILED, True)
             assert (

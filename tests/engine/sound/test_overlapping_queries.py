@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 from known_models import Greedy
 
 import engine.sound.core
+import engine.sound.masks
 from engine.folders import Folders
 from engine.job import Job
 from engine.models import load
@@ -137,7 +138,7 @@ def test_a_single_query_of_compact_is_not_touched(tmp_path, monkeypatch):
     job = Job("job-1", DEMO / "mixture.flac", ("guitar",), Options(keep=Keep.BOTH))
     compact = load("compact", Folders(tmp_path / "home"))
     ours = [c.path.read_bytes() for c in separate(job, compact, tmp_path / "a")]
-    monkeypatch.setattr(engine.sound.core, "shared", lambda masks: masks)
+    monkeypatch.setattr(engine.sound.masks, "shared", lambda masks: masks)
     assert [c.path.read_bytes() for c in separate(job, compact, tmp_path / "b")] == ours
 
 

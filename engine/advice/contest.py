@@ -1,0 +1,80 @@
+"""Which sounds of a job compete, by what their descriptions mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from engine.sound.masks import Competition, Rule
+from engine.taxonomy.kinship import Kin, kinship
+
+__all__ = ["competition", "sharing"]
+
+
+def competition(
+    queries: Sequence[str],
+    nots: Sequence[str],
+    *,
+    rule: Rule,
+    compete: bool = True,
+    beside: Sequence[bool] = (),
+) -> Competition:
+    """Return how the sounds of a job compete.
+
+    Queries compete with each other and with what is not wanted. Where one is a kind of the other,
+    or both are the same, they share what both claim; but what is not wanted and is a kind of the
+    query is taken out of it.
+
+    Parameters
+    ----------
+    queries, nots
+        What is wanted, and what is not.
+    rule
+        How rivals decide a bin.
+    compete
+        Whether they compete at all. What is not wanted does so in any case: it has no other use.
+    beside
+        For each query whether it competes with one more sound, which comes after the others; empty
+        where there is none.
+
+    """
+    kin = kinship()
+    rivals, parts, sharers = [], [], []
+    first = len(queries)
+    for place, query in enumerate(queries):
+        against = [
+            other
+            for other, text in enumerate(queries)
+            if compete and other != place and kin.between(query, text) is Kin.APART
+        ]
+        within: list[int] = []
+        around: list[int] = []
+        for other, text in enumerate(nots, first):
+            by_kin = kin.between(text, query)
+            where = {Kin.APART: against, Kin.WITHIN: within}.get(by_kin, around)
+            where.append(other)
+        if beside and beside[place]:
+            against.append(first + len(nots))
+        rivals.append(tuple(against))
+        parts.append(tuple(within))
+        sharers.append(tuple(around))
+    return Competition(tuple(rivals), tuple(parts), tuple(sharers), rule)
+
+
+def sharing(queries: Sequence[str], nots: Sequence[str], *, compete: bool) -> Iterator[str]:
+    """Yield a sentence for each two sounds of a job that share instead of competing."""
+    kin = kinship()
+    pairs = list(combinations(queries, 2)) if compete else []
+    pairs += [
+        (query, text)
+        for query in queries
+        for text in nots
+        if kin.between(text, query) is not Kin.WITHIN
+    ]
+    for first, second in pairs:
+        how = kin.between(first, second)
+        if how is Kin.SAME:
+            yield f"'{first}' and '{second}' mean the same sound: they share it."
+        elif how is not Kin.APART:
+            narrow, wide = (first, second) if how is Kin.WITHIN else (second, first)
+            yield f"'{narrow}' is a kind of '{wide}': the two share what both claim."

@@ -1,0 +1,86 @@
+"""The models of a job, loaded and put together, and the sentences that say who does what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.advice.contest import competition, sharing
+from engine.advice.sentences import spoken
+from engine.job import Job
+from engine.models.base import Competing, FloatArray, Separator, WaveformSeparator
+from engine.sound.masks import Rule
+from engine.sound.team import Member, Team
+from engine.taxonomy.families import SPEECH, may_be_beside_speech
+
+__all__ = ["Assembled", "assemble"]
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A job's team and what to tell the user about it."""
+
+    team: Team
+    notes: tuple[str, ...]
+
+
+def assemble(
+    job: Job,
+    separators: Mapping[str, Separator],
+    *,
+    beside: bool = False,
+    embed: Callable[[str], FloatArray] | None = None,
+) -> Assembled:
+    """Put the team of a resolved job together.
+
+    Parameters
+    ----------
+    job
+        Whose `answers` name a model for each sound.
+    separators
+        These models, loaded, by name; with `beside`, that of the job's `beside`, too.
+    beside
+        Whether speech competes unasked.
+    embed
+        Turns the queries into vectors, where a sound is shown.
+
+    """
+    sounds: dict[str, list[int]] = {}
+    for place, name in enumerate(job.answers):
+        sounds.setdefault(name, []).append(place)
+    texts = job.sounds
+    touched: tuple[bool, ...] = ()
+    if beside:
+        sounds.setdefault(job.beside, []).append(len(texts))
+        texts += (SPEECH,)
+        touched = tuple(map(may_be_beside_speech, job.queries))
+    # Masks lie on the frames of a model that answers with masks, if there is one.
+    order = sorted(sounds, key=lambda name: isinstance(separators[name], WaveformSeparator))
+    members = tuple(Member(separators[name], tuple(sounds[name]), embed) for name in order)
+    lead = separators[order[0]]
+    rule = Rule(lead.floor) if isinstance(lead, Competing) else Rule()
+    options = job.options
+    contest = competition(job.queries, job.nots, rule=rule, compete=options.compete, beside=touched)
+    specialists = [
+        name
+        for name in dict.fromkeys(job.answers)
+        if isinstance(separators[name], WaveformSeparator) and name != options.model
+    ]
+    notes = _notes(job, specialists, beside=beside)
+    return Assembled(Team(texts, members, contest), tuple(notes))
+
+
+def _notes(job: Job, specialists: Sequence[str], *, beside: bool) -> list[str]:
+    """Return what specialists answered, and who shared instead of competing."""
+    notes = []
+    for name in specialists:
+        said = [text for text, by in zip(job.sounds, job.answers, strict=True) if by == name]
+        notes.append(f"{name} answered for {spoken(said)}.")
+    notes += sharing(job.queries, job.nots, compete=job.options.compete)
+    if beside:
+        wanted = [query for query in job.queries if may_be_beside_speech(query)]
+        notes.append(
+            f"Speech is in the recording, too, and competed with {spoken(wanted)} "
+            f"({job.beside}); --no-auto leaves it alone."
+        )
+    return notes

@@ -1,0 +1,81 @@
+"""Who answers for the sounds of a job: one model, or several, and which sounds compete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from engine.models.base import FloatArray, Separator, Tunable
+from engine.options import Options
+from engine.sound.masks import Competition
+
+__all__ = ["Member", "Team"]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A model and the sounds that it answers for.
+
+    Attributes
+    ----------
+    separator
+        The loaded model.
+    sounds
+        Places of its sounds among the team's.
+    embed
+        Turns a text into a vector; None where the model itself does.
+
+    """
+
+    separator: Separator
+    sounds: tuple[int, ...]
+    embed: Callable[[str], FloatArray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Team:
+    """The models of a job.
+
+    Attributes
+    ----------
+    texts
+        What is asked for: the job's queries, then what only competes.
+    members
+        The models. The first says on which frames masks lie; see `engine.sound.core.pieces_of`.
+    competition
+        Which sounds compete.
+
+    """
+
+    texts: tuple[str, ...]
+    members: tuple[Member, ...]
+    competition: Competition
+
+    @classmethod
+    def of_one(
+        cls,
+        separator: Separator,
+        queries: Sequence[str],
+        embed: Callable[[str], FloatArray] | None = None,
+    ) -> Team:
+        """Return the team of one model, which answers queries that do not compete."""
+        sounds = tuple(range(len(queries)))
+        none = Competition.none(len(queries))
+        return cls(tuple(queries), (Member(separator, sounds, embed),), none)
+
+    @property
+    def lead(self) -> Separator:
+        """The first model."""
+        return self.members[0].separator
+
+    def tuned(self, options: Options) -> Team:
+        """Return the same team with each model set up as `options` ask."""
+        return replace(
+            self,
+            members=tuple(
+                replace(one, separator=one.separator.tuned(options))
+                if isinstance(one.separator, Tunable)
+                else one
+                for one in self.members
+            ),
+        )

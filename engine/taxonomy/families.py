@@ -1,0 +1,56 @@
+"""Families of sounds that specialists are for, and which sounds speech may compete with unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.taxonomy.kinship import kinship
+from engine.taxonomy.speech import is_speech
+from engine.taxonomy.stems import stem_of
+
+__all__ = ["FAMILIES", "SPEECH", "family", "may_be_beside_speech"]
+
+SPEECH = "speech"
+"""The family of speech as a whole."""
+FAMILIES: Mapping[str, str] = {
+    SPEECH: "speech",
+    "vocals": "vocals",
+    "accompaniment": "accompaniment",
+    "drums": "drums",
+    "bass": "bass guitar",
+    "other": "other instruments",
+}
+"""Every family, with a query that is of it."""
+_NEVER = frozenset(
+    {
+        *("voice", "speech", "crowd", "applause", "music", "radio chatter", "finger snap"),
+        *("whistling", "eating", "drinking", "heartbeat", "static", "electronic", "footsteps"),
+        *("/Human sounds", "/Human voice", "/Music", "/Radio", "/Television", "/Telephone"),
+        *("/Human group actions", "/Conversation", "/Narration, monologue"),
+    }
+)
+"""Classes, and AudioSet's names after a slash: sounds that hold speech or are taken for it."""
+
+
+def family(query: str) -> str:
+    """Return the family that a query asks for as a whole; '' for a sound like any other.
+
+    >>> family("people talking"), family("the singer"), family("woman speaking")
+    ('speech', 'vocals', '')
+    """
+    return SPEECH if is_speech(query) else stem_of(query) or ""
+
+
+def may_be_beside_speech(query: str) -> bool:
+    """Return whether speech in the mixture is certainly none of what a query asks for.
+
+    Never for sounds that people make, crowds, radio, television or music, nor for words that no
+    table knows.
+
+    >>> may_be_beside_speech("dog barking"), may_be_beside_speech("baby"), may_be_beside_speech("x")
+    (True, False, False)
+    """
+    if family(query):
+        return False
+    lines = kinship().lines(query)
+    return bool(lines) and not any(line & _NEVER for line in lines.values())
