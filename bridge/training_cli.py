@@ -52,6 +52,9 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Only this kind: outside, heldout, three, esc10 or unseen."),
     ] = None,
+    told: Annotated[
+        bool, typer.Option("--told", help="Also with the other sound named as not wanted.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and charts.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +94,7 @@ def evaluate(
         separator = evaluation.load(model, Folders.of_user())
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
-        found = [evaluation.measure(separator, part, step) for part in wanted]
+        found = [evaluation.measure(separator, part, step, told=told) for part in wanted]
     if out is not None:
         figures.write_tables(out, found)
         facts = {"model": model, "seed": seed, "sets": [report.facts(f, taxonomy) for f in found]}

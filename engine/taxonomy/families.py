@@ -21,15 +21,17 @@ FAMILIES: Mapping[str, str] = {
     "other": "other instruments",
 }
 """Every family, with a query that is of it."""
-_NEVER = frozenset(
+_NEVER_WITHIN = frozenset(
     {
-        *("voice", "speech", "crowd", "applause", "music", "radio chatter", "finger snap"),
-        *("whistling", "eating", "drinking", "heartbeat", "static", "electronic", "footsteps"),
-        *("/Human sounds", "/Human voice", "/Music", "/Radio", "/Television", "/Telephone"),
-        *("/Human group actions", "/Conversation", "/Narration, monologue"),
+        *("voice", "speech", "crowd", "applause", "radio chatter", "finger snap", "whistling"),
+        *("eating", "drinking", "heartbeat", "static", "electronic", "footsteps"),
+        *("/Human sounds", "/Human voice", "/Human group actions", "/Radio", "/Television"),
+        *("/Telephone", "/Conversation", "/Narration, monologue"),
     }
 )
-"""Classes, and AudioSet's names after a slash: sounds that hold speech or are taken for it."""
+"""Classes, and AudioSet's names after a slash, that hold speech or are taken for it."""
+_NEVER = frozenset({"music", "/Music"})
+"""The same, without what is below them: a violin holds no speech."""
 
 
 def family(query: str) -> str:
@@ -53,4 +55,5 @@ def may_be_beside_speech(query: str) -> bool:
     if family(query):
         return False
     lines = kinship().lines(query)
-    return bool(lines) and not any(line & _NEVER for line in lines.values())
+    held = any(line & _NEVER_WITHIN for line in lines.values())
+    return bool(lines) and not held and not lines.keys() & _NEVER
