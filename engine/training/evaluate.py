@@ -104,13 +104,13 @@ def ask(separator: Separator, scene: Scene, *, told: bool = False) -> Answers:
         if question.wrong:
             query, other = question.caption, question.wrong
             rule = Rule(separator.floor) if isinstance(separator, Competing) else Rule()
-            found = pieces(
+            separated = pieces(
                 mixture,
                 separator,
                 np.stack([separator.embed(text) for text in (query, other)]),
                 competition=competition((query,), (other,), rule=rule),
             )
-            beside[query, other] = np.concatenate([part.targets[0] for part in found], axis=-1)
+            beside[query, other] = np.concatenate([part.targets[0] for part in separated], axis=-1)
     return Answers(targets, presence, beside)
 
 
