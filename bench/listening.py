@@ -37,7 +37,7 @@ audio {{ width: 100%; }} label {{ margin-right: 1.5rem; }}
 </style>
 <h1>Which is nearer to the sound?</h1>
 <p>Listen to the mixture, then to A and B. Choose the one that you would rather have for what is
-asked: less of the other sound, and the sound itself whole. Nothing says which version is which; open
+asked: less of the other sound, and the sound itself whole. Nothing says which is which; open
 <code>key.csv</code> when you are through.</p>
 <form>{rows}</form>
 <p><output id="sum">0 of {count} judged</output></p>
