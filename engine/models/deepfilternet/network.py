@@ -1,18 +1,20 @@
-"""DeepFilterNet3 as a torch network, for a whole stretch of frames at once.
+"""DeepFilterNet3 as a torch network, which goes on from one stretch of frames to the next.
 
 Schröter et al. 2023, "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement". An
 encoder reads 32 ERB bands and 96 low bins of a spectrogram; one decoder answers with a gain for
 each band, the other with a complex filter over five frames for each low bin. Everything here is
-causal: the look-ahead is the caller's (see `separator.py`).
+causal: the look-ahead is the caller's (see `stream.py`).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BANDS", "LOW_BINS", "TAPS", "Network"]
+__all__ = ["BANDS", "LOW_BINS", "TAPS", "Network", "Past"]
 
 BANDS = 32
 """ERB bands."""
@@ -23,6 +25,32 @@ TAPS = 5
 _CHANNELS = 64
 _HIDDEN = 256
 _EMBEDDING = 512
+_FIRST_TAPS, _LOW_TAPS = 3, 5  # frames that the first layers, and that of the filters, span
+
+
+class Past(NamedTuple):
+    """What a network keeps of the frames that it saw, for one channel."""
+
+    bands: Tensor
+    low: Tensor
+    inside: Tensor
+    units: tuple[Tensor, Tensor, Tensor]
+    """Of the encoder, the gains and the filters: ``(layers, 1, 256)``."""
+
+    @classmethod
+    def none(cls) -> Past:
+        """Return the past of a clip's first frame: nothing but zeros."""
+        before = _FIRST_TAPS - 1
+        return cls(
+            torch.zeros(1, 1, before, BANDS),
+            torch.zeros(1, 2, before, LOW_BINS),
+            torch.zeros(1, _CHANNELS, _LOW_TAPS - 1, LOW_BINS),
+            (
+                torch.zeros(1, 1, _HIDDEN),
+                torch.zeros(2, 1, _HIDDEN),
+                torch.zeros(2, 1, _HIDDEN),
+            ),
+        )
 
 
 class GroupedLinear(nn.Module):
@@ -42,27 +70,18 @@ class GroupedLinear(nn.Module):
 class Separable(nn.Module):
     """A convolution over bands for each channel, then one over channels, rectified.
 
-    With `taps` the first one reads as many frames: the present one and those before it.
+    The first one spans `taps` frames; all but the first of them that come in come out.
     """
 
-    def __init__(self, inputs: int, *, groups: int, taps: int, width: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, *, taps: int = 1, stride: int = 1) -> None:
         super().__init__()
-        outputs = _CHANNELS
-        self.before = taps - 1
         self.apart = nn.Conv2d(
-            inputs,
-            outputs,
-            (taps, width),
-            (1, stride),
-            (0, width // 2),
-            groups=groups,
-            bias=False,
+            inputs, _CHANNELS, (taps, 3), (1, stride), (0, 1), groups=inputs, bias=False
         )
-        self.across = nn.Conv2d(outputs, outputs, 1)
+        self.across = nn.Conv2d(_CHANNELS, _CHANNELS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, channels, frames, bands)``."""
-        x = functional.pad(x, (0, 0, self.before, 0)) if self.before else x
         return functional.relu(self.across(self.apart(x)))
 
 
@@ -96,9 +115,9 @@ class Memory(nn.Module):
         self.into = GroupedLinear(_EMBEDDING, _HIDDEN, groups)
         self.units = nn.GRU(_HIDDEN, _HIDDEN, layers, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, frames, 512)`` to ``(batch, frames, 256)``."""
-        out: Tensor = self.units(functional.relu(self.into(x)))[0]
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(batch, frames, 512)`` to ``(batch, frames, 256)``; returns the new past, too."""
+        out: tuple[Tensor, Tensor] = self.units(functional.relu(self.into(x)), past)
         return out
 
 
@@ -109,43 +128,31 @@ class Encoder(nn.Module):
         super().__init__()
         self.bands = nn.ModuleList(
             [
-                _WholeBands(),
-                Separable(_CHANNELS, groups=_CHANNELS, taps=1, width=3, stride=2),
-                Separable(_CHANNELS, groups=_CHANNELS, taps=1, width=3, stride=2),
-                Separable(_CHANNELS, groups=_CHANNELS, taps=1, width=3),
+                nn.Sequential(nn.Conv2d(1, _CHANNELS, (_FIRST_TAPS, 3), padding=(0, 1)), nn.ReLU()),
+                Separable(_CHANNELS, stride=2),
+                Separable(_CHANNELS, stride=2),
+                Separable(_CHANNELS),
             ]
         )
         self.low = nn.ModuleList(
-            [
-                Separable(2, groups=2, taps=3, width=3),
-                Separable(_CHANNELS, groups=_CHANNELS, taps=1, width=3, stride=2),
-            ]
+            [Separable(2, taps=_FIRST_TAPS), Separable(_CHANNELS, stride=2)]
         )
         self.low_out = GroupedLinear(_CHANNELS * LOW_BINS // 2, _EMBEDDING, 32)
         self.memory = Memory(16, 1)
         self.out = GroupedLinear(_HIDDEN, _EMBEDDING, 16)
 
-    def forward(self, bands: Tensor, low: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Return the bands at four depths, the low bins, and the embedding of each frame."""
+    def forward(
+        self, bands: Tensor, low: Tensor, past: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+        """Return bands at four depths, low bins, each frame's embedding, and the new past."""
         found = []
         for layer in self.bands:
             bands = layer(bands)
             found.append(bands)
         low = self.low[0](low)
         inside = functional.relu(self.low_out(_by_frame(self.low[1](low))))
-        embedding = functional.relu(self.out(self.memory(_by_frame(bands) + inside)))
-        return found, low, embedding
-
-
-class _WholeBands(nn.Module):
-    """The first look at the bands: three frames, three bands, all at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, _CHANNELS, 3, padding=(0, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.conv(functional.pad(x, (0, 0, 2, 0))))
+        heard, past = self.memory(_by_frame(bands) + inside, past)
+        return found, low, functional.relu(self.out(heard)), past
 
 
 class GainDecoder(nn.Module):
@@ -158,20 +165,23 @@ class GainDecoder(nn.Module):
         self.passed = nn.ModuleList(
             nn.Conv2d(_CHANNELS, _CHANNELS, 1, groups=_CHANNELS) for _ in range(4)
         )
-        self.deepest = Separable(_CHANNELS, groups=_CHANNELS, taps=1, width=3)
+        self.deepest = Separable(_CHANNELS)
         self.widening = nn.ModuleList([Widening(), Widening()])
         self.last = nn.Conv2d(_CHANNELS, 1, (1, 3), padding=(0, 1))
 
-    def forward(self, found: list[Tensor], embedding: Tensor) -> Tensor:
-        """Return ``(batch, frames, bands)``, each from 0 to 1."""
+    def forward(
+        self, found: list[Tensor], embedding: Tensor, past: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(batch, frames, bands)``, each from 0 to 1, and the new past."""
         passed = [functional.relu(conv(x)) for conv, x in zip(self.passed, found, strict=True)]
-        inside = functional.relu(self.out(self.memory(embedding)))
+        heard, past = self.memory(embedding, past)
+        inside = functional.relu(self.out(heard))
         batch, channels, frames, bands = found[3].shape
         x = inside.reshape(batch, frames, bands, channels).permute(0, 3, 1, 2)
         x = self.deepest(passed[3] + x)
         x = self.widening[0](passed[2] + x)
         x = self.widening[1](passed[1] + x)
-        return torch.sigmoid(self.last(passed[0] + x))[:, 0]
+        return torch.sigmoid(self.last(passed[0] + x))[:, 0], past
 
 
 class FilterDecoder(nn.Module):
@@ -181,18 +191,17 @@ class FilterDecoder(nn.Module):
         super().__init__()
         parts = 2 * TAPS
         self.memory = Memory(8, 2)
-        self.past = GroupedLinear(_EMBEDDING, _HIDDEN, 16)
-        self.low = nn.Conv2d(_CHANNELS, parts, (5, 1), groups=2, bias=False)
+        self.skip = GroupedLinear(_EMBEDDING, _HIDDEN, 16)
+        self.low = nn.Conv2d(_CHANNELS, parts, (_LOW_TAPS, 1), groups=2, bias=False)
         self.low_across = nn.Conv2d(parts, parts, 1)
         self.out = GroupedLinear(_HIDDEN, LOW_BINS * parts, 16)
 
-    def forward(self, low: Tensor, embedding: Tensor) -> Tensor:
-        """Return ``(batch, frames, low bins, taps, 2)``: real and imaginary parts."""
-        inside = self.memory(embedding) + self.past(embedding)
-        x = self.low(functional.pad(low, (0, 0, 4, 0)))
-        x = functional.relu(self.low_across(x)).permute(0, 2, 3, 1)
-        x = x + torch.tanh(self.out(inside)).reshape(x.shape)
-        return x.reshape(*x.shape[:3], TAPS, 2)
+    def forward(self, low: Tensor, embedding: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(batch, frames, low bins, taps, 2)``, real and imaginary, and the new past."""
+        heard, past = self.memory(embedding, past)
+        x = functional.relu(self.low_across(self.low(low))).permute(0, 2, 3, 1)
+        x = x + torch.tanh(self.out(heard + self.skip(embedding))).reshape(x.shape)
+        return x.reshape(*x.shape[:3], TAPS, 2), past
 
 
 class Network(nn.Module):
@@ -204,25 +213,42 @@ class Network(nn.Module):
         self.gains = GainDecoder()
         self.filters = FilterDecoder()
 
-    def forward(self, bands: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, bands: Tensor, low: Tensor, past: Past) -> tuple[Tensor, Tensor, Past]:
         """Return gains and filters for each frame, from it and those before it.
 
         Parameters
         ----------
         bands
-            ``(batch, frames, 32)``: levels of the ERB bands, normalised.
+            ``(frames, 32)``: levels of the ERB bands, normalised.
         low
-            ``(batch, 2, frames, 96)``: real and imaginary parts of the low bins, normalised.
+            ``(2, frames, 96)``: real and imaginary parts of the low bins, normalised.
+        past
+            What was returned with the frames before.
 
         Returns
         -------
         gains
-            ``(batch, frames, 32)``, from 0 to 1.
+            ``(frames, 32)``, from 0 to 1.
         filters
-            ``(batch, frames, 96, 5, 2)``.
+            ``(frames, 96, 5, 2)``.
+        past
+            For the frames after these.
+
         """
-        found, inside, embedding = self.encoder(bands[:, None], low)
-        return self.gains(found, embedding), self.filters(inside, embedding)
+        bands = torch.cat([past.bands, bands[None, None]], dim=2)
+        low = torch.cat([past.low, low[None]], dim=2)
+        hearing, weighing, filtering = past.units
+        found, inside, embedding, hearing = self.encoder(bands, low, hearing)
+        inside = torch.cat([past.inside, inside], dim=2)
+        gains, weighing = self.gains(found, embedding, weighing)
+        filters, filtering = self.filters(inside, embedding, filtering)
+        kept = Past(
+            *(x[:, :, x.shape[2] - before.shape[2] :].clone() for x, before in (
+                (bands, past.bands), (low, past.low), (inside, past.inside)
+            )),
+            (hearing, weighing, filtering),
+        )
+        return gains[0], filters[0], kept
 
 
 def _by_frame(x: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ _FLOAT = 1  # TensorProto.DataType
 _LENGTH_DELIMITED = 2
 
 _ENCODER = {
-    "encoder.bands.0.conv.weight": "onnx::Conv_282",
-    "encoder.bands.0.conv.bias": "onnx::Conv_283",
+    "encoder.bands.0.0.weight": "onnx::Conv_282",
+    "encoder.bands.0.0.bias": "onnx::Conv_283",
     "encoder.bands.1.apart.weight": "erb_conv1.0.weight",
     "encoder.bands.1.across.weight": "onnx::Conv_285",
     "encoder.bands.1.across.bias": "onnx::Conv_286",
@@ -70,7 +70,7 @@ _GAINS = {
 }
 _FILTERS = {
     "filters.memory.into.weight": "df_gru.linear_in.0.weight",
-    "filters.past.weight": "df_skip.weight",
+    "filters.skip.weight": "df_skip.weight",
     "filters.low.weight": "df_convp.1.weight",
     "filters.low_across.weight": "onnx::Conv_268",
     "filters.low_across.bias": "onnx::Conv_269",
