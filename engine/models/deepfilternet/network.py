@@ -134,9 +134,7 @@ class Encoder(nn.Module):
                 Separable(_CHANNELS),
             ]
         )
-        self.low = nn.ModuleList(
-            [Separable(2, taps=_FIRST_TAPS), Separable(_CHANNELS, stride=2)]
-        )
+        self.low = nn.ModuleList([Separable(2, taps=_FIRST_TAPS), Separable(_CHANNELS, stride=2)])
         self.low_out = GroupedLinear(_CHANNELS * LOW_BINS // 2, _EMBEDDING, 32)
         self.memory = Memory(16, 1)
         self.out = GroupedLinear(_HIDDEN, _EMBEDDING, 16)
@@ -243,9 +241,10 @@ class Network(nn.Module):
         gains, weighing = self.gains(found, embedding, weighing)
         filters, filtering = self.filters(inside, embedding, filtering)
         kept = Past(
-            *(x[:, :, x.shape[2] - before.shape[2] :].clone() for x, before in (
-                (bands, past.bands), (low, past.low), (inside, past.inside)
-            )),
+            *(
+                x[:, :, x.shape[2] - before.shape[2] :].clone()
+                for x, before in ((bands, past.bands), (low, past.low), (inside, past.inside))
+            ),
             (hearing, weighing, filtering),
         )
         return gains[0], filters[0], kept
