@@ -182,7 +182,8 @@ def _list(*, as_json: bool) -> None:
 
 def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
     added = catalogue.added(folders)
-    for entry in (kinds.BUNDLED, kinds.LISTENER, *added):
+    specialists = (entry for entry in kinds.specialists() if not entry.problem)
+    for entry in (kinds.BUNDLED, kinds.LISTENER, *specialists, *added):
         row = {
             "name": entry.name,
             "kind": entry.kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.taxonomy.kinship import kinship
-from engine.taxonomy.speech import is_speech
+from engine.taxonomy.speech import Share, share_of
 from engine.taxonomy.stems import stem_of
 
 __all__ = ["FAMILIES", "SPEECH", "family", "may_be_beside_speech"]
@@ -14,6 +14,7 @@ SPEECH = "speech"
 """The family of speech as a whole."""
 FAMILIES: Mapping[str, str] = {
     SPEECH: "speech",
+    "no speech": "everything but speech",
     "vocals": "vocals",
     "accompaniment": "accompaniment",
     "drums": "drums",
@@ -40,7 +41,13 @@ def family(query: str) -> str:
     >>> family("people talking"), family("the singer"), family("woman speaking")
     ('speech', 'vocals', '')
     """
-    return SPEECH if is_speech(query) else stem_of(query) or ""
+    share = share_of(query)
+    if share is Share.SPEECH:
+        return SPEECH
+    # "noise" alone may be a hiss or a hum, which the general model knows as well.
+    if share is Share.REST and not kinship().taxonomy.named(query):
+        return "no speech"
+    return stem_of(query) or ""
 
 
 def may_be_beside_speech(query: str) -> bool:

@@ -178,6 +178,7 @@ def family_sets(
         for asked in {family(caption) for caption in item.captions} - {""}:
             of[asked].add(name)
     music = {name for name in taxonomy.classes if taxonomy.lineage(name) & {"music", "instrument"}}
+    of["no speech"] = {n for n in taxonomy.classes if "voice" not in taxonomy.lineage(n)}
     of["accompaniment"] = music - of["vocals"] - {"music"}
     found = []
     for name, query in FAMILIES.items():
@@ -185,6 +186,8 @@ def family_sets(
         rest = [clip for clip in clips if clip.name not in of[name]]
         if name == SPEECH:
             rest = [clip for clip in rest if "voice" not in taxonomy.lineage(clip.name)]
+        elif name == "no speech":
+            rest = [clip for clip in rest if clip.name in of[SPEECH]]
         else:
             rest = [clip for clip in rest if clip.name in music]
         if name == "accompaniment":
