@@ -9,7 +9,7 @@ from engine.advice.contest import competition, sharing
 from engine.advice.sentences import spoken
 from engine.job import Job
 from engine.models.base import Competing, FloatArray, Separator, WaveformSeparator
-from engine.sound.masks import Rule
+from engine.sound.masks import Competition, Rule
 from engine.sound.team import Member, Team
 from engine.taxonomy.families import SPEECH, may_be_beside_speech
 
@@ -60,23 +60,38 @@ def assemble(
     lead = separators[order[0]]
     rule = Rule(lead.floor) if isinstance(lead, Competing) else Rule()
     options = job.options
-    contest = competition(job.queries, job.nots, rule=rule, compete=options.compete, beside=touched)
+    contest = competition(
+        job.queries,
+        job.nots,
+        rule=rule,
+        compete=options.compete,
+        first=[isinstance(separators[name], WaveformSeparator) for name in job.answers],
+        beside=touched,
+    )
     specialists = [
         name
         for name in dict.fromkeys(job.answers)
         if isinstance(separators[name], WaveformSeparator) and name != options.model
     ]
-    notes = _notes(job, specialists, beside=beside)
+    notes = _notes(job, specialists, contest, beside=beside)
     return Assembled(Team(texts, members, contest), tuple(notes))
 
 
-def _notes(job: Job, specialists: Sequence[str], *, beside: bool) -> list[str]:
-    """Return what specialists answered, and who shared instead of competing."""
+def _notes(
+    job: Job, specialists: Sequence[str], contest: Competition, *, beside: bool
+) -> list[str]:
+    """Return what specialists answered, who shared instead of competing, and what did neither."""
     notes = []
     for name in specialists:
         said = [text for text, by in zip(job.sounds, job.answers, strict=True) if by == name]
         notes.append(f"{name} answered for {spoken(said)}.")
     notes += sharing(job.queries, job.nots, compete=job.options.compete)
+    for place, text in enumerate(job.nots, len(job.queries)):
+        if all(place not in row for row in (*contest.rivals, *contest.parts, *contest.sharers)):
+            notes.append(
+                f"'{text}' takes nothing from {spoken(job.queries)}: "
+                f"{' and '.join(specialists)} knows the two apart."
+            )
     if beside:
         wanted = [query for query in job.queries if may_be_beside_speech(query)]
         notes.append(

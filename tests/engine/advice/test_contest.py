@@ -41,6 +41,14 @@ def test_what_is_not_wanted_and_holds_a_query_shares_with_it():
     assert "mean the same sound" in said
 
 
-def test_speech_beside_competes_with_those_that_it_may():
+def test_speech_beside_competes_with_those_that_it_may_and_is_taken_out():
     found = competition(("dog", "crowd"), ("wind",), rule=RULE, beside=(True, False))
     assert found.rivals == ((1, 2, 3), (0, 2))
+    assert found.parts == ((3,), ())
+
+
+def test_what_a_specialist_answers_for_goes_first():
+    first = (True, False, False, True)
+    found = competition(("speech", "dog"), ("rain", "vocals"), rule=RULE, first=first)
+    assert found.rivals == ((3,), (0, 2, 3))
+    assert found.parts == ((), (0, 3))

@@ -27,7 +27,8 @@ def test_masks_lead_and_each_model_gets_its_sounds():
         ("blur", (1, 2)),
         ("waveform", (0,)),
     ]
-    assert made.team.competition.rivals == ((1, 2), (0, 2))
+    assert made.team.competition.rivals == ((), (0, 2))  # a specialist goes first
+    assert made.team.competition.parts == ((), (0,))
     assert made.notes == ("talker answered for 'speech'.",)
 
 
@@ -48,3 +49,11 @@ def test_speech_beside_is_one_sound_more():
 def test_sharing_is_said():
     made = assemble(job("dog", "animal", answers=("wide", "wide")), SEPARATORS)
     assert made.notes == ("'dog' is a kind of 'animal': the two share what both claim.",)
+
+
+def test_what_takes_nothing_from_a_specialist_is_said():
+    made = assemble(job("speech", nots=("dog",), answers=("talker", "wide")), SEPARATORS)
+    assert made.notes == (
+        "talker answered for 'speech'.",
+        "'dog' takes nothing from 'speech': talker knows the two apart.",
+    )
