@@ -100,12 +100,13 @@ def quality(talk: Path, noises: list[Path], each: int) -> None:
     model = load()
     gains: dict[str, list[tuple[float, float]]] = {}
     for name, clean, mixture in mixtures(talk, noises, each):
-        found = separated(model, mixture[None], RATE, "speech", "background noise")
+        answers = separated(model, mixture[None], RATE, "speech", "background noise")
         before = si_sdr(clean, mixture), si_sdr(mixture - clean, mixture)
-        after = si_sdr(clean, found[0]), si_sdr(mixture - clean, found[1])
+        after = si_sdr(clean, answers[0]), si_sdr(mixture - clean, answers[1])
         gains.setdefault(name, []).append((after[0] - before[0], after[1] - before[1]))
     print(f"{'noise':24} clips  speech  everything else   (SI-SDRi, dB; median and lowest)")
-    for name, rows in [*gains.items(), ("all", sum(gains.values(), []))]:
+    gains["all"] = [row for found in gains.values() for row in found]
+    for name, rows in gains.items():
         table = np.array(rows)
         middle, least = np.median(table, axis=0), table.min(axis=0)
         cells = "  ".join(f"{m:5.1f} ({low:5.1f})" for m, low in zip(middle, least, strict=True))
