@@ -218,9 +218,10 @@ def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
     features = torch.backends.cpu.get_cpu_capability()
     said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads, {features}"
     yield vars(Check("torch", True, said))
-    missing = [entry for entry in kinds.specialists() if entry.problem]
-    for entry in missing:
-        yield vars(Check(f"model {entry.name}", True, f"not here: {entry.problem}"))
+    bundled = {entry.name for entry in (kinds.BUNDLED, kinds.LISTENER, *kinds.specialists())}
+    for entry in kinds.specialists():
+        if entry.problem:
+            yield vars(Check(f"model {entry.name}", True, f"not here: {entry.problem}"))
     for name in (*models.names(folders), kinds.LISTENER.name):
         yield {"doing": f"loading {name}"}
         started = time.perf_counter()
@@ -229,7 +230,7 @@ def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
         except TweezeError as error:
             remedy = (
                 "Install Tweeze again: 'pipx reinstall tweeze'."
-                if name in (kinds.BUNDLED.name, kinds.LISTENER.name)
+                if name in bundled
                 else f"Run 'tweeze models verify {name}' to see which file is damaged; then "
                 f"'tweeze models remove {name}', and pull or add it again."
             )

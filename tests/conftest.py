@@ -71,3 +71,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
             return _group(nodeid)
 
     return ByGroup(config, log)
+
+
+@pytest.fixture
+def no_specialists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no models of others' wheels, as on a system for which there are none."""
+    from engine.models import kinds
+
+    monkeypatch.setattr(kinds, "specialists", tuple)

@@ -13,6 +13,7 @@ from engine.folders import Folders
 from engine.models import catalogue, pulling
 from engine.models.records import Entry
 
+pytestmark = pytest.mark.usefixtures("no_specialists")
 TOKENIZER = ("vocab.json", "merges.txt")
 
 

@@ -241,10 +241,9 @@ class Network(nn.Module):
         gains, weighing = self.gains(found, embedding, weighing)
         filters, filtering = self.filters(inside, embedding, filtering)
         kept = Past(
-            *(
-                x[:, :, x.shape[2] - before.shape[2] :].clone()
-                for x, before in ((bands, past.bands), (low, past.low), (inside, past.inside))
-            ),
+            _last(bands, past.bands),
+            _last(low, past.low),
+            _last(inside, past.inside),
             (hearing, weighing, filtering),
         )
         return gains[0], filters[0], kept
@@ -253,3 +252,8 @@ class Network(nn.Module):
 def _by_frame(x: Tensor) -> Tensor:
     """``(batch, channels, frames, bands)`` to ``(batch, frames, bands * channels)``."""
     return x.permute(0, 2, 3, 1).flatten(2)
+
+
+def _last(frames: Tensor, before: Tensor) -> Tensor:
+    """Return as many of the last frames (third axis) as were kept before."""
+    return frames[:, :, frames.shape[2] - before.shape[2] :].clone()

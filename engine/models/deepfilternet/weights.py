@@ -101,15 +101,8 @@ def network_from(files: Mapping[str, bytes]) -> Network:
 
     """
     state: dict[str, Tensor] = {}
-    for name, named in _NAMED.items():
-        try:
-            found = tensors(files[name])
-            for ours, theirs in named.items():
-                state[ours] = torch.from_numpy(found[theirs])
-            for module, layer, theirs, numbers in _UNITS[name]:
-                state |= _units(module, layer, [found[theirs.format(n)] for n in numbers])
-        except (KeyError, ValueError, IndexError) as error:
-            raise ModelBroken(f"DeepFilterNet3's {name} does not hold what it should: {error}.")
+    for name in _NAMED:
+        state |= _part(name, files[name])
     network = Network()
     try:
         network.load_state_dict(state)
@@ -118,9 +111,23 @@ def network_from(files: Mapping[str, bytes]) -> Network:
     return network.eval()
 
 
+def _part(name: str, data: bytes) -> dict[str, Tensor]:
+    """Return what one of the files holds, by the names of our network."""
+    try:
+        found = tensors(data)
+        state = {ours: torch.from_numpy(found[theirs]) for ours, theirs in _NAMED[name].items()}
+        for module, layer, theirs, numbers in _UNITS[name]:
+            state |= _units(module, layer, [found[theirs.format(number)] for number in numbers])
+    except (KeyError, ValueError, IndexError) as error:
+        raise ModelBroken(
+            f"DeepFilterNet3's {name} does not hold what it should: {error}."
+        ) from error
+    return state
+
+
 def tensors(data: bytes) -> dict[str, _Array]:
     """Return all float32 tensors of an ONNX file: its initializers, and constants by output."""
-    found = {}
+    found: dict[str, _Array] = {}
     (graph,) = _fields(data, 7)
     for initializer in _fields(graph, 5):
         (name,) = _fields(initializer, 8)

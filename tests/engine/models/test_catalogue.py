@@ -23,6 +23,7 @@ from engine.models.audiosep import kind as audiosep
 
 UNREAD = "query_encoder.model.audio_branch"
 RECORD = '{"form": 2, "kind": "%s", "licence": "", "origin": "", "sources": %s}'
+pytestmark = pytest.mark.usefixtures("no_specialists")
 INFINITE = '{"form": 1, "sources": [{"role": "text", "path": "", "size": Infinity, "sha256": ""}]}'
 
 

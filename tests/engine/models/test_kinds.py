@@ -27,6 +27,7 @@ from engine.sound.separate import separate
 
 ENGINE = Path(kinds.__file__).parents[1]
 SUPPORT = Path(__file__).parents[2] / "support"
+pytestmark = pytest.mark.usefixtures("no_specialists")
 
 
 @pytest.fixture

@@ -192,6 +192,7 @@ class TestCompact:
         for key, value in rest.averaged().items():
             torch.testing.assert_close(value, after[key])
 
+    @pytest.mark.usefixtures("no_specialists")
     def test_the_result_is_a_model_like_any_other(self, folders: Folders) -> None:
         folders.make()
         learner = CompactLearner(compact.load())
