@@ -24,12 +24,13 @@ local function within(ranges, code)
   return false
 end
 
-local function begins_word(typed)
-  for _, code in utf8.codes(typed) do
-    if not within(BLANKS, code) then
-      if code < 128 then return utf8.char(code):match('[%d%a_]') ~= nil end
-      return not within(MARKS, code)
-    end
+-- Return whether a word follows at a byte of a text, after blanks perhaps.
+local function word_follows(typed, at)
+  while at <= #typed do
+    local code = utf8.codepoint(typed, at)
+    if code < 128 and utf8.char(code):match('[%w_]') then return true end
+    if not within(BLANKS, code) then return code >= 128 and not within(MARKS, code) end
+    at = at + #utf8.char(code)
   end
   return false
 end
@@ -45,7 +46,7 @@ function sounds.pieces(typed)
   for at, code in utf8.codes(typed) do
     local width = #utf8.char(code)
     if code == SEMICOLON then cut(at, width, false)
-    elseif MINUS[code] and after_blank and begins_word(typed:sub(at + width)) then
+    elseif MINUS[code] and after_blank and word_follows(typed, at + width) then
       cut(at, width, true)
     end
     after_blank = code == SEMICOLON or within(BLANKS, code)

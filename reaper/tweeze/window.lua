@@ -55,9 +55,10 @@ local function begin()
 end
 
 -- Draw what is typed into a field, `empty` where that is nothing, and the cursor if it is there.
+-- What typing would replace is faint.
 local function draw_typed(x, y, typing, empty, here)
   local blank = typing.typed == ''
-  write(x, y, blank and empty or typing.typed, (blank or typing.fresh) and FAINT or INK)
+  write(x, y, blank and empty or typing.typed, (blank or here and typing.fresh) and FAINT or INK)
   if not here then return end
   local before = typing.typed:sub(1, utf8.offset(typing.typed, typing.cursor + 1) - 1)
   colour(ACCENT)
@@ -82,7 +83,7 @@ function window.draw_form(self, warnings)
   draw_query(self, row == 'query')
   local y = MARGIN + LINE + 14
   draw_row(y, 'but not', row == 'unwanted')
-  draw_typed(VALUES, y, self.unwanted, 'wind; speech', row == 'unwanted')
+  draw_typed(VALUES, y, self.unwanted, 'nothing', row == 'unwanted')
   local choices = {
     { 'keep', 'keep', self.keep }, { 'mute', 'mute original', self.mute and 'yes' or 'no' },
     { 'model', 'model', self.model },

@@ -466,8 +466,8 @@ FAULTS = [
     Fault("form", "if typing.fresh then typing.typed, typing.cursor = '', 0 end", "", "the_window"),
     Fault(
         "form",
-        "utf8.offset(typing.typed, from + 1), utf8.offset(typing.typed, to + 1)",
-        "from + 1, to + 1",
+        "replace(typing, typing.cursor - 1, typing.cursor, '')",
+        "replace(typing, 0, typing.cursor, '')",
         "the_window",
     ),
     Fault("settings", "local REMEMBERED = 10", "local REMEMBERED = 9", "the_window"),
@@ -511,8 +511,8 @@ FAULTS = [
     Fault("sounds", "ipairs { others, minus }", "ipairs { others }", "what_is_not_wanted"),
     Fault(
         "form",
-        "kept = typing.typed:sub(1, at - 1)",
-        "kept = typing.typed:sub(1, at - 2)",
+        "kept = typing.typed:sub(1, at - 1):gsub(';$', '; ')",
+        "",
         "what_is_not_wanted",
     ),
     Fault("form", "% #ROWS + 1, 0", "% #ROWS + 1, self.picked", "what_is_not_wanted"),

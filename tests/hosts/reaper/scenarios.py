@@ -468,11 +468,19 @@ def what_is_not_wanted(studio: Studio, engine: Engine) -> None:
     )
     studio.wait(script)
     assert {"hi-hat; dog - wind", "rain; xylophone"} <= set(shown), shown
+    # Backspace takes out what was typed last.
+    empty: list[str] = []
     script = studio.begin(
-        "separate selection", *"dog", "tab", "backspace", *["tab"] * 3, "right", "enter"
+        "separate selection",
+        *"dog",
+        *("tab", "backspace", "tab", lambda: empty.extend(script.shown), "tab", "tab", "right"),
+        "enter",
     )
     studio.wait(script)
-    studio.wait(studio.separate("dog", "tab", *"rain; DOG"))
+    assert "nothing" in empty, empty
+    # What is picked in one row is not picked in the next.
+    keys = ("tab", *"rain; DOG", *["tab"] * 4, "down", "down", "tab", "enter")
+    studio.wait(studio.separate("dog", *keys))
     assert studio.box() == "'dog' is both wanted and not wanted: leave one of them out."
     asked = [(job.queries, job.nots, job.options.model) for job in studio.jobs()]
     assert asked == [

@@ -187,10 +187,6 @@ def test_what_is_not_wanted_reaches_the_job(desk: Studio, controller: Controller
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["not="], "'not=' names no sound: write 'not=rain', or leave it out."),
-        (["not= ; "], "'not=' names no sound"),
-        (["not=rain;DOG"], "'dog' is both wanted and not wanted: leave one of them out."),
-        ([f"not={'x' * 301}"], "The query has 301 characters"),
         (["stereo=mono"], "'stereo' must be independent or linked, not 'mono'."),
         (["tempo=3"], "There is no option 'tempo'; there are: model, keep, stereo"),
         (["everything"], "'keep' must be target, residual or both, not 'everything'."),
@@ -504,6 +500,23 @@ def test_wrong_arguments_are_errors(desk: Studio, controller: Controller) -> Non
             desk.cycle_until(controller.hears(address), f"{verb} {arguments}")
         else:
             until(controller.hears(address), f"{verb} {arguments}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("not=", "'not=' names no sound: write 'not=rain', or leave it out."),
+        ("not= ; ", "'not=' names no sound: write 'not=rain', or leave it out."),
+        ("not=rain;DOG", "'dog' is both wanted and not wanted: leave one of them out."),
+        (f"not={'x' * 301}", "The query has 301 characters, and 300 is the most"),
+    ],
+)
+def test_what_cannot_be_unwanted_is_an_error(
+    controller: Controller, argument: str, said: str
+) -> None:
+    controller.send("separate", "dog", "reaper", argument)
+    until(controller.hears("/tweeze/error"))
+    assert controller.said("/tweeze/error")[0][0].startswith(said)
 
 
 def test_reaper_is_woken(desk: Studio, controller: Controller, tmp_path: Path) -> None:
