@@ -1,8 +1,9 @@
-"""`tweeze demo`: separates the bundled recording through the engine, and says how well it went."""
+"""`tweeze demo`: separates the bundled recordings through the engine, and says how well it went."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from bridge import launch, separating
 from bridge.patience import waiting
 from bridge.picture import draw
 from engine.folders import Folders
-from engine.options import Keep, Options
+from engine.options import AUTO, Keep, Options
 from engine.sound.audio import read
 from engine.sound.measure import null_depth, si_sdr
 from engine.status import ClipKind
@@ -53,8 +54,8 @@ class _Row:
     residual: Samples
 
 
-def run(out: Path, *, model: str = "compact") -> None:
-    """Separate each sound of the bundled recording; print figures, leave clips and a picture.
+def run(out: Path, *, model: str = AUTO) -> None:
+    """Separate each sound of the bundled recordings; print figures, leave clips and a picture.
 
     Raises
     ------
@@ -92,6 +93,9 @@ def run(out: Path, *, model: str = "compact") -> None:
                 f"{row.seconds:11.2f} s {seconds / row.seconds:12.1f}  {loading}",
                 flush=True,
             )
+        together = facts["together"]
+        parts = [_Sound(s["query"], folder / s["truth"]) for s in together["sound"]]
+        clips = _show_together(together["title"], folder / together["mixture"], parts, model, out)
     picture = out / "demo.png"
     with waiting("Drawing the spectrograms"):
         draw(
@@ -107,6 +111,8 @@ def run(out: Path, *, model: str = "compact") -> None:
     for row in rows:
         for path in row.paths:
             print(f"  {path}")
+    for path in clips:
+        print(f"  {path}")
     print(f"Spectrograms:\n  {picture.absolute()}")
     print(
         "\nSI-SDR: by how much nearer to the true sound the clip is than the mixture (more is "
@@ -116,6 +122,36 @@ def run(out: Path, *, model: str = "compact") -> None:
     loading_seconds = sum(row.loading for row in rows)
     if loading_seconds:
         print(f"Run it again: the {loading_seconds:.1f} s for loading the model will be gone.")
+
+
+def _show_together(
+    title: str, file: Path, sounds: list[_Sound], model: str, out: Path
+) -> tuple[Path, ...]:
+    """Ask for the sounds of a recording one by one and together; print what that gains."""
+    mixture, rate = read(file)
+    queries = tuple(sound.query for sound in sounds)
+    print(
+        f"\n{title}: {mixture.shape[1] / rate:.1f} s. Each sound by itself, by compact; and all in "
+        "one job, where they\ncompete and each goes to the model that is best for it:\n"
+    )
+    print(f"{'query':24} {'by itself':>10} {'together':>11} {'gained':>10}  answered by")
+    alone = Options(model="compact", compete=False, auto=False)
+    plain = []
+    with tempfile.TemporaryDirectory(prefix="tweeze-") as folder:
+        for query in queries:
+            result = separating.separate(file, (query,), alone, Path(folder))
+            plain.append(read(result.paths[0])[0])
+    result = separating.separate(file, queries, Options(model=model, keep=Keep.BOTH), out)
+    answers = result.status.answers or (model,) * len(queries)
+    for sound, before, path, by in zip(sounds, plain, result.paths, answers, strict=False):
+        truth = read(sound.truth)[0]
+        base = si_sdr(truth, mixture)
+        one, other = si_sdr(truth, before) - base, si_sdr(truth, read(path)[0]) - base
+        print(
+            f"{sound.query:24.24} {one:+7.1f} dB {other:+8.1f} dB {other - one:+7.1f} dB  {by}",
+            flush=True,
+        )
+    return result.paths
 
 
 def _separate_all(

@@ -56,7 +56,7 @@ def _packages(folders: Folders) -> Iterator[Check]:
     names = []
     for requirement in metadata.requires("tweeze") or ():
         name = re.match(r"[\w.-]+", requirement)
-        if name is None or "extra ==" in requirement or "python_version" in requirement:
+        if name is None or ";" in requirement:  # an extra's, or another system's
             continue
         names.append(name[0])
         try:
@@ -218,6 +218,9 @@ def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
     features = torch.backends.cpu.get_cpu_capability()
     said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads, {features}"
     yield vars(Check("torch", True, said))
+    missing = [entry for entry in kinds.specialists() if entry.problem]
+    for entry in missing:
+        yield vars(Check(f"model {entry.name}", True, f"not here: {entry.problem}"))
     for name in (*models.names(folders), kinds.LISTENER.name):
         yield {"doing": f"loading {name}"}
         started = time.perf_counter()

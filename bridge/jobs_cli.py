@@ -12,7 +12,7 @@ from bridge.inputs import files_and_queries, for_each
 from bridge.option_flags import Model, Nots, takes_options
 from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
-from engine.options import Options
+from engine.options import AUTO, Options
 
 __all__ = ["add_to"]
 
@@ -83,9 +83,9 @@ def separate(
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for clips and picture.")] = Path("demo-output"),
-    model: Model = "compact",
+    model: Model = AUTO,
 ) -> None:
-    """Separate the bundled recording, and say how well that went."""
+    """Separate the bundled recordings, and say how well that went."""
     from bridge import demo as demonstration
 
     demonstration.run(out, model=model)

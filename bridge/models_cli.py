@@ -16,7 +16,7 @@ from engine.display import shown
 from engine.errors import BadInput
 from engine.folders import Folders
 from engine.job import Task
-from engine.models import catalogue, kinds, pulling, releases
+from engine.models import catalogue, kinds, pulling, releases, router
 from engine.models.records import Entry, Progress
 
 __all__ = ["app"]
@@ -149,8 +149,21 @@ def remove(name: Name) -> None:
     print(f"Removed {name} ({size / 1e9:.2f} GB).")
 
 
+@app.command()
+def use(name: Name) -> None:
+    """Make a model the one for any sound; specialists go on to take what they are better at."""
+    router.use(name, Folders.of_user())
+    print(f"{name} answers from now on, but for what a specialist is better at.")
+
+
 def _list(*, as_json: bool) -> None:
-    rows = list(_rows(Folders.of_user()))
+    folders = Folders.of_user()
+    rows = list(_rows(folders))
+    takes = router.who_takes(folders)
+    for row in rows:
+        if row["task"] == Task.SEPARATE.value:
+            families = [family for family, name in takes.items() if name == row["name"]]
+            row["takes"] = ["any sound"] if row["name"] == router.general(folders) else families
     if as_json:
         print(json.dumps(rows))
         return
@@ -159,7 +172,8 @@ def _list(*, as_json: bool) -> None:
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else ""
         does = _DOES[row["task"]]
         line = f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {does:9}  {row['licence']}"
-        print(shown(line.rstrip()))
+        takes_them = f"  takes {', '.join(row['takes'])}" if row.get("takes") else ""
+        print(shown(f"{line.rstrip()}{takes_them}"))
     sys.stdout.flush()
     for row in rows:
         if "problem" in row:
@@ -168,7 +182,8 @@ def _list(*, as_json: bool) -> None:
 
 def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
     added = catalogue.added(folders)
-    for entry in (kinds.BUNDLED, kinds.LISTENER, *added):
+    specialists = (entry for entry in kinds.specialists() if not entry.problem)
+    for entry in (kinds.BUNDLED, kinds.LISTENER, *specialists, *added):
         row = {
             "name": entry.name,
             "kind": entry.kind,

@@ -17,6 +17,7 @@ import typer
 from bridge.patience import waiting
 from engine.errors import BadInput
 from engine.folders import Folders
+from engine.taxonomy.families import FAMILIES
 
 __all__ = ["add_to"]
 
@@ -52,6 +53,17 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Only this kind: outside, heldout, three, esc10 or unseen."),
     ] = None,
+    told: Annotated[
+        bool, typer.Option("--told", help="Also with the other sound named as not wanted.")
+    ] = False,
+    routing: Annotated[
+        bool,
+        typer.Option(
+            "--route",
+            help="Measure how well the model does with each family of sounds that specialists are "
+            "for, and note it for 'auto'; with --out in a table there.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and charts.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -75,6 +87,9 @@ def evaluate(
             "with --set."
         )
     taxonomy = load_taxonomy()
+    if routing:
+        _route(model, store, pairs, seed, out)
+        return
     wanted = [scenes.triples(folder) for folder in sets or []]
     if store is not None:
         drawn = scenes.corpus_sets(store, taxonomy, pairs, seed)
@@ -91,7 +106,7 @@ def evaluate(
         separator = evaluation.load(model, Folders.of_user())
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
-        found = [evaluation.measure(separator, part, step) for part in wanted]
+        found = [evaluation.measure(separator, part, step, told=told) for part in wanted]
     if out is not None:
         figures.write_tables(out, found)
         facts = {"model": model, "seed": seed, "sets": [report.facts(f, taxonomy) for f in found]}
@@ -107,6 +122,45 @@ def evaluate(
             print(line)
     if out is not None:
         print(f"\nTables and charts: {out}")
+
+
+def _route(model: str, store: Path | None, pairs: int, seed: int, out: Path | None) -> None:
+    """Measure a model on each family that it answers, and write the figures down."""
+    from engine.errors import BadQuery
+    from engine.models.router import Route, routes_file, write_routes
+    from engine.taxonomy.classes import load_taxonomy
+    from engine.training import evaluate as evaluation
+    from engine.training import scenes
+    from engine.training.figures import summary
+
+    if store is None:
+        raise BadInput("--route measures on a corpus: name one with --store.")
+    folders = Folders.of_user()
+    with waiting(f"Loading {model}"):
+        separator = evaluation.load(model, folders)
+    origin = f"tweeze evaluate {model} --route --pairs {pairs} --seed {seed}"
+    rows = []
+    for family, part in scenes.family_sets(store, load_taxonomy(), pairs, seed):
+        try:
+            separator.embed(FAMILIES[family])
+        except BadQuery:
+            continue
+        with _progress(f"Separating {family}", part.count) as step:
+            scores = evaluation.measure(separator, part, step).scores
+        figures = summary(scores)
+        rows.append(Route(family, model, figures["SI-SDRi mean"], len(scores), origin))
+        print(
+            f"{family:14} n {len(scores):4}  SI-SDRi mean {figures['SI-SDRi mean']:6.2f} dB, "
+            f"median {figures['SI-SDRi median']:6.2f} dB",
+            flush=True,
+        )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    else:
+        folders.make()
+    path = routes_file(folders) if out is None else out / "routes.csv"
+    write_routes(path, rows)
+    print(f"Noted in {path}")
 
 
 def train(

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import BadAudio, BadInput, BadQuery
-from engine.job import QUERIES_LIMIT, clean_query
+from engine.job import QUERIES_LIMIT, check_nots, clean_query
 from engine.options import Bandwidth, Options, Stereo
 from engine.sound.audio import CHANNELS, LOUDEST, RATES
 
-__all__ = ["checked_options", "checked_queries", "checked_rate", "checked_samples"]
+__all__ = ["checked_nots", "checked_options", "checked_queries", "checked_rate", "checked_samples"]
 
 
 def checked_samples(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -73,6 +73,18 @@ def checked_queries(queries: str | Sequence[str]) -> tuple[str, ...]:
     if not 1 <= len(given) <= QUERIES_LIMIT:
         raise BadQuery(f"There are {len(given)} queries: give 1 to {QUERIES_LIMIT}.")
     return tuple(clean_query(query) for query in given)
+
+
+def checked_nots(nots: str | Sequence[str], queries: Sequence[str]) -> tuple[str, ...]:
+    """Return what is not wanted in its clean form; BadQuery if it is unfit, or wanted, too."""
+    given = (nots,) if isinstance(nots, str) else tuple(nots)
+    found = checked_queries(given) if given else ()
+    if len(found) + len(queries) > QUERIES_LIMIT:
+        raise BadQuery(
+            f"There are {len(found) + len(queries)} sounds: give {QUERIES_LIMIT} at most."
+        )
+    check_nots(queries, found)
+    return found
 
 
 def checked_options(stereo: str, sharpness: float, bandwidth: str) -> Options:

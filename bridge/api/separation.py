@@ -13,19 +13,30 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import models
+from engine.advice.contest import competition
 from engine.errors import BadAudio
 from engine.folders import Folders
-from engine.models.base import Separator, Tunable
+from engine.models.base import Competing, Separator, Tunable
 from engine.models.tasks import as_separator
 from engine.options import Options
 from engine.sound import core
 from engine.sound.certainty import CertaintyGrid
+from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture, Mixture, decode
 from engine.status import Certainty
 
-from .arguments import checked_options, checked_queries, checked_rate, checked_samples
+from .arguments import checked_nots, checked_options, checked_queries, checked_rate, checked_samples
 
 __all__ = ["Piece", "Separation", "load", "loaded", "separate", "stream"]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for, checked."""
+
+    queries: tuple[str, ...]
+    nots: tuple[str, ...]
+    compete: bool
 
 
 def _ignore(_: float) -> None:
@@ -107,6 +118,8 @@ def separate(
     rate: SupportsIndex,
     queries: str | Sequence[str],
     *,
+    nots: str | Sequence[str] = (),
+    compete: bool = True,
     model: str | Separator = "compact",
     stereo: str = "independent",
     sharpness: float = 1.0,
@@ -123,6 +136,11 @@ def separate(
         Its sample rate in Hz.
     queries
         One text, or up to 16: what each sound is, in a few words.
+    nots
+        What is in the mixture, too, and not wanted; it competes with the queries, and stays in the
+        residual.
+    compete
+        Whether the queries compete with each other for what several could be.
     model
         What `load` returned, or a name to load.
     stereo
@@ -151,12 +169,13 @@ def separate(
     """
     samples, hertz = checked_samples(array), checked_rate(rate)
     texts, options = checked_queries(queries), checked_options(stereo, sharpness, bandwidth)
+    asked = _Asked(texts, checked_nots(nots, texts), bool(compete))
     separator = _set_up(model, options)
     mixture = ArrayMixture(samples, hertz, separator.frame_grid.sample_rate)
     targets = np.empty((len(texts), *samples.shape), np.float32)
     residual = np.empty_like(samples)
     over_time: npt.NDArray[np.float32] = np.zeros((0, 1), np.float32)
-    for piece in _pieces(mixture, separator, texts, options, on_progress or _ignore):
+    for piece in _pieces(mixture, separator, asked, options, on_progress or _ignore):
         span = slice(piece.start, piece.start + piece.targets.shape[-1])
         targets[..., span], residual[:, span] = piece.targets, piece.residual
         if piece.checkpoint is not None:
@@ -173,6 +192,8 @@ def stream(
     rate: SupportsIndex,
     queries: str | Sequence[str],
     *,
+    nots: str | Sequence[str] = (),
+    compete: bool = True,
     model: str | Separator = "compact",
     stereo: str = "independent",
     sharpness: float = 1.0,
@@ -199,14 +220,15 @@ def stream(
     """
     hertz, texts = checked_rate(rate), checked_queries(queries)
     options = checked_options(stereo, sharpness, bandwidth)
+    asked = _Asked(texts, checked_nots(nots, texts), bool(compete))
     separator = _set_up(model, options)
-    return _streamed(blocks, hertz, texts, separator, options, on_progress or _ignore)
+    return _streamed(blocks, hertz, asked, separator, options, on_progress or _ignore)
 
 
 def _streamed(
     blocks: Iterable[npt.ArrayLike],
     rate: int,
-    queries: Sequence[str],
+    asked: _Asked,
     separator: Separator,
     options: Options,
     on_progress: Callable[[float], None],
@@ -219,7 +241,7 @@ def _streamed(
         mixture = decode(
             chain([first], checked), rate, len(first), separator.frame_grid, Path(folder)
         )
-        for piece in _pieces(mixture, separator, queries, options, on_progress):
+        for piece in _pieces(mixture, separator, asked, options, on_progress):
             if piece.targets.shape[-1]:
                 yield Piece(piece.start, piece.targets, piece.residual)
 
@@ -245,15 +267,17 @@ def _set_up(model: str | Separator, options: Options) -> Separator:
 def _pieces(
     mixture: Mixture,
     separator: Separator,
-    queries: Sequence[str],
+    asked: _Asked,
     options: Options,
     on_progress: Callable[[float], None],
 ) -> Iterator[core.Piece]:
-    vectors = np.stack([separator.embed(query) for query in queries])
+    vectors = np.stack([separator.embed(text) for text in (*asked.queries, *asked.nots)])
+    rule = Rule(separator.floor) if isinstance(separator, Competing) else Rule()
     yield from core.pieces(
         mixture,
         separator,
         vectors,
+        competition=competition(asked.queries, asked.nots, rule=rule, compete=asked.compete),
         stereo=options.stereo,
         sharpness=options.sharpness,
         bandwidth=options.bandwidth,

@@ -15,7 +15,7 @@ __all__ = ["load", "load_listener", "names"]
 
 
 def names(folders: Folders) -> tuple[str, ...]:
-    """Return the names of the separators that can be loaded, the bundled one first."""
+    """Return the names of the separators that can be loaded, the bundled ones first."""
     return tuple(entry.name for entry in catalogue.entries(folders))
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "MaskSeparator",
     "Model",
     "PresenceSeparator",
+    "RememberingSeparator",
     "Separator",
     "SoundSteered",
     "Tunable",
@@ -269,6 +270,24 @@ class WaveformSeparator(Protocol):
             `t - chunk_grid.latency` of the chunk; those of the context may hold any finite
             numbers.
 
+        """
+
+
+@runtime_checkable
+class RememberingSeparator(WaveformSeparator, Protocol):
+    """A waveform model whose answer depends on all that the clip held before.
+
+    It is given the chunks in their order, from the clip's first on; a separation that goes on from
+    a checkpoint gives it those before once more. So a chunk's answer is always the same.
+    """
+
+    def sources_after(
+        self, samples: FloatArray, rms: float, memory: object | None
+    ) -> tuple[FloatArray, object]:
+        """Do what `sources_of` does, and return what to remember.
+
+        The other parameters are those of `sources_of`; `memory` is what was returned with the
+        chunk before of the same channels, None for the first. It is never changed.
         """
 
 

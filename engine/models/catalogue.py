@@ -52,8 +52,9 @@ def added(folders: Folders) -> tuple[Entry, ...]:
 
 
 def entries(folders: Folders) -> tuple[Entry, ...]:
-    """Return the separators that can be loaded, the bundled one first."""
-    return (kinds.BUNDLED, *(entry for entry in added(folders) if not entry.problem))
+    """Return the separators that can be loaded, the bundled ones first."""
+    others = (*kinds.specialists(), *added(folders))
+    return (kinds.BUNDLED, *(entry for entry in others if not entry.problem))
 
 
 def specialists(folders: Folders) -> frozenset[str]:
@@ -70,7 +71,7 @@ def entry(name: str, folders: Folders) -> Entry:
         There is none, or its record cannot be used; the message says what to do.
 
     """
-    for found in (*_BUNDLED.values(), *added(folders)):
+    for found in (*_BUNDLED.values(), *kinds.specialists(), *added(folders)):
         if found.name == name:
             if found.problem:
                 raise UnknownModel(f"The model '{name}' cannot be used: {found.problem}")
@@ -97,7 +98,7 @@ def check_free(name: str, folders: Folders) -> None:
             f"{name[:60]!r} is not a valid name for a model: use 1 to 40 small letters, digits or "
             "'-', the first a letter or digit."
         )
-    if name in _BUNDLED:
+    if _is_bundled(name):
         raise BadInput(f"'{name}' is a bundled model's name: choose another with --name.")
     if (folders.models / name / _RECORD).exists():
         raise BadInput(
@@ -213,7 +214,7 @@ def remove(name: str, folders: Folders) -> int:
         The folder cannot be removed.
 
     """
-    if name in _BUNDLED:
+    if _is_bundled(name):
         raise BadInput(f"'{name}' is part of Tweeze and cannot be removed.")
     found = next((one for one in added(folders) if one.name == name), None)
     if found is None:
@@ -237,6 +238,10 @@ def stamp(name: str, folders: Folders) -> tuple[int, int, int] | None:
     except OSError:
         return None  # bundled models have no record
     return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _is_bundled(name: str) -> bool:
+    return any(name == found.name for found in (*_BUNDLED.values(), *kinds.specialists()))
 
 
 def _read(record: Path) -> Entry:

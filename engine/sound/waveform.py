@@ -14,7 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import Failure
-from engine.models.base import ComplexArray, FloatArray, WaveformSeparator
+from engine.models.base import (
+    ComplexArray,
+    FloatArray,
+    RememberingSeparator,
+    WaveformSeparator,
+)
 from engine.sound.frames import GROUP, MixtureGrid, spectrum, window
 from engine.sound.mixture import Mixture, frames_around
 from engine.sound.segments import Segment
@@ -115,7 +120,8 @@ def _ratio(answer: ComplexArray, mixture: ComplexArray) -> ComplexArray:
 class _Answer:
     """A model's answer to the whole clip, computed chunk by chunk where it is read.
 
-    The chunks' answers are added up in float64, from the first to the last.
+    The chunks' answers are added up in float64, from the first to the last. A model that remembers
+    hears every chunk of the clip, also those before the first that is read.
     """
 
     def __init__(self, separator: WaveformSeparator, mixture: Mixture, vectors: FloatArray) -> None:
@@ -124,6 +130,8 @@ class _Answer:
         self._vectors = vectors
         self._chunks = separator.chunk_grid
         self._window = self._chunks.window.astype(np.float64)
+        self._memories: dict[int, object] = {}  # by the first of the channels
+        self._remembered = 0  # chunks
         self._restart(0)
 
     def _restart(self, start: int) -> None:
@@ -143,6 +151,7 @@ class _Answer:
             self._restart(start)
         end = -(-stop // hop)
         first = self._next
+        self._catch_up(first, on_progress)
         for chunk in range(first, end):
             on_progress((chunk - first) / (end - first))
             self._add(chunk * hop, self._heard(chunk * hop))
@@ -152,6 +161,17 @@ class _Answer:
         self._base = start
         span = slice(0, stop - start)
         return (self._sums[..., span] / self._weights[span]).astype(np.float32)
+
+    def _catch_up(self, chunk: int, on_progress: Callable[[float], None]) -> None:
+        """Have a model that remembers hear all chunks before one."""
+        if not isinstance(self._separator, RememberingSeparator):
+            return
+        if chunk < self._remembered:
+            self._memories.clear()
+            self._remembered = 0
+        while self._remembered < chunk:
+            on_progress(0.0)
+            self._heard(self._remembered * self._chunks.hop)
 
     def _add(self, start: int, answer: npt.NDArray[np.float64]) -> None:
         place = start - self._base
@@ -178,7 +198,7 @@ class _Answer:
         keep = slice(begin, begin + len(chunks.window))
         parts = []
         for channel in range(0, len(samples), takes):
-            answer = separator.sources_of(samples[channel : channel + takes], self._mixture.rms)
+            answer = self._sources(samples[channel : channel + takes], channel)
             wanted = (len(separator.sources), takes, chunks.length)
             if answer.shape != wanted or not np.isfinite(answer[..., keep]).all():
                 raise Failure(
@@ -187,6 +207,7 @@ class _Answer:
                     "see 'tweeze models'."
                 )
             parts.append(answer[..., keep].astype(np.float64))
+        self._remembered += 1
         sources = np.concatenate(parts, axis=1)
         if takes > channels:
             sources = sources.mean(axis=1, keepdims=True)
@@ -197,6 +218,14 @@ class _Answer:
                 if gain:
                     out[query] += gain * source
         return out
+
+    def _sources(self, samples: FloatArray, channel: int) -> FloatArray:
+        separator, rms = self._separator, self._mixture.rms
+        if not isinstance(separator, RememberingSeparator):
+            return separator.sources_of(samples, rms)
+        answer, memory = separator.sources_after(samples, rms, self._memories.get(channel))
+        self._memories[channel] = memory
+        return answer
 
     def _samples(self, start: int, count: int) -> FloatArray:
         """Return `count` samples from `start` on, with silence beyond the clip's ends."""

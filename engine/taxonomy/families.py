@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.taxonomy.kinship import kinship
-from engine.taxonomy.speech import is_speech
+from engine.taxonomy.speech import Share, share_of
 from engine.taxonomy.stems import stem_of
 
 __all__ = ["FAMILIES", "SPEECH", "family", "may_be_beside_speech"]
@@ -14,6 +14,7 @@ SPEECH = "speech"
 """The family of speech as a whole."""
 FAMILIES: Mapping[str, str] = {
     SPEECH: "speech",
+    "no speech": "everything but speech",
     "vocals": "vocals",
     "accompaniment": "accompaniment",
     "drums": "drums",
@@ -21,15 +22,17 @@ FAMILIES: Mapping[str, str] = {
     "other": "other instruments",
 }
 """Every family, with a query that is of it."""
-_NEVER = frozenset(
+_NEVER_WITHIN = frozenset(
     {
-        *("voice", "speech", "crowd", "applause", "music", "radio chatter", "finger snap"),
-        *("whistling", "eating", "drinking", "heartbeat", "static", "electronic", "footsteps"),
-        *("/Human sounds", "/Human voice", "/Music", "/Radio", "/Television", "/Telephone"),
-        *("/Human group actions", "/Conversation", "/Narration, monologue"),
+        *("voice", "speech", "crowd", "applause", "radio chatter", "finger snap", "whistling"),
+        *("eating", "drinking", "heartbeat", "static", "electronic", "footsteps"),
+        *("/Human sounds", "/Human voice", "/Human group actions", "/Radio", "/Television"),
+        *("/Telephone", "/Conversation", "/Narration, monologue"),
     }
 )
-"""Classes, and AudioSet's names after a slash: sounds that hold speech or are taken for it."""
+"""Classes, and AudioSet's names after a slash, that hold speech or are taken for it."""
+_NEVER = frozenset({"music", "/Music"})
+"""The same, without what is below them: a violin holds no speech."""
 
 
 def family(query: str) -> str:
@@ -38,7 +41,13 @@ def family(query: str) -> str:
     >>> family("people talking"), family("the singer"), family("woman speaking")
     ('speech', 'vocals', '')
     """
-    return SPEECH if is_speech(query) else stem_of(query) or ""
+    share = share_of(query)
+    if share is Share.SPEECH:
+        return SPEECH
+    # "noise" alone may be a hiss or a hum, which the general model knows as well.
+    if share is Share.REST and not kinship().taxonomy.named(query):
+        return "no speech"
+    return stem_of(query) or ""
 
 
 def may_be_beside_speech(query: str) -> bool:
@@ -53,4 +62,5 @@ def may_be_beside_speech(query: str) -> bool:
     if family(query):
         return False
     lines = kinship().lines(query)
-    return bool(lines) and not any(line & _NEVER for line in lines.values())
+    held = any(line & _NEVER_WITHIN for line in lines.values())
+    return bool(lines) and not held and not lines.keys() & _NEVER

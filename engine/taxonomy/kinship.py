@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.taxonomy.classes import Taxonomy, load_taxonomy
 from engine.taxonomy.ontology import aliases, ancestors, load_ontology
 from engine.taxonomy.phrases import folded, numbers
@@ -17,8 +20,12 @@ from engine.taxonomy.text import TextTable, load_text_table
 
 __all__ = ["Kin", "Kinship", "kinship"]
 
+FloatArray = npt.NDArray[np.float32]
+
 _SAME = 0.8
 """Cosine of two descriptions' vectors from which they are taken for the same sound."""
+_NEAR = 0.55
+"""Cosine to a caption from which a description that no table knows is a kind of its class."""
 
 
 class Kin(str, Enum):
@@ -56,12 +63,34 @@ class Kinship:
         by_class = _compared(self.lines(first), self.lines(second))
         if by_class is not None:
             return by_class
+        by_class = _compared(self._guessed(first), self._guessed(second))
+        if by_class in (Kin.WITHIN, Kin.AROUND):
+            return by_class
         if float(self.table.embed(first) @ self.table.embed(second)) >= _SAME:
             return Kin.SAME
         words, others = set(one.split()), set(other.split())
         if words > others:
             return Kin.WITHIN
         return Kin.AROUND if words < others else Kin.APART
+
+    def _guessed(self, text: str) -> dict[str, frozenset[str]]:
+        """Return the lines of a description; one that no table knows is a kind of the nearest."""
+        known = self.lines(text)
+        if known:
+            return known
+        captions, vectors = self._captions
+        cosines = vectors @ self.table.embed(text)
+        best = int(np.argmax(cosines))
+        if cosines[best] < _NEAR:
+            return {}
+        above = [self.taxonomy.lineage(name) for name in self.taxonomy.named(captions[best])]
+        return {f"?{text}": frozenset().union({f"?{text}"}, *above)} if above else {}
+
+    @cached_property
+    def _captions(self) -> tuple[tuple[str, ...], FloatArray]:
+        """All captions, and their vectors."""
+        captions = self.taxonomy.captions
+        return captions, np.stack([self.table.embed(caption) for caption in captions])
 
     def lines(self, text: str) -> dict[str, frozenset[str]]:
         """Return what has this name, in both tables, with what is above each.

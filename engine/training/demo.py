@@ -1,10 +1,11 @@
-"""Builds the bundled demo recording from three CC0 sounds.
+"""Builds the bundled demo recordings.
 
-    python -m engine.training.demo RAW
+    python -m engine.training.demo RAW --sounds FOLDER
 
-``RAW`` is the folder that ``engine.training.corpus fetch`` filled. Writes ``engine/demo``: the
-mixture and its three parts, 24-bit FLAC at 44.1 kHz, such that the parts add up to the mixture
-exactly, sample by sample. The three recordings are left out of training (``labels.csv``).
+``RAW`` is the folder that ``engine.training.corpus fetch`` filled, ``FOLDER`` holds the sources of
+kind ``folder``. Writes ``engine/demo``: each mixture and its parts, FLAC at 44.1 kHz, such that the
+parts add up to the mixture exactly, sample by sample. No recording of them was trained on: those of
+the river are left out (``labels.csv``), those of the rain are from sources that are measured on.
 """
 
 from __future__ import annotations
@@ -22,16 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE = 44100
-SECONDS = 10
 LEVEL_DB = -26.0
 """RMS of the first part."""
-BITS = 20
-"""Bits that are used, of the 24 of the files: the rest would be noise that takes space."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One sound of the recording and how it lies in it."""
+    """One sound of a recording and how it lies in it."""
 
     name: str
     source: str
@@ -42,23 +40,68 @@ class Part:
     """-1 (left) to 1 (right)."""
     width: float = 0.0
     """Seconds between the stretches that the left and right channel take from a wide ambience."""
+    start: float = 0.0
+    """Seconds of the source that are left out."""
 
 
-PARTS = (
-    Part("guitar", "sonic-pi-samples", "sonic-pi/samples/guit_em9.flac", 0.0, -0.1),
-    Part("birds", "supertuxkart-data", "games/supertuxkart/data/sfx/exotic-birds.ogg", -1.0, 0.5),
-    Part(
-        "river", "supertuxkart-data", "games/supertuxkart/data/sfx/river_loop.ogg", -3.0, 0.0, 4.3
+@dataclass(frozen=True)
+class Recording:
+    """A mixture and its parts."""
+
+    name: str
+    """Of the mixture's file."""
+    seconds: int
+    bits: int
+    """That are used, of those of the files: more would be noise that takes space."""
+    parts: tuple[Part, ...]
+
+
+RECORDINGS = (
+    Recording(
+        "mixture",
+        10,
+        20,
+        (
+            Part("guitar", "sonic-pi-samples", "sonic-pi/samples/guit_em9.flac", 0.0, -0.1),
+            Part(
+                "birds",
+                "supertuxkart-data",
+                "games/supertuxkart/data/sfx/exotic-birds.ogg",
+                -1.0,
+                0.5,
+            ),
+            Part(
+                "river",
+                "supertuxkart-data",
+                "games/supertuxkart/data/sfx/river_loop.ogg",
+                -3.0,
+                0.0,
+                4.3,
+            ),
+        ),
+    ),
+    Recording(
+        "interview",
+        7,
+        16,
+        (
+            Part("speech", "librosa-data", "5703-47212-0000.opus", 0.0, 0.0, start=0.4),
+            Part("rain", "sms-tools", "rain.opus", -3.0, 0.0, 2.9),
+        ),
     ),
 )
 
 
-def render(part: Part, raw: Path) -> NDArray[np.float32]:
+def _file(part: Part, raw: Path, sounds: Path) -> Path:
+    packaged = raw / part.source / "usr/share" / part.path
+    return packaged if packaged.is_file() else sounds / part.source / part.path
+
+
+def render(part: Part, seconds: int, file: Path) -> NDArray[np.float32]:
     """Return the part alone, ``(2, frames)``, at its place between the loudspeakers."""
-    file = raw / part.source / "usr/share" / part.path
     audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    audio = soxr.resample(audio, rate, RATE).T
-    frames = SECONDS * RATE
+    audio = soxr.resample(audio, rate, RATE).T[:, round(part.start * RATE) :]
+    frames = seconds * RATE
     if len(audio) == 1:
         shifted = np.roll(audio[0], -int(part.width * RATE))
         audio = np.stack([audio[0], shifted])
@@ -75,31 +118,37 @@ def render(part: Part, raw: Path) -> NDArray[np.float32]:
     return np.asarray(audio * gain, np.float32)
 
 
-def build(raw: Path, out: Path) -> None:
-    """Write the parts and their sum."""
-    step = 1 << (BITS - 1)
-    parts = [
-        np.round(render(part, raw).astype(np.float64) * step).astype(np.int64) for part in PARTS
-    ]
-    mixture = np.sum(parts, axis=0)
-    if np.abs(mixture).max() >= step:
-        raise ValueError("the mixture would clip: lower LEVEL_DB")
+def build(raw: Path, sounds: Path, out: Path, only: str = "") -> None:
+    """Write the parts and their sum of each recording, or of one."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, audio in [
-        *((p.name, a) for p, a in zip(PARTS, parts, strict=True)),
-        ("mixture", mixture),
-    ]:
-        samples = (audio << (32 - BITS)).astype(np.int32).T
-        soundfile.write(out / f"{name}.flac", samples, RATE, subtype="PCM_24")
+    for recording in RECORDINGS:
+        if only not in ("", recording.name):
+            continue
+        step = 1 << (recording.bits - 1)
+        parts = {
+            part.name: np.round(
+                render(part, recording.seconds, _file(part, raw, sounds)).astype(np.float64) * step
+            ).astype(np.int64)
+            for part in recording.parts
+        }
+        mixture = np.sum(list(parts.values()), axis=0)
+        if np.abs(mixture).max() >= step:
+            raise ValueError(f"{recording.name} would clip: lower LEVEL_DB")
+        form = "PCM_16" if recording.bits == 16 else "PCM_24"
+        for name, audio in {**parts, recording.name: mixture}.items():
+            samples = (audio << (32 - recording.bits)).astype(np.int32).T
+            soundfile.write(out / f"{name}.flac", samples, RATE, subtype=form)
 
 
 def main() -> None:
     """Build the demo from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("raw", type=Path)
+    parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "demo")
+    parser.add_argument("--only", default="", help="mixture or interview")
     arguments = parser.parse_args()
-    build(arguments.raw, arguments.out)
+    build(arguments.raw, arguments.sounds, arguments.out, arguments.only)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ import numpy as np
 import torch
 
 from engine import models
+from engine.advice.contest import competition
 from engine.errors import BadInput
+from engine.models.base import Competing
 from engine.models.compact import from_files
 from engine.sound.core import pieces
+from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture
 from engine.training.corpus import SAMPLE_RATE
 from engine.training.figures import Absent, Findings, Score, kept, leakage, level, score
@@ -48,6 +51,8 @@ class Answers:
     """``(channels, frames)`` of each query."""
     presence: dict[str, float]
     """How likely each query's sound is there; NaN from a model that does not tell."""
+    told: dict[tuple[str, str], NDArray[np.float32]]
+    """``(channels, frames)`` of a query beside which another sound was named as not wanted."""
 
 
 def load(model: str, folders: Folders) -> Separator:
@@ -72,11 +77,12 @@ def load(model: str, folders: Folders) -> Separator:
     return from_files(path, heads if heads.is_file() else None)
 
 
-def ask(separator: Separator, scene: Scene) -> Answers:
+def ask(separator: Separator, scene: Scene, *, told: bool = False) -> Answers:
     """Separate a scene by each of its queries as a user's job with that query alone is.
 
-    Queries of one job share what they ask for (`engine.sound.core`): asked together, the right
-    query would gain from the wrong one beside it.
+    Queries of one job compete (`engine.sound.masks`): asked together, the right query would gain
+    from the wrong one beside it. With `told`, each sound is asked for once more, with the other
+    one named as not wanted.
 
     Raises
     ------
@@ -93,19 +99,39 @@ def ask(separator: Separator, scene: Scene) -> Answers:
         end = found[-1].checkpoint
         assert end is not None
         (presence[query],) = end.presence.tolist() or [float("nan")]
-    return Answers(targets, presence)
+    beside = {}
+    for question in scene.questions if told else ():
+        if question.wrong:
+            query, other = question.caption, question.wrong
+            rule = Rule(separator.floor) if isinstance(separator, Competing) else Rule()
+            separated = pieces(
+                mixture,
+                separator,
+                np.stack([separator.embed(text) for text in (query, other)]),
+                competition=competition((query,), (other,), rule=rule),
+            )
+            beside[query, other] = np.concatenate([part.targets[0] for part in separated], axis=-1)
+    return Answers(targets, presence, beside)
 
 
 def measure(
-    separator: Separator, scenes: SceneSet, on_progress: Callable[[int], None] = lambda _: None
+    separator: Separator,
+    scenes: SceneSet,
+    on_progress: Callable[[int], None] = lambda _: None,
+    *,
+    told: bool = False,
 ) -> Findings:
-    """Measure a model on a set of mixtures; `on_progress` is called with 1 after each of them."""
+    """Measure a model on a set of mixtures; `on_progress` is called with 1 after each of them.
+
+    With `told`, also with the other sound of each mixture named as not wanted.
+    """
     scores, absent = [], []
     for scene in scenes.scenes():
-        answers = ask(separator, scene)
+        answers = ask(separator, scene, told=told)
         for asked in scene.questions:
             estimate = answers.targets[asked.caption]
             other = answers.targets.get(asked.wrong)
+            beside = answers.told.get((asked.caption, asked.wrong))
             scores.append(
                 Score(
                     asked.name,
@@ -118,6 +144,7 @@ def measure(
                     leakage(scene.mixture, asked.truth, estimate),
                     answers.presence[asked.caption],
                     kept(asked.truth, estimate),
+                    float("nan") if beside is None else score(asked.truth, beside),
                 )
             )
         absent += [

@@ -71,6 +71,8 @@ class Score:
     """How likely the model thinks that the sound is there, 0 to 1."""
     kept: float = _UNKNOWN
     """How loud the sound comes out, relative to what it is in the mixture."""
+    told: float = _UNKNOWN
+    """SI-SDR where the other sound is named as not wanted."""
 
     @property
     def improvement(self) -> float:
@@ -207,6 +209,8 @@ def summary(scores: Sequence[Score]) -> dict[str, float]:
     gains = np.array([score.improvement for score in scores])
     margins = [s.margin for s in scores if not math.isnan(s.margin)]
     held = [s.kept for s in scores if not math.isnan(s.kept)]
+    told = [s.told - s.before for s in scores if not math.isnan(s.told)]
+    more = {"told mean": _mean(told), "told median": float(np.median(told))} if told else {}
     return {
         "SI-SDRi mean": _mean(gains),
         "SI-SDRi median": float(np.median(gains)) if gains.size else _UNKNOWN,
@@ -215,6 +219,7 @@ def summary(scores: Sequence[Score]) -> dict[str, float]:
         "margin median": float(np.median(margins)) if margins else _UNKNOWN,
         "improved %": 100 * _mean(gains > 0),
         "kept median": float(np.median(held)) if held else _UNKNOWN,
+        **more,
     }
 
 

@@ -7,7 +7,7 @@ mixtures. A draw depends on the clips and the seed alone.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy as np
 from engine.errors import BadInput
 from engine.job import QUERIES_LIMIT, clean_query
 from engine.sound.audio import read
+from engine.taxonomy.families import FAMILIES, SPEECH, family
 from engine.training.corpus import (
     HELD_OUT,
     OUTSIDE,
@@ -42,6 +43,7 @@ __all__ = [
     "SceneSet",
     "corpus_sets",
     "draw",
+    "family_sets",
     "load_stores",
     "triples",
 ]
@@ -159,6 +161,53 @@ def corpus_sets(folder: Path, taxonomy: Taxonomy, count: int, seed: int) -> tupl
     if not sets:
         raise BadInput(f"{folder} holds no clips that were kept from training: build it anew.")
     return tuple(sets)
+
+
+def family_sets(
+    folder: Path, taxonomy: Taxonomy, count: int, seed: int
+) -> tuple[tuple[str, SceneSet], ...]:
+    """Return for each family of sounds mixtures in which it is asked for as a whole.
+
+    A family's sounds are those of classes one of whose captions asks for it; the accompaniment's
+    are all instruments. Speech is mixed with anything else at 0 dB, the parts of a song with
+    instruments and voices. Families of which the corpus holds nothing are left out.
+    """
+    clips = [c for c in read_clips(folder) if c.split in (HELD_OUT, OUTSIDE)]
+    of: dict[str, set[str]] = {name: set() for name in FAMILIES}
+    for name, item in taxonomy.classes.items():
+        for asked in {family(caption) for caption in item.captions} - {""}:
+            of[asked].add(name)
+    music = {name for name in taxonomy.classes if taxonomy.lineage(name) & {"music", "instrument"}}
+    of["no speech"] = {n for n in taxonomy.classes if "voice" not in taxonomy.lineage(n)}
+    of["accompaniment"] = music - of["vocals"] - {"music"}
+    found = []
+    for name, query in FAMILIES.items():
+        mine = [clip for clip in clips if clip.name in of[name]]
+        rest = [clip for clip in clips if clip.name not in of[name]]
+        if name == SPEECH:
+            rest = [clip for clip in rest if "voice" not in taxonomy.lineage(clip.name)]
+        elif name == "no speech":
+            rest = [clip for clip in rest if clip.name in of[SPEECH]]
+        else:
+            rest = [clip for clip in rest if clip.name in music]
+        if name == "accompaniment":
+            rest = [clip for clip in rest if clip.name in of["vocals"]]
+        if not mine or not rest:
+            continue
+
+        def scenes(
+            mine: Sequence[Clip] = mine, rest: Sequence[Clip] = rest, query: str = query
+        ) -> Iterator[Scene]:
+            drawn = draw(_store(folder, mine), _store(folder, rest), taxonomy, seed)
+            for scene in islice(drawn, count):
+                (asked,) = scene.questions
+                yield replace(
+                    scene, questions=(replace(asked, caption=query, wrong=""),), absent=()
+                )
+
+        title = f"'{query}' out of mixtures with another sound at 0 dB"
+        found.append((name, SceneSet(name, title, count, scenes)))
+    return tuple(found)
 
 
 def draw(

@@ -11,7 +11,8 @@ import soundfile
 from engine.models import compact
 from engine.sound.measure import si_sdr
 from engine.taxonomy.classes import load_taxonomy
-from engine.training.demo import PARTS
+from engine.training.corpus import load_sources
+from engine.training.demo import RECORDINGS
 from engine.training.evaluate import separate
 from engine.training.labels import label, load_rules
 
@@ -33,10 +34,11 @@ def samples(name: str) -> np.ndarray:
     return np.asarray(audio.T, np.int64)
 
 
-def test_parts_add_up_exactly() -> None:
-    mixture = samples(FACTS["mixture"])
-    assert mixture.shape == (2, 441_000)
-    total = sum(samples(sound["truth"]) for sound in FACTS["sound"])
+@pytest.mark.parametrize(("facts", "frames"), [(FACTS, 441_000), (FACTS["together"], 308_700)])
+def test_parts_add_up_exactly(facts: dict[str, Any], frames: int) -> None:
+    mixture = samples(facts["mixture"])
+    assert mixture.shape == (2, frames)
+    total = sum(samples(sound["truth"]) for sound in facts["sound"])
     np.testing.assert_array_equal(total, mixture)
 
 
@@ -48,16 +50,22 @@ def test_sounds_overlap() -> None:
 
 def test_recordings_are_left_out_of_training() -> None:
     rules = load_rules(load_taxonomy())
-    assert [(s["source"], s["path"]) for s in FACTS["sound"]] == [(p.source, p.path) for p in PARTS]
+    for facts, recording in zip((FACTS, FACTS["together"]), RECORDINGS, strict=True):
+        assert facts["mixture"] == f"{recording.name}.flac"
+        made = [(part.source, part.path) for part in recording.parts]
+        assert [(sound["source"], sound["path"]) for sound in facts["sound"]] == made
+    outside = {source.name for source in load_sources() if source.outside}
+    assert {sound["source"] for sound in FACTS["together"]["sound"]} <= outside
     for sound in FACTS["sound"]:
         assert label(rules, sound["source"], sound["path"]) is None
 
 
 def test_attribution_names_every_file() -> None:
     text = (FOLDER / "ATTRIBUTION.md").read_text(encoding="utf-8")
-    for sound in FACTS["sound"]:
+    for sound in (*FACTS["sound"], *FACTS["together"]["sound"]):
         assert sound["truth"] in text
-        assert "CC0" in text
+    assert "CC0" in text
+    assert "CC BY 4.0" in text
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from audacity.host import AudacityHost
 from audacity.install import SHORTCUTS, AudacityRuns, Editor, check, install, installed, uninstall
 from audacity.settings import Settings, escape
 from bridge import login
+from engine import models
 from engine.errors import HostError
 from engine.folders import Folders
 
@@ -136,8 +137,10 @@ def test_the_dialog_asks_what_is_not_wanted_and_for_a_model(
     text = (editor.plugins / "tweeze.ny").read_text("utf-8")
     assert ';control unwanted "But not (several: a; b)" string "" ""\n' in text
     assert '(list "not" unwanted)' in text
-    assert ';control model "Model" choice "auto,compact" 0\n' in text
-    assert '(list "model" (nth model \'("auto" "compact")))' in text
+    names = ("auto", *models.names(folders))
+    assert f';control model "Model" choice "{",".join(names)}" 0\n' in text
+    quoted = " ".join(f'"{name}"' for name in names)
+    assert f'(list "model" (nth model \'({quoted})))' in text
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(editor: Editor, folders: Folders) -> None:
