@@ -26,8 +26,9 @@ class AudacityHost:
         """Put the menu commands in; BadInput while Audacity runs, HostError if there is none."""
         from audacity.install import find, install
         from engine import models
+        from engine.options import AUTO
 
-        return install(find(), folders, models.names(folders))
+        return install(find(), folders, (AUTO, *models.names(folders)))
 
     def uninstall(self, folders: Folders) -> list[str]:
         """Take the menu commands out; BadInput while Audacity runs."""

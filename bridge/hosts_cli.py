@@ -12,13 +12,13 @@ import typer
 from bridge import hosts, launch, login
 from bridge.client import Client
 from bridge.inputs import sounds
-from bridge.option_flags import takes_options
+from bridge.option_flags import Nots, takes_options
 from bridge.patience import waiting
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
 from engine.folders import Folders
 from engine.host import Check, Host, Option
-from engine.job import new_id
+from engine.job import check_nots, new_id
 from engine.option_types import write
 from engine.options import Options
 from engine.request import Request
@@ -113,6 +113,7 @@ def trigger(
     queries: Annotated[
         list[str] | None, typer.Argument(metavar="QUERY", help="The sounds, in words.")
     ] = None,
+    nots: Nots = None,
     host: Annotated[str, typer.Option(metavar=f"<{_NAMES}>", help="The editor.")] = _USUAL,
     *,
     options: Options,
@@ -122,13 +123,19 @@ def trigger(
     """Do what the editor's menu command does, for a hotkey of your desktop.
 
     Done once the engine has taken a job for each selected track; else it says why not.
+    What is named with --not competes with the sounds: what both could be goes to the likelier one.
     """
     if bool(queries) == again:
         raise BadInput("Name a sound, or say --again: 'tweeze trigger \"dog barking\"'.")
+    if again and nots:
+        raise BadInput("--again repeats what was not wanted, too: leave --not out.")
     fields: list[tuple[str, str]] = [("action", "again")]
     if queries:
         instead = "the editor's selection is separated, and a file by 'tweeze separate FILE QUERY'"
-        fields = [("action", "separate"), *(("query", query) for query in sounds(queries, instead))]
+        wanted, unwanted = sounds(queries, instead), sounds(nots or (), instead)
+        check_nots(wanted, unwanted)
+        fields = [("action", "separate"), *(("query", query) for query in wanted)]
+        fields += [("not", text) for text in unwanted]
         fields += [*write(options), ("mute", "yes" if mute else "no")]
     print(_ask(host, fields).message)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bridge.inputs import files_and_queries, for_each
-from bridge.option_flags import Model, takes_options
+from bridge.option_flags import Model, Nots, takes_options
 from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
 from engine.options import AUTO, Options
@@ -39,13 +39,7 @@ def separate(
         list[str] | None,
         typer.Option("--query", "-q", help="A sound; then all arguments are files. Repeatable."),
     ] = None,
-    nots: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--not",
-            help="A sound that is there, too, and not wanted: it stays in the rest. Repeatable.",
-        ),
-    ] = None,
+    nots: Nots = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the clips; '-' writes one clip to standard output.")
     ] = Path(),

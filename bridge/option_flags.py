@@ -15,7 +15,7 @@ from engine.job import Placement
 from engine.option_types import Flag, Option, Text, table
 from engine.options import Options
 
-__all__ = ["Model", "takes_options"]
+__all__ = ["Model", "Nots", "takes_options"]
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -69,3 +69,12 @@ def _flag(option: Option[Any]) -> Any:
 
 Model = Annotated[str, _flag(next(one for one in table(Options) if one.name == "model"))]
 """The option `--model` alone, for commands that take no other."""
+
+Nots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--not",
+        help="A sound that is there, too, and not wanted: it stays in the rest. Repeatable.",
+    ),
+]
+"""The option `--not` of commands that separate."""

@@ -147,7 +147,7 @@ class Job:
         id=j1
         mixture=/tmp/a.wav
         query=dog barking
-        model=compact
+        model=auto
         keep=target
         stereo=independent
         bandwidth=full

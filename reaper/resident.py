@@ -19,6 +19,7 @@ from engine.files import read_small, replace_text
 from engine.folders import Folders
 from engine.host import Report
 from engine.job import clean_query
+from engine.options import AUTO
 from engine.queue.heartbeat import is_fresh
 from engine.queue.service import Service
 from engine.request import OPTIONS, Request, raise_refused
@@ -199,8 +200,8 @@ async def _aside(work: Callable[[], _T]) -> _T:
 
 
 def _offer(folders: Folders) -> str:
-    """Return the models that are there, options, and the sounds that `compact` was trained on."""
-    pairs = [("tweeze", "1"), *(("model", name) for name in models.names(folders))]
+    """Return models, the usual one first, options, and the sounds `compact` was trained on."""
+    pairs = [("tweeze", "1"), *(("model", name) for name in (AUTO, *models.names(folders)))]
     pairs += option_rows(OPTIONS)
     return lines([*pairs, *(("sound", term) for term in suggestions.terms())])
 

@@ -8,6 +8,7 @@
 ;copyright "MIT license"
 ;debugbutton false
 ;control query "The sound (several: a; b)" string "" ""
+;control unwanted "But not (several: a; b)" string "" ""
 ;@CONTROLS@
 
 ;@COMMON@
@@ -21,5 +22,6 @@
       (list
         (list "action" "separate")
         (list "query" query)
+        (list "not" unwanted)
         ;@FIELDS@
         ))))

@@ -28,7 +28,7 @@ from engine.display import shown
 from engine.errors import BadInput, BadJob, TweezeError
 from engine.files import read_small
 from engine.folders import Folders
-from engine.job import new_id
+from engine.job import new_id, split_nots
 from engine.queue.service import Service
 from engine.request import Request, option_fields
 from engine.settings import Settings
@@ -184,12 +184,15 @@ class Osc:
         act[message.address](message.arguments())
 
     def _separate(self, arguments: list[Value]) -> None:
-        queries = [part.strip() for part in _text(arguments, 0).split(";") if part.strip()]
+        wanted, unwanted = split_nots(_text(arguments, 0))
+        queries = _sounds(wanted)
         if not queries:
             raise BadInput("There is no query: /tweeze/separate SECRET 'dog barking'.")
         # What is left has its place, or says what it is: 'reaper', 'both', 1, 'stereo=linked'.
         named = [one for one in arguments[1:] if isinstance(one, str) and "=" in one]
         placed = [one for one in arguments[1:] if one not in named]
+        nots = [*unwanted, *(sound for one in named if _is_not(one) for sound in _nots(one))]
+        named = [one for one in named if not _is_not(one)]
         keep, mute = _text(placed, 1), (placed[2] if len(placed) > 2 else "")
         if keep:
             named.append(f"keep={keep}")
@@ -197,6 +200,9 @@ class Osc:
             # As controllers send it: 1, 1.0 or T; what is none of these is refused as it is.
             named.append(f"mute={mute if isinstance(mute, str) else _MUTE.get(mute, mute)}")
         fields = [("action", "separate"), *(("query", query) for query in queries)]
+        fields += [("not", text) for text in nots]
+        if nots:
+            Request(new_id(), "", tuple(fields)).nots()  # refuses what is unfit, or wanted, too
         self._ask([*fields, *option_fields(named)], _text(placed, 0))
 
     def _again(self, arguments: list[Value]) -> None:
@@ -297,6 +303,22 @@ class _Protocol(asyncio.DatagramProtocol):
 def _is_here(address: _Address) -> bool:
     """Return whether an address is on this machine: nothing comes from or goes to another."""
     return ipaddress.ip_address(address[0]).is_loopback
+
+
+def _sounds(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def _is_not(named: str) -> bool:
+    return named.partition("=")[0] == "not"
+
+
+def _nots(named: str) -> list[str]:
+    """Return what an argument like `not=rain; wind` names."""
+    nots = _sounds(named.partition("=")[2])
+    if not nots:
+        raise BadInput("'not=' names no sound: write 'not=rain', or leave it out.")
+    return nots
 
 
 def _argument(arguments: list[Value], index: int) -> Value:

@@ -101,7 +101,8 @@ function actions.separate(scripts)
     if ready > 0 then said[#said + 1] = WAITS:format(ready) end
     return said
   end
-  local entry = form.new(settings.load(), settings.history(), home.offer(where))
+  local offer = home.offer(where)
+  local entry = form.new(settings.load(offer), settings.history(), offer)
   local runs, working = {}, nil
   local adviser = advice.new(where)
   window.open(TITLE)
@@ -138,7 +139,7 @@ end
 -- Tweeze: again, with what was typed and chosen last.
 function actions.again(scripts)
   local where, project = home.find(scripts), reaper.EnumProjects(-1)
-  local request = settings.load()
+  local request = settings.load(home.offer(where))
   if #request.queries == 0 then
     return tell('There is nothing to repeat yet: run "Tweeze - separate selection" first.')
   end

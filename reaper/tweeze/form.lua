@@ -1,11 +1,12 @@
--- What is in the window: the query as it is typed, what can be picked instead, and the choices.
--- Knows keys, draws nothing.
+-- What is in the window: the query and what is not wanted as they are typed, what can be picked
+-- instead, and the choices. Knows keys, draws nothing.
 -- @noindex
 local settings = require 'tweeze.settings'
+local sounds = require 'tweeze.sounds'
 
 local form = {}
 
-local ROWS = { 'query', 'keep', 'mute', 'model' }
+local ROWS = { 'query', 'unwanted', 'keep', 'mute', 'model' }
 local SHOWN = 8 -- suggestions at once
 
 -- The code that gfx.getchar gives a named key: its letters, packed.
@@ -28,29 +29,49 @@ local function keeps(offer)
   return settings.KEEPS -- an engine that is older than this script names no options
 end
 
--- Return a form that starts from the last request; `offer` is what the engine offers.
--- `near` are the terms that it suggests for the query, as far as they are known.
-function form.new(last, history, offer)
-  local self = {
-    typed = last.typed, cursor = utf8.len(last.typed) or 0, row = 1, picked = 0, fresh = true,
-    keep = last.keep, mute = last.mute, model = last.model,
-    history = history, near = {},
-    models = offer.models, sounds = offer.sounds, keeps = keeps(offer),
+-- What is typed into a row: its text, where the cursor is, and whether it is still the last one's,
+-- which typing replaces. `split` takes its text to pieces.
+local function field(typed, history, split)
+  return {
+    typed = typed, cursor = utf8.len(typed) or 0, fresh = true, history = history, split = split,
   }
-  return self
+end
+
+-- Return a form that starts from the last request; `offer` is what the engine offers.
+-- `near` are the terms that it suggests for the sound that is typed, as far as they are known.
+function form.new(last, history, offer)
+  return {
+    query = field(last.typed, history, sounds.pieces),
+    unwanted = field(last.unwanted, {}, sounds.list),
+    row = 1, picked = 0,
+    keep = last.keep, mute = last.mute, model = last.model,
+    near = {}, models = offer.models, sounds = offer.sounds, keeps = keeps(offer),
+  }
+end
+
+-- Return the name of the row that keys go to, and the field that is typed into there, if it is one.
+function form.row(self)
+  local name = ROWS[self.row]
+  return name, (name == 'query' or name == 'unwanted') and self[name] or nil
 end
 
 local function contains(text, part)
   return text:lower():find(part:lower(), 1, true)
 end
 
-local function last_query(typed)
-  return (typed:match('([^;]*)$'):gsub('^%s+', ''))
+-- Return the sound that is being typed, the last one of several, and the byte where it begins.
+local function last_sound(typing)
+  local pieces = typing.split(typing.typed)
+  local last = pieces[#pieces]
+  local blank = #last.text:match('^%s*')
+  return last.text:sub(blank + 1), last.at + blank
 end
 
--- Return the query that is being typed: the last one, of several.
+-- Return the sound that is being typed; '' where none is.
 function form.typing(self)
-  return self.fresh and '' or last_query(self.typed)
+  local _, typing = form.row(self)
+  if not typing or typing.fresh then return '' end
+  return (last_sound(typing))
 end
 
 -- Return what can be picked: the last queries, sounds that the engine knows, and what it suggests.
@@ -64,7 +85,9 @@ function form.suggestions(self)
       end
     end
   end
-  add(self.history, self.fresh and '' or self.typed, true)
+  local _, typing = form.row(self)
+  if not typing then return found end
+  add(typing.history, typing.fresh and '' or typing.typed, true)
   local part = form.typing(self)
   if part ~= '' then
     add(self.sounds, part, true)
@@ -74,29 +97,29 @@ function form.suggestions(self)
   return found
 end
 
-local function pick(self, text)
-  for _, old in ipairs(self.history) do
-    if old == text then
-      self.typed, self.cursor = text, utf8.len(text)
-      return
-    end
+local function pick(typing, text)
+  local kept = ''
+  if not typing.fresh then
+    local _, at = last_sound(typing)
+    kept = typing.typed:sub(1, at - 1):gsub(';$', '; ')
   end
-  local before = self.typed:match('^(.*;)') or ''
-  self.typed = before .. (before ~= '' and ' ' or '') .. text
-  self.cursor = utf8.len(self.typed)
+  for _, old in ipairs(typing.history) do
+    if old == text then kept = '' end
+  end
+  typing.typed = kept .. text
+  typing.cursor, typing.fresh = utf8.len(typing.typed), false
 end
 
 -- Replace the characters between two cursor places.
-local function replace(self, from, to, text)
-  local first, last = utf8.offset(self.typed, from + 1), utf8.offset(self.typed, to + 1)
-  self.typed = self.typed:sub(1, first - 1) .. text .. self.typed:sub(last)
-  self.cursor = from + utf8.len(text)
-  self.picked, self.fresh = 0, false
+local function replace(typing, from, to, text)
+  local first, last = utf8.offset(typing.typed, from + 1), utf8.offset(typing.typed, to + 1)
+  typing.typed = typing.typed:sub(1, first - 1) .. text .. typing.typed:sub(last)
+  typing.cursor, typing.fresh = from + utf8.len(text), false
 end
 
-local function insert(self, text)
-  if self.fresh then self.typed, self.cursor = '', 0 end -- typing replaces the last query
-  replace(self, self.cursor, self.cursor, text)
+local function insert(typing, text)
+  if typing.fresh then typing.typed, typing.cursor = '', 0 end -- typing replaces the last one's
+  replace(typing, typing.cursor, typing.cursor, text)
 end
 
 local function turn(list, value, by)
@@ -116,39 +139,38 @@ end
 
 local edit = {}
 
-function edit.backspace(self)
-  if self.fresh then insert(self, '')
-  elseif self.cursor > 0 then replace(self, self.cursor - 1, self.cursor, '') end
+function edit.backspace(typing)
+  if typing.fresh then insert(typing, '')
+  elseif typing.cursor > 0 then replace(typing, typing.cursor - 1, typing.cursor, '') end
 end
 
-function edit.delete(self)
-  if self.cursor < utf8.len(self.typed) then replace(self, self.cursor, self.cursor + 1, '') end
+function edit.delete(typing)
+  if typing.cursor < utf8.len(typing.typed) then
+    replace(typing, typing.cursor, typing.cursor + 1, '')
+  end
 end
 
-function edit.left(self) self.cursor, self.fresh = math.max(0, self.cursor - 1), false end
+function edit.left(typing) typing.cursor, typing.fresh = math.max(0, typing.cursor - 1), false end
 
-function edit.right(self)
-  self.cursor, self.fresh = math.min(utf8.len(self.typed), self.cursor + 1), false
+function edit.right(typing)
+  typing.cursor, typing.fresh = math.min(utf8.len(typing.typed), typing.cursor + 1), false
 end
 
-function edit.home(self) self.cursor, self.fresh = 0, false end
+function edit.home(typing) typing.cursor, typing.fresh = 0, false end
 
-edit['end'] = function(self) self.cursor, self.fresh = utf8.len(self.typed), false end
+edit['end'] = function(typing) typing.cursor, typing.fresh = utf8.len(typing.typed), false end
 
-function edit.down(self)
-  self.picked = math.min(self.picked + 1, #form.suggestions(self))
+local function go(self, by)
+  self.picked = math.max(0, math.min(self.picked + by, #form.suggestions(self)))
 end
 
-function edit.up(self) self.picked = math.max(self.picked - 1, 0) end
-
--- Return the request, or nil where nothing was typed.
+-- Return the request, or nil where no query was typed.
 function form.request(self)
-  local queries = settings.queries(self.typed)
-  if #queries == 0 then return nil end
-  return {
-    typed = table.concat(queries, '; '), queries = queries,
-    keep = self.keep, mute = self.mute, model = self.model, options = {},
-  }
+  local request = sounds.asked(self.query.typed, self.unwanted.typed)
+  if #request.queries == 0 then return nil end
+  request.keep, request.mute, request.model = self.keep, self.mute, self.model
+  request.options = {}
+  return request
 end
 
 local function printable(char, unicode)
@@ -158,28 +180,30 @@ local function printable(char, unicode)
   return nil
 end
 
+local function type_key(self, typing, key, char, unicode)
+  if key == 'up' then return go(self, -1) end
+  if key == 'down' then return go(self, 1) end
+  local text = not key and printable(char, unicode)
+  if key then edit[key](typing)
+  elseif text then insert(typing, text)
+  else return end
+  self.picked = 0
+end
+
 -- Take a key as gfx.getchar gave it: 'run', 'close', or nil to go on.
 function form.key(self, char, unicode)
   local key = KEYS[char]
+  local _, typing = form.row(self)
   if key == 'escape' then return 'close' end
   if key == 'enter' then
     local chosen = self.picked > 0 and form.suggestions(self)[self.picked]
-    if chosen then
-      pick(self, chosen)
-      self.picked, self.fresh = 0, false
-      return nil
-    end
-    return form.request(self) and 'run' or nil
-  end
-  if key == 'tab' then self.row = self.row % #ROWS + 1
-  elseif ROWS[self.row] ~= 'query' then
-    if key == 'left' or key == 'up' then change(self, -1)
-    elseif key == 'right' or key == 'down' or char == 32 then change(self, 1) end
-  elseif key then edit[key](self)
-  else
-    local text = printable(char, unicode)
-    if text then insert(self, text) end
-  end
+    if not chosen then return form.request(self) and 'run' or nil end
+    pick(typing, chosen)
+    self.picked = 0
+  elseif key == 'tab' then self.row, self.picked = self.row % #ROWS + 1, 0
+  elseif typing then type_key(self, typing, key, char, unicode)
+  elseif key == 'left' or key == 'up' then change(self, -1)
+  elseif key == 'right' or key == 'down' or char == 32 then change(self, 1) end
   return nil
 end
 

@@ -42,12 +42,13 @@ function home.start(where)
   return true
 end
 
--- Return what the engine offers: `models` and `sounds` by their names, and the `options` that a job
--- can have: each one's name, and the texts of its values where they can be listed.
+-- Return what the engine offers: `models`, the usual one first, and `sounds` by their names, and
+-- the `options` that a job can have: each one's name, and the texts of its values where they can be
+-- listed.
 function home.offer(where)
   local rows = text.read(where.spool .. '/reaper/offer') or {}
   local models = text.all(rows, 'model')
-  if #models == 0 then models = { 'compact' } end
+  if #models == 0 then models = { 'auto' } end
   local options, forms = {}, text.all(rows, 'form')
   for index, name in ipairs(text.all(rows, 'option')) do
     local values = {}

@@ -16,6 +16,7 @@ function jobs.send(where, id, region, request, project)
   local rows = { { 'tweeze', '1' }, { 'id', id }, { 'mixture', jobs.mixture(where, id) } }
   local function say(key, value) rows[#rows + 1] = { key, value } end
   for _, query in ipairs(request.queries) do say('query', query) end
+  for _, sound in ipairs(request.nots) do say('not', sound) end
   say('model', request.model)
   say('keep', request.keep)
   for _, pair in ipairs(request.options) do say(pair[1], pair[2]) end

@@ -3,6 +3,7 @@
 -- @noindex
 local home = require 'tweeze.home'
 local settings = require 'tweeze.settings'
+local sounds = require 'tweeze.sounds'
 local text = require 'tweeze.text'
 
 local requests = {}
@@ -31,18 +32,19 @@ end
 
 -- Return a request as its text gives it. What it leaves open is as it was the last time; but an
 -- option that the window does not show has its default, unless the last queries are repeated.
-local function understand(rows, offered)
-  local request = settings.load()
+local function understand(rows, offer)
+  local last = settings.load(offer)
+  local queries, nots = text.all(rows, 'query'), text.all(rows, 'not')
+  local named = #queries > 0
+  local request = sounds.asked(
+    named and table.concat(queries, ';') or last.typed,
+    (named or #nots > 0) and table.concat(nots, ';') or last.unwanted
+  )
   request.action = text.one(rows, 'action', 'separate')
-  local queries = text.all(rows, 'query')
-  if #queries > 0 then
-    request.typed = table.concat(queries, '; ')
-    request.queries = queries
-    request.options = options_in(rows, offered)
-  end
-  request.keep = text.one(rows, 'keep', request.keep)
-  request.model = text.one(rows, 'model', request.model)
-  request.mute = text.one(rows, 'mute', request.mute and 'yes' or 'no') == 'yes'
+  request.options = named and options_in(rows, offer.options) or last.options
+  request.keep = text.one(rows, 'keep', last.keep)
+  request.model = text.one(rows, 'model', last.model)
+  request.mute = text.one(rows, 'mute', last.mute and 'yes' or 'no') == 'yes'
   return request
 end
 
@@ -63,7 +65,7 @@ function requests.take(where)
     if os.rename(waiting .. '/' .. name, mine) then
       local rows = text.read(mine)
       os.remove(mine)
-      if rows then return understand(rows, home.offer(where).options), name end
+      if rows then return understand(rows, home.offer(where)), name end
     end
   end
   return nil

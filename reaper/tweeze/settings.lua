@@ -1,6 +1,6 @@
 -- What the user chose last, and the last ten queries; kept in REAPER's own settings.
 -- @noindex
-local text = require 'tweeze.text'
+local sounds = require 'tweeze.sounds'
 
 local settings = {}
 
@@ -14,16 +14,6 @@ local function get(key, default)
   return value ~= '' and value or default
 end
 
--- Return the queries in what was typed: several are parted by semicolons.
-function settings.queries(typed)
-  local queries = {}
-  for part in text.clean(typed):gmatch('[^;]+') do
-    local query = part:gsub('^%s+', ''):gsub('%s+$', ''):gsub('%s+', ' ')
-    if query ~= '' then queries[#queries + 1] = query end
-  end
-  return queries
-end
-
 -- Return what was typed last, the latest first.
 function settings.history()
   local typed = {}
@@ -31,20 +21,18 @@ function settings.history()
   return typed
 end
 
--- Return the last request: what was typed, its queries, keep, mute and model, and the `options` for
--- which the window has no row, as pairs of name and value.
-function settings.load()
-  local typed = get('query1', '')
-  local keep = get('keep', 'target')
+-- Return the last request: what it asks for (see `sounds.asked`), keep, mute and model, and the
+-- `options` for which the window has no row, as pairs of name and value. `offer` is what the engine
+-- offers: the first of its models is the usual one.
+function settings.load(offer)
+  local request = sounds.asked(get('query1', ''), get('not', ''))
   local options = {}
   for name, value in get('options', ''):gmatch('([^;=]+)=([^;]*)') do
     options[#options + 1] = { name, value }
   end
-  return {
-    typed = typed, queries = settings.queries(typed),
-    keep = keep, mute = get('mute', 'no') == 'yes', model = get('model', 'compact'),
-    options = options,
-  }
+  request.keep, request.mute = get('keep', 'target'), get('mute', 'no') == 'yes'
+  request.model, request.options = get('model', offer.models[1]), options
+  return request
 end
 
 -- Keep a request as the last one.
@@ -62,6 +50,7 @@ function settings.save(request)
     local typed = history[index]
     if typed and typed ~= request.typed then put(typed) end
   end
+  reaper.SetExtState(SECTION, 'not', request.unwanted, true)
   reaper.SetExtState(SECTION, 'keep', request.keep, true)
   reaper.SetExtState(SECTION, 'mute', request.mute and 'yes' or 'no', true)
   reaper.SetExtState(SECTION, 'model', request.model, true)

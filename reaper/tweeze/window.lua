@@ -5,6 +5,7 @@ local form = require 'tweeze.form'
 local window = {}
 
 local WIDTH, HEIGHT, LINE, MARGIN = 420, 460, 20, 12
+local VALUES = MARGIN + 130 -- where what is chosen stands
 local PAPER, INK, FAINT, ACCENT = { 0.16, 0.16, 0.17 }, { 0.93, 0.93, 0.93 }, { 0.6, 0.6, 0.6 },
   { 0.35, 0.72, 0.6 }
 
@@ -53,33 +54,46 @@ local function begin()
   gfx.rect(0, 0, WIDTH, HEIGHT, 1)
 end
 
-local function draw_query(self)
-  colour(self.row == 1 and ACCENT or FAINT)
-  gfx.rect(MARGIN, MARGIN, WIDTH - 2 * MARGIN, LINE + 6, 0)
-  write(MARGIN + 5, MARGIN + 4, self.typed == '' and 'dog barking; rain' or self.typed,
-    (self.typed == '' or self.fresh) and FAINT or INK)
-  local before = self.typed:sub(1, utf8.offset(self.typed, self.cursor + 1) - 1)
-  local x = MARGIN + 5 + gfx.measurestr(before)
+-- Draw what is typed into a field, `empty` where that is nothing, and the cursor if it is there.
+-- What typing would replace is faint.
+local function draw_typed(x, y, typing, empty, here)
+  local blank = typing.typed == ''
+  write(x, y, blank and empty or typing.typed, (blank or here and typing.fresh) and FAINT or INK)
+  if not here then return end
+  local before = typing.typed:sub(1, utf8.offset(typing.typed, typing.cursor + 1) - 1)
   colour(ACCENT)
-  gfx.rect(x, MARGIN + 4, 1, LINE - 2, 1)
+  gfx.rect(x + gfx.measurestr(before), y, 1, LINE - 2, 1)
+end
+
+local function draw_query(self, here)
+  colour(here and ACCENT or FAINT)
+  gfx.rect(MARGIN, MARGIN, WIDTH - 2 * MARGIN, LINE + 6, 0)
+  draw_typed(MARGIN + 5, MARGIN + 4, self.query, 'dog barking; rain', here)
+end
+
+local function draw_row(y, label, here)
+  write(MARGIN, y, here and '>' or ' ', ACCENT)
+  write(MARGIN + 14, y, label .. ':')
 end
 
 -- Draw a form, and under it what the user should know of the selection.
 function window.draw_form(self, warnings)
+  local row = form.row(self)
   begin()
-  draw_query(self)
+  draw_query(self, row == 'query')
   local y = MARGIN + LINE + 14
-  local rows = {
-    { 2, 'keep', self.keep }, { 3, 'mute original', self.mute and 'yes' or 'no' },
-    { 4, 'model', self.model },
+  draw_row(y, 'but not', row == 'unwanted')
+  draw_typed(VALUES, y, self.unwanted, 'nothing', row == 'unwanted')
+  local choices = {
+    { 'keep', 'keep', self.keep }, { 'mute', 'mute original', self.mute and 'yes' or 'no' },
+    { 'model', 'model', self.model },
   }
-  for _, row in ipairs(rows) do
-    local mark = self.row == row[1] and '>' or ' '
-    write(MARGIN, y, mark, ACCENT)
-    write(MARGIN + 14, y, row[2] .. ':')
-    write(MARGIN + 130, y, row[3], self.row == row[1] and ACCENT or INK)
+  for _, choice in ipairs(choices) do
     y = y + LINE
+    draw_row(y, choice[2], row == choice[1])
+    write(VALUES, y, choice[3], row == choice[1] and ACCENT or INK)
   end
+  y = y + LINE
   y = y + 8
   for index, text in ipairs(form.suggestions(self)) do
     write(MARGIN + 14, y, text, index == self.picked and ACCENT or FAINT)

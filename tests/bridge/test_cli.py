@@ -74,7 +74,8 @@ def test_json_is_one_object(home: Any, short_wav: Path, tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     (clip,) = said["clips"]
     assert clip == {"path": str(tmp_path / "street - dog.wav"), "kind": "target", "query": "dog"}
-    assert said["model"] == "compact"
+    assert said["model"] == "auto"
+    assert said["answers"] == ["compact"]
     assert said["seconds"] > 0
 
 

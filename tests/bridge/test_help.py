@@ -68,6 +68,9 @@ def test_a_command_without_what_it_needs_says_so_in_a_line(
         ("train a b --rate fast", "'--rate' takes a number, not 'fast'"),
         ("install logic", "no editor 'logic'; there are: audacity, reaper"),
         ("trigger dog --mute=3", "'--mute' takes no value"),
+        ("trigger dog --not", "'--not' needs a value"),
+        ("trigger dog --not Dog", "'dog' is both wanted and not wanted: leave one of them out."),
+        ("trigger --again --not rain", "--again repeats what was not wanted, too: leave --not out"),
         ("canel", "no command 'canel' (did you mean 'cancel'?)"),
         ("models pul", "no command 'pul' (did you mean 'pull'?)"),
         ("status one two", "does not know what to do with 'two'"),
@@ -83,7 +86,7 @@ def test_a_wrong_option_is_named_with_its_value_and_what_it_takes(
     assert said in told.err
     assert told.err.count("\n") == 1
     endings = (" --help'.\n", ", not 'some'.\n", ", not 'loud'.\n", "are: audacity, reaper.\n",
-               "leave one of them out.\n")  # fmt: skip
+               "leave one of them out.\n", "leave --not out.\n")  # fmt: skip
     assert told.err.endswith(endings)
     for foreign in ("Input should", "Value error", "Invalid value", "No such", "Got unexpected"):
         assert foreign not in told.err

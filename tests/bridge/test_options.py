@@ -15,7 +15,7 @@ from bridge.cli import run
 from bridge.inputs import example_from_here
 from engine.errors import BadInput, BadJob
 from engine.job import Job, Placement
-from engine.option_types import Text, table, write
+from engine.option_types import Flag, Text, table, write
 from engine.options import Bandwidth, Context, Keep, Memory, Options, Precision, Stereo
 from engine.request import OPTIONS, Request, option_fields
 
@@ -193,7 +193,7 @@ def test_a_wrong_value_is_one_sentence_that_says_what_is_right(option: Any) -> N
 @pytest.mark.parametrize("command", ["separate", "trigger"])
 @pytest.mark.parametrize(
     "option",
-    [one for one in table(Options) if not isinstance(one, Text)],
+    [one for one in table(Options) if not isinstance(one, Text | Flag)],
     ids=lambda option: option.name,
 )
 def test_a_wrong_value_on_the_command_line_is_one_sentence(
@@ -203,6 +203,13 @@ def test_a_wrong_value_on_the_command_line_is_one_sentence(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"--{option.name} must be {option.allowed}, not 'odd'.\n"
+
+
+@pytest.mark.parametrize("command", ["separate", "trigger"])
+def test_a_flag_takes_no_value(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "a.wav", "dog", "--no-compete=odd"]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"'--no-compete' takes no value: see 'tweeze {command} --help'.\n"
 
 
 @pytest.mark.parametrize("command", ["separate", "trigger"])
@@ -274,6 +281,7 @@ def test_options_by_name_are_refused_in_a_sentence(texts: list[str], said: str) 
 def test_the_readme_names_every_option_of_a_job() -> None:
     rows = [row for row in (ROOT / "README.md").read_text("utf-8").split("\n") if "| `--" in row]
     for option in table(Options):
-        assert any(f"`--{option.name}" in row for row in rows), option.name
+        off = "no-" if isinstance(option, Flag) and option.default else ""  # as it is needed
+        assert any(f"`--{off}{option.name}" in row for row in rows), option.name
         for text in option.words if option.name in ("keep", "stereo", "bandwidth") else ():
             assert any(f"`--{option.name}" in row and text in row for row in rows), text

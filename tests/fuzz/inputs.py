@@ -75,6 +75,8 @@ TEXTS = tuple(
         Status("job-1", JobState.RUNNING, 0.25).to_text(),
         Status("job-1", JobState.DONE, 1.0, "", (_CLIP, _CLIP), 1.5, 2.0, ("Try 'bird'.",)).to_text(),
         Request("r-1", "audacity", (("action", "separate"), ("query", "dog"))).to_text(),
+        Job("j3", Path("/m/a.wav"), ("a",), nots=("b",), answers=("x", "y"), beside="z").to_text(),
+        Request("r-2", "reaper", (("query", "dog; hi-hat - wind"), ("not", "rain"))).to_text(),
         lines([("tweeze", "1"), ("port", "9157"), ("secret", "0123456789abcdef" * 2)]),
         lines([("tweeze", "1"), ("pid", "77"), ("version", "0.1.0"), ("model", "compact"),
                ("state", "idle"), ("queue", "0"), ("running", ""), ("worker", "0"),
@@ -87,10 +89,11 @@ TEXTS = tuple(
 )  # fmt: skip
 
 _KEYS = (
-    "tweeze", "id", "mixture", "query", "model", "keep", "stereo", "bandwidth", "sharpness",
-    "precision", "context", "memory", "title", "client", "host", "project", "track", "start", "rate",
-    "mute", "state", "progress", "message", "seconds", "loading", "bad_input", "note", "clip",
-    "kind", "name", "port", "secret", "time", "job", "position", "length", "item:a", "action",
+    "tweeze", "id", "mixture", "query", "not", "answers", "beside", "model", "keep", "stereo",
+    "bandwidth", "sharpness", "compete", "auto", "precision", "context", "memory", "title",
+    "client", "host", "project", "track", "start", "rate", "mute", "state", "progress", "message",
+    "seconds", "loading", "bad_input", "note", "clip", "kind", "name", "port", "secret", "time",
+    "job", "position", "length", "item:a", "action",
 )  # fmt: skip
 _VALUES = st.one_of(
     st.sampled_from(

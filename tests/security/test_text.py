@@ -307,11 +307,10 @@ def test_lua_keeps_it_text(tmp_path: Path, text: str) -> None:
         b"""function(scripts, folder, typed)
           package.path = scripts .. '/?.lua'
           reaper = { GetExtState = function() return '' end }
-          local settings, jobs = require 'tweeze.settings', require 'tweeze.jobs'
-          local request = {
-            queries = settings.queries(typed), model = 'compact', keep = 'target',
-            options = { { 'stereo', 'linked' } },
-          }
+          local sounds, jobs = require 'tweeze.sounds', require 'tweeze.jobs'
+          local request = sounds.asked(typed, '')
+          request.model, request.keep = 'auto', 'target'
+          request.options = { { 'stereo', 'linked' } }
           local region = { title = typed, position = 0.5, rate = 48000 }
           return jobs.send({ root = folder, spool = folder }, 'j', region, request, typed)
         end"""

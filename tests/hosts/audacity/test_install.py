@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audacity import install as installer
+from audacity.host import AudacityHost
 from audacity.install import SHORTCUTS, AudacityRuns, Editor, check, install, installed, uninstall
 from audacity.settings import Settings, escape
 from bridge import login
+from engine import models
 from engine.errors import HostError
 from engine.folders import Folders
 
@@ -125,6 +127,20 @@ def test_plug_ins_are_stamped_with_a_path_of_any_name(editor: Editor, folders: F
         assert text.count("(") == text.count(")")
         assert 'a \\"home\\" of Zoë/spool/"' in text
     assert 'choice "compact,audiosep" 0' in (editor.plugins / "tweeze.ny").read_text("utf-8")
+
+
+def test_the_dialog_asks_what_is_not_wanted_and_for_a_model(
+    editor: Editor, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installer, "find", lambda: editor)
+    AudacityHost().install(folders, {})
+    text = (editor.plugins / "tweeze.ny").read_text("utf-8")
+    assert ';control unwanted "But not (several: a; b)" string "" ""\n' in text
+    assert '(list "not" unwanted)' in text
+    names = ("auto", *models.names(folders))
+    assert f';control model "Model" choice "{",".join(names)}" 0\n' in text
+    quoted = " ".join(f'"{name}"' for name in names)
+    assert f'(list "model" (nth model \'({quoted})))' in text
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(editor: Editor, folders: Folders) -> None:

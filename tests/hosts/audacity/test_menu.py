@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -26,7 +27,8 @@ from audacity.install import install
 from audacity.pipe import command
 from engine.errors import HostError
 from engine.folders import Folders
-from engine.options import Keep
+from engine.job import Job
+from engine.options import Keep, Options
 from engine.queue.heartbeat import Heartbeat
 from engine.status import Status
 from tests.hosts.audacity.editor import (
@@ -80,7 +82,7 @@ class Studio:
         changed = int((ROOT / MODULE.relative_to("/")).stat().st_mtime)
         self.folders.make()
         place = Installation(self.editor.settings, self.editor.plugins, MODULE, changed)
-        install(place, self.folders, ["compact"])
+        install(place, self.folders, ["auto", "compact"])
         assert self.tweeze("start").returncode == 0
 
     def open(self) -> None:
@@ -149,6 +151,7 @@ class Studio:
         self,
         query: str,
         *,
+        unwanted: str = "",
         keep: Keep = Keep.TARGET,
         mute: bool = False,
         picture: str = "",
@@ -159,8 +162,11 @@ class Studio:
         self.screen.key("ctrl+a", "BackSpace")
         if query:
             self.screen.type(query)
+        self.screen.key("Tab", "ctrl+a", "BackSpace")  # Audacity fills in what was typed last
+        if unwanted:
+            self.screen.type(unwanted)
         keys = ["Tab", "Home", *["Down"] * list(Keep).index(keep)]
-        keys += ["Tab", "Home", *["Down"] * mute, "shift+Tab", "shift+Tab"]
+        keys += ["Tab", "Home", *["Down"] * mute, *["shift+Tab"] * 3]
         self.screen.key(*keys)
         if picture and PICTURES:
             self.screen.picture(Path(PICTURES) / picture, *CROP)
@@ -204,6 +210,12 @@ class Studio:
         paths = sorted(self.folders.status.iterdir(), key=lambda path: path.stat().st_mtime)
         found = [Status.from_text(path.read_text("utf-8")) for path in paths]
         return [s for s in found if s.clips and s.clips[0].name.startswith(track)][-1]
+
+    def job(self, track: str) -> Job:
+        """What the engine was asked for then."""
+        with contextlib.closing(sqlite3.connect(self.folders.journal)) as journal:
+            found = journal.execute("SELECT job FROM jobs WHERE id = ?", (self.done(track).id,))
+            return Job.from_text(found.fetchone()[0])
 
     def names(self) -> list[str]:
         return [track["name"] for track in self.editor.tracks()]
@@ -292,9 +304,12 @@ def test_a_dragged_range_becomes_a_new_track(studio: Studio, sound: Sound, tmp_p
     start, end = (float(word) for word in before[1].split())
     assert end - start > 0.3
 
-    studio.ask("dog barking")
+    studio.ask("dog barking", unwanted="rain; wind")
     studio.says("1 new track of 'interview': 'dog barking'", 90)
     (clip,) = studio.done("interview").clips
+    job = studio.job("interview")
+    assert (job.queries, job.nots) == (("dog barking",), ("rain", "wind"))
+    assert job.options == Options()  # the usual model is 'auto'
     wanted = read(clip.path)
     assert studio.names() == ["interview", clip.name]
     assert "dog barking" in clip.name
@@ -322,6 +337,7 @@ def test_again_by_its_key_on_a_mono_track_past_its_end(
     studio.screen.key("ctrl+alt+shift+y")
     studio.says("1 new track of 'voice': 'dog barking'")
     (clip,) = studio.done("voice").clips
+    assert studio.job("voice").nots == ("rain", "wind")
     wanted = read(clip.path)
     assert wanted.shape == (22050, 1)
     assert [row["channels"] for row in studio.editor.tracks()] == [1, 1]
@@ -608,7 +624,7 @@ if PICTURES:
     def test_the_handbooks_pictures(studio: Studio) -> None:
         studio.load(DEMO)
         studio.mark([0], 2.0, 7.0)
-        studio.ask("birds singing", picture="audacity-dialog.png")
+        studio.ask("birds singing", unwanted="traffic", picture="audacity-dialog.png")
         studio.says("1 new track")
         studio.screen.focus(studio.main_window())
         studio.screen.key("ctrl+shift+f")  # fit the tracks' heights

@@ -463,11 +463,11 @@ FAULTS = [
         "what_cannot_be_taken_back_is_asked_for",
     ),
     # The window.
-    Fault("form", "if self.fresh then self.typed, self.cursor = '', 0 end", "", "the_window"),
+    Fault("form", "if typing.fresh then typing.typed, typing.cursor = '', 0 end", "", "the_window"),
     Fault(
         "form",
-        "local first, last = utf8.offset(self.typed, from + 1), utf8.offset(self.typed, to + 1)",
-        "local first, last = from + 1, to + 1",
+        "replace(typing, typing.cursor - 1, typing.cursor, '')",
+        "replace(typing, 0, typing.cursor, '')",
         "the_window",
     ),
     Fault("settings", "local REMEMBERED = 10", "local REMEMBERED = 9", "the_window"),
@@ -493,4 +493,27 @@ FAULTS = [
     ),
     Fault("form", "    add(self.near, '', true)\n", "", "suggestions_of_the_engine", hangs=True),
     Fault("actions", "  print_all(self.notes)\n", "", "advice_is_on_the_console"),
+    # What is not wanted.
+    Fault(
+        "jobs",
+        "  for _, sound in ipairs(request.nots) do say('not', sound) end\n",
+        "",
+        "what_is_not_wanted",
+    ),
+    Fault(
+        "settings",
+        "  reaper.SetExtState(SECTION, 'not', request.unwanted, true)\n",
+        "",
+        "what_is_not_wanted",
+    ),
+    Fault("settings", "get('model', offer.models[1])", "'compact'", "what_is_not_wanted"),
+    Fault("sounds", "MINUS[code] and after_blank and", "MINUS[code] and", "what_is_not_wanted"),
+    Fault("sounds", "ipairs { others, minus }", "ipairs { others }", "what_is_not_wanted"),
+    Fault(
+        "form",
+        "kept = typing.typed:sub(1, at - 1):gsub(';$', '; ')",
+        "",
+        "what_is_not_wanted",
+    ),
+    Fault("form", "% #ROWS + 1, 0", "% #ROWS + 1, self.picked", "what_is_not_wanted"),
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from engine.status import JobState, Status
 from tests.hosts.reaper.project import Project
-from tests.hosts.reaper.scenarios import scenario
+from tests.hosts.reaper.scenarios import KEEP, scenario
 from tests.hosts.reaper.studio import Engine, Studio
 
 YES = 6
@@ -119,7 +119,7 @@ def an_insertion_that_fails_is_taken_back(studio: Studio, engine: Engine) -> Non
     for name, after in steps:
         with refusing(studio, name, after=after):
             if name == steps[0][0]:
-                studio.wait(studio.separate("dog", "tab", "right", "right", "tab", " "))
+                studio.wait(studio.separate("dog", *KEEP, "right", "right", "tab", " "))
             else:
                 studio.wait(studio.begin("collect"))
         said = studio.box()

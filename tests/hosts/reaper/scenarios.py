@@ -23,6 +23,7 @@ from tests.hosts.reaper.studio import Engine, Studio, until
 
 Scenario = Callable[[Studio, Engine], None]
 ALL: dict[str, Scenario] = {}
+KEEP = ("tab", "tab")  # keys from the query to the choice of what to keep
 
 
 def scenario(function: Scenario) -> Scenario:
@@ -51,7 +52,7 @@ def both(studio: Studio, title: str, query: str = "dog") -> tuple[Item, Item]:
 
 def separate_both(studio: Studio, query: str = "dog") -> None:
     """With the choice `keep: both`, from `target`."""
-    studio.do(query, "tab", "right", "right")
+    studio.do(query, *KEEP, "right", "right")
 
 
 def equal(got: np.ndarray, expected: np.ndarray, tolerance: float = 3e-7) -> None:
@@ -311,7 +312,7 @@ def mute_the_original(studio: Studio, engine: Engine) -> None:
     part = studio.item(studio.wav(0.5, name="b.wav"), 1.5, track=track)
     other = studio.item(studio.wav(0.25, name="c.wav"), 5.0, track=track, selected=False)
     studio.project.time_selection = (0.5, 1.75)
-    studio.do("dog", "tab", "tab", " ")
+    studio.do("dog", *KEEP, "tab", " ")
     assert [item.values["B_MUTE"] for item in (whole, part, other)] == [1.0, 0.0, 0.0]
 
 
@@ -430,6 +431,64 @@ def suggestions(studio: Studio, engine: Engine) -> None:
     assert shown.index("dog") < shown.index("bulldog"), shown
     assert "rain" not in shown
     assert studio.names()[1:] == ["Take 1 - rain", "Take 1 - bulldog"]
+    assert [job.options.model for job in studio.jobs()] == ["compact"]  # an engine without 'auto'
+
+
+@scenario
+def what_is_not_wanted(studio: Studio, engine: Engine) -> None:
+    """In a row of its own, and behind a minus; kept for the next time, and asked for again."""
+    until((studio.folders.spool / "reaper" / "offer").exists)
+    studio.item(studio.wav(0.25))
+    first: list[str] = []
+    script = studio.begin(
+        "separate selection",
+        *"hi-hat; dog - wind",
+        "down",  # what is picked belongs to the row
+        "tab",
+        *"rain; xylophon",
+        lambda: first.extend(script.shown),
+        "down",
+        "enter",
+        "enter",
+    )
+    studio.wait(script)
+    assert {"but not:", "rain; xylophon", "auto", "xylophone"} <= set(first), first
+    assert studio.names()[1:] == ["Take 1 - hi-hat", "Take 1 - dog"]
+    studio.wait(studio.begin("again"))
+    # The last ones stand there; the query's row takes up what is picked, behind the minus as well.
+    shown: list[str] = []
+    script = studio.begin(
+        "separate selection",
+        lambda: None,  # until it is drawn
+        lambda: shown.extend(script.shown),
+        *"thunder - traff",
+        "down",
+        "enter",
+        "enter",
+    )
+    studio.wait(script)
+    assert {"hi-hat; dog - wind", "rain; xylophone"} <= set(shown), shown
+    # Backspace takes out what was typed last.
+    empty: list[str] = []
+    script = studio.begin(
+        "separate selection",
+        *"dog",
+        *("tab", "backspace", "tab", lambda: empty.extend(script.shown), "tab", "tab", "right"),
+        "enter",
+    )
+    studio.wait(script)
+    assert "nothing" in empty, empty
+    # What is picked in one row is not picked in the next.
+    keys = ("tab", *"rain; DOG", *["tab"] * 4, "down", "down", "tab", "enter")
+    studio.wait(studio.separate("dog", *keys))
+    assert studio.box() == "'dog' is both wanted and not wanted: leave one of them out."
+    asked = [(job.queries, job.nots, job.options.model) for job in studio.jobs()]
+    assert asked == [
+        *[(("hi-hat", "dog"), ("rain", "xylophone", "wind"), "auto")] * 2,
+        (("thunder",), ("rain", "xylophone", "traffic"), "auto"),
+        (("dog",), (), "compact"),
+    ]
+    studio.nothing_is_left()
 
 
 @scenario
@@ -471,7 +530,7 @@ def again(studio: Studio, engine: Engine) -> None:
     studio.wait(studio.begin("again"))
     assert "nothing to repeat" in studio.box()
     item.track.effects = 1
-    studio.wait(studio.separate("dog; rain", "tab", "right"))
+    studio.wait(studio.separate("dog; rain", *KEEP, "right"))
     script = studio.begin("again")
     assert not script.window
     studio.wait(script)
@@ -617,7 +676,7 @@ def one_of_two_jobs_fails(studio: Studio, engine: Engine) -> None:
     (studio.folders.root / "hold").touch()
     studio.item(studio.wav(2.0))
     other = studio.item(studio.wav(0.5, name="b.wav"))
-    script = studio.separate("hold", "tab", "tab", " ")
+    script = studio.separate("hold", *KEEP, "tab", " ")
     studio.cycle_until(lambda: any(s.id.endswith("-2") for s in studio.recent()))
     (second,) = studio.folders.mixtures.glob("*-2.wav")
     second.write_bytes(b"no audio")
@@ -648,7 +707,7 @@ def the_engine_is_killed(studio: Studio, engine: Engine) -> None:
     (studio.folders.root / "hold").touch()
     path = studio.wav(2.0 if engine.model == "stand-in" else 15.0)
     studio.item(path)
-    script = studio.separate("hold; rain", "tab", "right", "right")
+    script = studio.separate("hold; rain", *KEEP, "right", "right")
     studio.cycle_until(lambda: any(status.state is JobState.RUNNING for status in studio.recent()))
     engine.kill()
     (studio.folders.root / "hold").unlink()

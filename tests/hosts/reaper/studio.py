@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import soundfile
 
 from bridge import launch
 from engine.folders import Folders
+from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.lock import holder
 from engine.status import Status
@@ -199,6 +201,13 @@ class Studio:
         """What the engine says of the jobs that were sent from here."""
         found = sorted(set(self.folders.status.glob("[!.]*")) - self._known)
         return [Status.from_text(path.read_text()) for path in found]
+
+    def jobs(self) -> list[Job]:
+        """The jobs that were sent from here, in their order, as the engine took them."""
+        with contextlib.closing(sqlite3.connect(self.folders.journal)) as journal:
+            rows = list(journal.execute("SELECT id, job FROM jobs ORDER BY accepted"))
+        mine = {status.id for status in self.recent()}
+        return [Job.from_text(text) for id_, text in rows if id_ in mine]
 
     def forget_statuses(self) -> None:
         self._known = set(self.folders.status.glob("[!.]*"))

@@ -166,6 +166,24 @@ def test_any_option_can_be_named(desk: Studio, controller: Controller) -> None:
     assert {"Take 1 - rain", "Take 1 - without rain"} < set(desk.names())
 
 
+def test_what_is_not_wanted_reaches_the_job(desk: Studio, controller: Controller) -> None:
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    nots = ("not=rain; wind", "keep=both", "not=car horn")
+    controller.send("separate", "dog; hi-hat - speech", "reaper", *nots)
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    assert desk.names()[-1] == "Take 1 - without dog, hi-hat"
+    controller.send("again")
+    desk.cycle_until(lambda: len(desk.project.undo) == 2, "the second insertion")
+    controller.send("separate", "bird")  # with another sound, what is not wanted is named anew
+    desk.cycle_until(lambda: len(desk.project.undo) == 3, "the third insertion")
+    unwanted = ("speech", "rain", "wind", "car horn")
+    assert [(job.queries, job.nots) for job in desk.jobs()] == [
+        *[(("dog", "hi-hat"), unwanted)] * 2,
+        (("bird",), ()),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -465,6 +483,7 @@ def test_wrong_arguments_are_errors(desk: Studio, controller: Controller) -> Non
     for verb, arguments in (
         ("separate", ()),
         ("separate", (" ; ", "reaper")),
+        ("separate", ("- dog", "reaper")),
         ("separate", ("dog", "reaper", "everything")),
         ("separate", ("dog\nend", "reaper")),
         ("separate", ("x" * 1000, "reaper")),
@@ -481,6 +500,23 @@ def test_wrong_arguments_are_errors(desk: Studio, controller: Controller) -> Non
             desk.cycle_until(controller.hears(address), f"{verb} {arguments}")
         else:
             until(controller.hears(address), f"{verb} {arguments}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("not=", "'not=' names no sound: write 'not=rain', or leave it out."),
+        ("not= ; ", "'not=' names no sound: write 'not=rain', or leave it out."),
+        ("not=rain;DOG", "'dog' is both wanted and not wanted: leave one of them out."),
+        (f"not={'x' * 301}", "The query has 301 characters, and 300 is the most"),
+    ],
+)
+def test_what_cannot_be_unwanted_is_an_error(
+    controller: Controller, argument: str, said: str
+) -> None:
+    controller.send("separate", "dog", "reaper", argument)
+    until(controller.hears("/tweeze/error"))
+    assert controller.said("/tweeze/error")[0][0].startswith(said)
 
 
 def test_reaper_is_woken(desk: Studio, controller: Controller, tmp_path: Path) -> None:
@@ -682,10 +718,11 @@ def test_trigger_from_a_terminal(
     desk.item(desk.wav(0.25))
     listening(desk)
     codes: list[int] = []
-    command = ["trigger", "dog", "--host", "reaper", "--mute"]
+    command = ["trigger", "dog", "--host", "reaper", "--mute", "--not", "rain", "--not", "wind"]
     thread = threading.Thread(target=lambda: codes.append(cli.run(command)))
     thread.start()
     desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
     thread.join()
     assert codes == [0]
     assert desk.project.items[0].values["B_MUTE"] == 1.0
+    assert [job.nots for job in desk.jobs()] == [("rain", "wind")]
