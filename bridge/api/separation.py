@@ -272,7 +272,7 @@ def _pieces(
     on_progress: Callable[[float], None],
 ) -> Iterator[core.Piece]:
     vectors = np.stack([separator.embed(text) for text in (*asked.queries, *asked.nots)])
-    rule = Rule(separator.floor) if isinstance(separator, Competing) else Rule()
+    rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
     yield from core.pieces(
         mixture,
         separator,

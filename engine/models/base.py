@@ -317,8 +317,8 @@ class Competing(Protocol):
     """A separator of which it was measured how its masks compete best."""
 
     @property
-    def floor(self) -> float:
-        """How much counts what nobody claims; see `engine.sound.masks.Rule`."""
+    def weight(self) -> float:
+        """How much competing counts; see `engine.sound.masks.Rule`."""
 
 
 @runtime_checkable

@@ -58,7 +58,7 @@ def assemble(
     order = sorted(sounds, key=lambda name: isinstance(separators[name], WaveformSeparator))
     members = tuple(Member(separators[name], tuple(sounds[name]), embed) for name in order)
     lead = separators[order[0]]
-    rule = Rule(lead.floor) if isinstance(lead, Competing) else Rule()
+    rule = Rule(lead.weight) if isinstance(lead, Competing) else Rule()
     options = job.options
     contest = competition(
         job.queries,

@@ -21,21 +21,22 @@ __all__ = ["Competition", "Rule", "competed", "shared", "sharpened", "steered"]
 class Rule:
     """How masks that compete decide a bin.
 
-    With `a` the magnitude of a sound's mask, `b` those of its rivals and `n` what nobody claims
-    (1 less their sum, 0 at least), the sound gets `a^2 / (a^2 + sum(b^2) + (floor * n)^2)`.
+    With `a` the magnitude of a sound's mask and `b` those of its rivals, the sound gets
+    `a^(1 - weight) * (a^2 / (a^2 + sum(b^2)))^weight`.
 
     Attributes
     ----------
-    floor
-        How much counts what nobody claims. With 0 the sounds that are named share everything.
+    weight
+        How much competing counts, 0 to 1. With 0 nothing changes, with 1 the sounds that are named
+        get everything, whatever else there is.
 
     """
 
-    floor: float = 1.0
+    weight: float = 0.75
 
     def __post_init__(self) -> None:
-        if not 0 <= self.floor <= 10:
-            raise ValueError(f"the floor {self.floor} is not between 0 and 10")
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"the weight {self.weight} is not between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def steered(masks: Mask, competition: Competition, sharpness: float) -> Mask:
 def competed(masks: Mask, competition: Competition) -> Mask:
     """Return the queries' masks after they competed; phases stay.
 
-    >>> two = Competition(((1,), (0,)), rule=Rule(floor=0))
+    >>> two = Competition(((1,), (0,)), rule=Rule(weight=1))
     >>> competed(np.array([[0.5, 0.5, 0.25], [0.5, 0.0, 0.75]], np.float32), two).tolist()
     [[0.5, 1.0, 0.10000000149011612], [0.5, 0.0, 0.8999999761581421]]
     """
@@ -129,13 +130,11 @@ def _share(own: FloatArray, rivals: FloatArray, rule: Rule) -> FloatArray:
     """Return what a sound gets of each bin beside its rivals; see `Rule`."""
     squared = own * own
     total = squared + (rivals * rivals).sum(axis=0)
-    if rule.floor:
-        free = np.maximum(np.float32(1) - own - rivals.sum(axis=0), np.float32(0))
-        free *= np.float32(rule.floor)
-        total += free * free
     share = np.zeros_like(own)
     np.divide(squared, total, out=share, where=total > 0)
-    return share
+    weight = np.float32(rule.weight)
+    gained: FloatArray = own ** (np.float32(1) - weight) * share**weight
+    return gained
 
 
 def _with_magnitude(mask: Mask, magnitude: FloatArray, wanted: FloatArray) -> Mask:

@@ -103,7 +103,7 @@ def ask(separator: Separator, scene: Scene, *, told: bool = False) -> Answers:
     for question in scene.questions if told else ():
         if question.wrong:
             query, other = question.caption, question.wrong
-            rule = Rule(separator.floor) if isinstance(separator, Competing) else Rule()
+            rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
             separated = pieces(
                 mixture,
                 separator,
