@@ -64,6 +64,16 @@ class Tones:
         ]
 
 
+SPEECH_LAST = (*TONES, "Dog", "Animal", "Speech")
+
+
+class NoSpeech(Tones):
+    """Is asked whether somebody speaks, and never hears it."""
+
+    def hear(self, samples: FloatArray) -> FloatArray:
+        return np.zeros_like(super().hear(samples))
+
+
 def tone(name: str, rate: int, seconds: float, *when: tuple[float, float]) -> FloatArray:
     """Return the tone of a sound as a row, in the stretches that are named, else silence."""
     t = np.arange(round(seconds * rate)) / rate
