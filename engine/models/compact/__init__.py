@@ -43,8 +43,8 @@ class Compact:
 
     name = "compact"
     weight = 0.75
-    """How much competing counts (`engine.sound.masks.Rule`). With 1 two sounds that are named gain a
-    little more where there are no others, and 2 dB less where there is a third."""
+    """How much competing counts (`engine.sound.masks.Rule`). With 1 two sounds that are named gain
+    a little more where there are no others, and 2 dB less where there is a third."""
 
     def __init__(self, net: CompactNet, table: TextTable) -> None:
         self.net = net.eval()
