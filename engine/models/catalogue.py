@@ -34,6 +34,7 @@ __all__ = [
     "entries",
     "entry",
     "load",
+    "packaged",
     "remove",
     "stamp",
     "verify",
@@ -50,9 +51,15 @@ def added(folders: Folders) -> tuple[Entry, ...]:
     return tuple(_read(record) for record in sorted(folders.models.glob(f"*/{_RECORD}")))
 
 
+def packaged() -> tuple[Entry, ...]:
+    """Return the models whose weights come in a Python package that is installed."""
+    return tuple(found for one in kinds.PACKAGED if (found := one.entry()))
+
+
 def entries(folders: Folders) -> tuple[Entry, ...]:
     """Return the separators that can be loaded, the bundled one first."""
-    return (kinds.BUNDLED, *(entry for entry in added(folders) if not entry.problem))
+    others = (entry for entry in added(folders) if not entry.problem)
+    return (kinds.BUNDLED, *packaged(), *others)
 
 
 def entry(name: str, folders: Folders) -> Entry:
@@ -64,13 +71,16 @@ def entry(name: str, folders: Folders) -> Entry:
         There is none, or its record cannot be used; the message says what to do.
 
     """
-    for found in (*_BUNDLED.values(), *added(folders)):
+    for found in (*_BUNDLED.values(), *packaged(), *added(folders)):
         if found.name == name:
             if found.problem:
                 raise UnknownModel(f"The model '{name}' cannot be used: {found.problem}")
             return found
     if any(release.name == name for release in releases.RELEASES):
         raise UnknownModel(f"The model '{name}' is not installed: run 'tweeze models pull {name}'.")
+    for one in kinds.PACKAGED:
+        if one.name == name:
+            raise UnknownModel(f"The model '{name}' is not installed: run \"{one.how}\".")
     names = ", ".join(found.name for found in (*entries(folders), kinds.LISTENER))
     raise UnknownModel(f"There is no model named {name[:40]!r}; there are: {names}.")
 
@@ -93,6 +103,8 @@ def check_free(name: str, folders: Folders) -> None:
         )
     if name in _BUNDLED:
         raise BadInput(f"'{name}' is a bundled model's name: choose another with --name.")
+    if any(one.name == name for one in kinds.PACKAGED):
+        raise BadInput(f"'{name}' is a known model's name: choose another with --name.")
     if (folders.models / name / _RECORD).exists():
         raise BadInput(
             f"There is a model named '{name}': remove it ('tweeze models remove {name}') or "
@@ -200,7 +212,7 @@ def remove(name: str, folders: Folders) -> int:
     Raises
     ------
     BadInput
-        The model is a bundled one.
+        The model is a bundled one, or comes in a Python package.
     UnknownModel
         There is none of that name.
     Failure
@@ -209,6 +221,11 @@ def remove(name: str, folders: Folders) -> int:
     """
     if name in _BUNDLED:
         raise BadInput(f"'{name}' is part of Tweeze and cannot be removed.")
+    for known in packaged():
+        if known.name == name:
+            raise BadInput(
+                f"'{name}' is part of {known.origin}: 'pip uninstall {known.package}' removes it."
+            )
     found = next((one for one in added(folders) if one.name == name), None)
     if found is None:
         found = entry(name, folders)  # says what there is

