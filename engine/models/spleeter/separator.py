@@ -107,4 +107,5 @@ class Spleeter:
 def _network(weights: Mapping[str, Tensor]) -> UNet:
     net = UNet()
     net.load_state_dict(dict(weights))
-    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net.eval()
