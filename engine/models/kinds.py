@@ -33,6 +33,7 @@ KINDS: dict[str, str] = {
     "compact": "engine.models.compact.kind",
     "audiosep": "engine.models.audiosep.kind",
     "spleeter": "engine.models.spleeter.kind",
+    "demucs": "engine.models.demucs.kind",
 }
 """Each kind's name, as records hold it, and its module, which is imported when it is needed."""
 _LISTENING = {"ears": "engine.models.ears.kind"}
@@ -108,10 +109,11 @@ class Kind(Protocol):
 if TYPE_CHECKING:  # mypy compares each module with the protocol
     from engine.models.audiosep import kind as _audiosep
     from engine.models.compact import kind as _compact
+    from engine.models.demucs import kind as _demucs
     from engine.models.ears import kind as _ears
     from engine.models.spleeter import kind as _spleeter
 
-    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _ears, _spleeter)
+    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _demucs, _ears, _spleeter)
 
 
 def kind(name: str) -> Kind:
