@@ -56,7 +56,7 @@ class _Branches(nn.Module):
             x = x.transpose(1, 2).flatten(0, 1)
         for layer in self.layers:
             x = x + layer(x)
-        return x.unflatten(0, (-1, bands)).transpose(1, 2) if bands else x
+        return torch.unflatten(x, 0, (-1, bands)).transpose(1, 2) if bands else x
 
 
 class _Encoder(nn.Module):
@@ -154,15 +154,15 @@ class HTDemucs(nn.Module):
         for decode, decode_t in zip(self.decoder, self.tdecoder, strict=True):
             x = decode(x, across.pop(), bins.pop())
             y = decode_t(y, across_t.pop(), lengths.pop())
-        x = x.unflatten(1, (len(SOURCES), -1)) * spread[:, None] + centre[:, None]
-        y = y.unflatten(1, (len(SOURCES), -1)) * spread_t[:, None] + centre_t[:, None]
+        x = torch.unflatten(x, 1, (len(SOURCES), -1)) * spread[:, None] + centre[:, None]
+        y = torch.unflatten(y, 1, (len(SOURCES), -1)) * spread_t[:, None] + centre_t[:, None]
         return y + _waveform(x, mixture.shape[-1])
 
     def _middle(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         bands = x.shape[2:]
-        x = self.channel_upsampler(x.flatten(2)).unflatten(2, bands)
+        x = torch.unflatten(self.channel_upsampler(x.flatten(2)), 2, bands)
         x, y = self.crosstransformer(x, self.channel_upsampler_t(y))
-        x = self.channel_downsampler(x.flatten(2)).unflatten(2, bands)
+        x = torch.unflatten(self.channel_downsampler(x.flatten(2)), 2, bands)
         return x, self.channel_downsampler_t(y)
 
 
@@ -195,12 +195,12 @@ def _spectrum(mixture: Tensor) -> Tensor:
         return_complex=True,
     )[:, :-1, 2 : 2 + frames]
     parts = torch.view_as_real(found).permute(0, 3, 1, 2)
-    return parts.unflatten(0, mixture.shape[:2]).flatten(1, 2)
+    return torch.unflatten(parts, 0, mixture.shape[:2]).flatten(1, 2)
 
 
 def _waveform(parts: Tensor, samples: int) -> Tensor:
     """Turn `(batch, sources, channels * 2, 2048, frames)` back into samples."""
-    pairs = parts.unflatten(2, (-1, 2)).permute(0, 1, 2, 4, 5, 3).contiguous()
+    pairs = torch.unflatten(parts, 2, (-1, 2)).permute(0, 1, 2, 4, 5, 3).contiguous()
     spectrum = functional.pad(torch.view_as_complex(pairs), (2, 2, 0, 1))
     found = torch.istft(
         spectrum.flatten(0, 2),
@@ -210,4 +210,4 @@ def _waveform(parts: Tensor, samples: int) -> Tensor:
         normalized=True,
         length=_HOP * parts.shape[-1] + 2 * _MARGIN,
     )
-    return found[:, _MARGIN : _MARGIN + samples].unflatten(0, spectrum.shape[:3])
+    return torch.unflatten(found[:, _MARGIN : _MARGIN + samples], 0, spectrum.shape[:3])

@@ -21,7 +21,8 @@ _STEP = SAMPLES - SAMPLES // 4  # the published overlap, a quarter
 
 def _triangle() -> FloatArray:
     rising = np.arange(1, SAMPLES // 2 + 1, dtype=np.float32)
-    return np.concatenate([rising, rising[::-1]]) / np.float32(SAMPLES // 2)
+    window: FloatArray = np.concatenate([rising, rising[::-1]]) / np.float32(SAMPLES // 2)
+    return window
 
 
 class Demucs:

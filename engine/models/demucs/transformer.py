@@ -91,7 +91,7 @@ class CrossTransformer(nn.Module):
                 x, y = first(x, y), second(y, x)
             else:
                 x, y = first(x), second(y)
-        return x.unflatten(1, (frames, bands)).permute(0, 3, 2, 1), y.transpose(1, 2)
+        return torch.unflatten(x, 1, (frames, bands)).permute(0, 3, 2, 1), y.transpose(1, 2)
 
 
 def _in_line(steps: int, device: torch.device) -> Tensor:
