@@ -176,7 +176,10 @@ RELEASES: tuple[Release, ...] = (
         also={},
         room=85_000_000,
         licence="MIT",
-        terms=f"MIT License\n\nCopyright (c) Meta Platforms, Inc. and affiliates.\n\n{_MIT}",
+        terms=(
+            f"MIT License\n\nCopyright (c) Meta Platforms, Inc. and affiliates.\n\n{_MIT}\n\n"
+            "This is the licence of the code; the publisher states no other for the weights."
+        ),
     ),
 )
 
