@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON list.")]
+_TO_INSTALL = "to install"
 _DOES = {Task.SEPARATE.value: "separates", Task.LISTEN.value: "listens"}
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A model that 'tweeze models list' shows.")
@@ -171,7 +172,9 @@ def _list(*, as_json: bool) -> None:
     for row in rows:
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else ""
         does = _DOES[row["task"]]
-        line = f"{row['name']:{width}}  {row['state']:9}  {size:>8}  {does:9}  {row['licence']}"
+        line = f"{row['name']:{width}}  {row['state']:10}  {size:>8}  {does:9}  {row['licence']}"
+        if row["state"] == _TO_INSTALL:
+            line += f"  ({row['origin']})"
         takes_them = f"  takes {', '.join(row['takes'])}" if row.get("takes") else ""
         print(shown(f"{line.rstrip()}{takes_them}"))
     sys.stdout.flush()
@@ -183,11 +186,12 @@ def _list(*, as_json: bool) -> None:
 def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
     added = catalogue.added(folders)
     specialists = (entry for entry in kinds.specialists() if not entry.problem)
-    for entry in (kinds.BUNDLED, kinds.LISTENER, *specialists, *added):
+    installed = catalogue.packaged()
+    for entry in (kinds.BUNDLED, kinds.LISTENER, *specialists, *installed, *added):
         row = {
             "name": entry.name,
             "kind": entry.kind,
-            "state": "unusable" if entry.problem else "bundled" if entry.bundled else "added",
+            "state": _state(entry),
             "bytes": entry.size,
             "licence": entry.licence,
             "task": entry.task.value,
@@ -197,6 +201,17 @@ def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
         elif not entry.bundled:
             row["origin"] = entry.origin or str(entry.main)
         yield row
+    for one in kinds.PACKAGED:
+        if all(entry.name != one.name for entry in installed):
+            yield {
+                "name": one.name,
+                "kind": one.kind,
+                "state": _TO_INSTALL,
+                "bytes": one.size,
+                "licence": one.licence,
+                "task": Task.SEPARATE.value,
+                "origin": one.how,
+            }
     for release in releases.RELEASES:
         if all(entry.name != release.name for entry in added):
             yield {
@@ -208,6 +223,12 @@ def _rows(folders: Folders) -> Iterator[dict[str, Any]]:
                 "task": Task.SEPARATE.value,
                 "origin": release.main.page,
             }
+
+
+def _state(entry: Entry) -> str:
+    if entry.problem:
+        return "unusable"
+    return "bundled" if entry.bundled else "installed" if entry.package else "added"
 
 
 def _roles(given: list[str]) -> dict[str, Path]:

@@ -34,6 +34,12 @@ APART = Path(__file__).parent / "hosts/audacity/apart"  # gives a process an Aud
 _apart = "TWEEZE_TEST_APART" in os.environ
 
 
+@pytest.fixture(autouse=True)
+def _no_package_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which models come in packages that are installed here shows only where a test wants it."""
+    monkeypatch.setattr("engine.models.kinds.PACKAGED", ())
+
+
 def _together() -> dict[str, tuple[str, ...]]:
     return TOGETHER_APART if _apart else TOGETHER
 

@@ -34,6 +34,7 @@ __all__ = [
     "entries",
     "entry",
     "load",
+    "packaged",
     "remove",
     "specialists",
     "stamp",
@@ -51,9 +52,14 @@ def added(folders: Folders) -> tuple[Entry, ...]:
     return tuple(_read(record) for record in sorted(folders.models.glob(f"*/{_RECORD}")))
 
 
+def packaged() -> tuple[Entry, ...]:
+    """Return the models whose weights come in a Python package that is installed."""
+    return tuple(found for one in kinds.PACKAGED if (found := one.entry()))
+
+
 def entries(folders: Folders) -> tuple[Entry, ...]:
     """Return the separators that can be loaded, the bundled ones first."""
-    others = (*kinds.specialists(), *added(folders))
+    others = (*kinds.specialists(), *packaged(), *added(folders))
     return (kinds.BUNDLED, *(entry for entry in others if not entry.problem))
 
 
@@ -71,13 +77,17 @@ def entry(name: str, folders: Folders) -> Entry:
         There is none, or its record cannot be used; the message says what to do.
 
     """
-    for found in (*_BUNDLED.values(), *kinds.specialists(), *added(folders)):
+    known = (*_BUNDLED.values(), *kinds.specialists(), *packaged(), *added(folders))
+    for found in known:
         if found.name == name:
             if found.problem:
                 raise UnknownModel(f"The model '{name}' cannot be used: {found.problem}")
             return found
     if any(release.name == name for release in releases.RELEASES):
         raise UnknownModel(f"The model '{name}' is not installed: run 'tweeze models pull {name}'.")
+    for one in kinds.PACKAGED:
+        if one.name == name:
+            raise UnknownModel(f"The model '{name}' is not installed: run \"{one.how}\".")
     names = ", ".join(found.name for found in (*entries(folders), kinds.LISTENER))
     raise UnknownModel(f"There is no model named {name[:40]!r}; there are: {names}.")
 
@@ -100,6 +110,8 @@ def check_free(name: str, folders: Folders) -> None:
         )
     if _is_bundled(name):
         raise BadInput(f"'{name}' is a bundled model's name: choose another with --name.")
+    if any(one.name == name for one in kinds.PACKAGED):
+        raise BadInput(f"'{name}' is a known model's name: choose another with --name.")
     if (folders.models / name / _RECORD).exists():
         raise BadInput(
             f"There is a model named '{name}': remove it ('tweeze models remove {name}') or "
@@ -207,7 +219,7 @@ def remove(name: str, folders: Folders) -> int:
     Raises
     ------
     BadInput
-        The model is a bundled one.
+        The model is a bundled one, or comes in a Python package.
     UnknownModel
         There is none of that name.
     Failure
@@ -216,6 +228,11 @@ def remove(name: str, folders: Folders) -> int:
     """
     if _is_bundled(name):
         raise BadInput(f"'{name}' is part of Tweeze and cannot be removed.")
+    for known in packaged():
+        if known.name == name:
+            raise BadInput(
+                f"'{name}' is part of {known.origin}: 'pip uninstall {known.package}' removes it."
+            )
     found = next((one for one in added(folders) if one.name == name), None)
     if found is None:
         found = entry(name, folders)  # says what there is

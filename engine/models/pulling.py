@@ -12,10 +12,11 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 from engine.errors import BadInput, Failure
 from engine.folders import Folders
-from engine.models import catalogue
+from engine.models import catalogue, downloads
 from engine.models.records import Entry, Progress, ignore, sha256
 from engine.models.releases import Release, RemoteFile
 
@@ -110,34 +111,42 @@ def _is_there(file: RemoteFile, folder: Path) -> bool:
 
 
 def _knock(file: RemoteFile, endpoint: str | None, say: Callable[[str], None]) -> None:
-    """See whether the hub answers at all: a download tries again for minutes, and says nothing."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    logging.getLogger("huggingface_hub").setLevel(
-        logging.ERROR
-    )  # what goes wrong is said here, in one sentence
-    url = hf_hub_url(
-        file.repository,
-        file.path,
-        repo_type=file.repo_type,
-        revision=file.revision,
-        endpoint=endpoint,
-    )
+    """See whether the server answers: the hub's downloads try again for minutes, in silence."""
+    url = file.url or _hub_address(file, endpoint)
     host = url.split("/")[2]
     say(f"Waiting for {host}, {_ANSWER:.0f} seconds at most.")
+
+    def ask() -> None:
+        if file.url:
+            downloads.ask(url, _ANSWER / 2)
+        else:
+            from huggingface_hub import get_hf_file_metadata
+
+            get_hf_file_metadata(url, token=False, timeout=_ANSWER / 2)
+
     # Each step of the connection has a limit of its own, and there can be several of them.
-    asking = threading.Thread(
-        target=lambda: outcome.append(
-            _error_of(lambda: get_hf_file_metadata(url, token=False, timeout=_ANSWER / 2))
-        ),
-        daemon=True,
-    )
+    asking = threading.Thread(target=lambda: outcome.append(_error_of(ask)), daemon=True)
     outcome: list[Exception | None] = []
     asking.start()
     asking.join(_ANSWER)
     error = outcome[0] if outcome else TimeoutError(f"{host} does not answer")
     if error is not None:
         raise _failed(file, error) from error
+
+
+def _hub_address(file: RemoteFile, endpoint: str | None) -> str:
+    from huggingface_hub import hf_hub_url
+
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # what goes wrong is said here, in one sentence
+    return hf_hub_url(
+        file.repository,
+        file.path,
+        repo_type=file.repo_type,
+        revision=file.revision,
+        endpoint=endpoint,
+    )
 
 
 def _error_of(work: Callable[[], object]) -> Exception | None:
@@ -150,20 +159,13 @@ def _error_of(work: Callable[[], object]) -> Exception | None:
 
 def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> None:
     """Download a file unless it is there, and check its digest."""
-    from huggingface_hub import hf_hub_download
-
     path = folder / file.path
     if not _is_there(file, folder):
         try:
-            hf_hub_download(
-                file.repository,
-                file.path,
-                repo_type=file.repo_type,
-                revision=file.revision,
-                local_dir=folder,
-                endpoint=endpoint,
-                token=False,  # all of these are public
-            )
+            if file.url:
+                downloads.fetch(file.url, path, file.size)
+            else:
+                _download_from_hub(file, folder, endpoint)
         except Exception as error:  # of a network library, and of what a proxy's name makes of it
             raise _failed(file, error) from error
     found = sha256(path)
@@ -175,18 +177,35 @@ def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> None:
         )
 
 
+def _download_from_hub(file: RemoteFile, folder: Path, endpoint: str | None) -> None:
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(
+        file.repository,
+        file.path,
+        repo_type=file.repo_type,
+        revision=file.revision,
+        local_dir=folder,
+        endpoint=endpoint,
+        token=False,  # all of these are public
+    )
+
+
 def _failed(file: RemoteFile, error: Exception) -> Failure:
     """Return what to say of a download that failed."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     away = isinstance(error, (TimeoutError, LocalEntryNotFoundError))
+    away = away or (isinstance(error, URLError) and not isinstance(error, HTTPError))
     if isinstance(error, (HfHubHTTPError, OSError)) and not away:
         return Failure(
             f"Downloading {file.path} from {file.page} failed: {_first(error)} "
             "Pull again later; the download continues where it stopped."
         )
+    where = "server" if file.url else "hub"
+    why = f"{_first(error)}{_proxies()}"
     return Failure(
-        f"Downloading {file.path} failed, the hub cannot be reached: {_first(error)}{_proxies()} "
+        f"Downloading {file.path} failed, the {where} cannot be reached: {why} "
         "Then pull again; the download continues where it stopped."
     )
 

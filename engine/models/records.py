@@ -75,6 +75,8 @@ class Entry:
         What it can do: separate, or listen.
     problem
         Why it cannot be used, a sentence; empty if it can.
+    package
+        The Python package of others in which its files are installed; empty for any other model.
 
     """
 
@@ -87,6 +89,7 @@ class Entry:
     bundled: bool = False
     task: Task = Task.SEPARATE
     problem: str = ""
+    package: str = ""
 
     @property
     def digest(self) -> str:

@@ -33,7 +33,8 @@ OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWA
 class RemoteFile:
     """A file in a repository of the Hugging Face hub, at a revision that cannot change.
 
-    `repo_type` is `model` or `space`.
+    `repo_type` is `model` or `space`. With a `url` it is a file of another server, at that address;
+    repository and revision are empty then.
     """
 
     repository: str
@@ -42,10 +43,13 @@ class RemoteFile:
     size: int
     sha256: str
     repo_type: str = "model"
+    url: str = ""
 
     @property
     def page(self) -> str:
-        """Address of the repository at that revision, for people to look at."""
+        """Address of the repository at that revision, or of the file, for people to look at."""
+        if self.url:
+            return self.url
         folder = "spaces/" if self.repo_type == "space" else ""
         return f"https://huggingface.co/{folder}{self.repository}/tree/{self.revision}"
 
@@ -155,6 +159,26 @@ RELEASES: tuple[Release, ...] = (
             "Apache License 2.0, as its publishers (Shanda AI Research Tokyo) declare; the text: "
             "https://www.apache.org/licenses/LICENSE-2.0\n\n"
             "The tokenizer of roberta-base (Facebook AI) is under the MIT licence."
+        ),
+    ),
+    Release(
+        name="htdemucs",
+        title="Hybrid Transformer Demucs: drums, bass, other and vocals of a song",
+        kind="demucs",
+        main=RemoteFile(
+            "",
+            "",
+            "955717e8-8726e21a.th",
+            84_141_911,
+            "8726e21a993978c7ba086d3872e7608d7d5bfca646ca4aca459ffda844faa8b4",
+            url="https://dl.fbaipublicfiles.com/demucs/hybrid_transformer/955717e8-8726e21a.th",
+        ),
+        also={},
+        room=85_000_000,
+        licence="MIT",
+        terms=(
+            f"MIT License\n\nCopyright (c) Meta Platforms, Inc. and affiliates.\n\n{_MIT}\n\n"
+            "This is the licence of the code; the publisher states no other for the weights."
         ),
     ),
 )

@@ -44,10 +44,10 @@ def added(home, tmp_path, monkeypatch) -> Path:
 def test_a_fresh_home_lists_what_there_is_and_what_can_be_had(home, capsys, command):
     assert run(command) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [row[0] for row in rows] == ["compact", "ears", "audiosep", "audiosep-hive"]
+    assert [row[0] for row in rows] == ["compact", "ears", "audiosep", "audiosep-hive", "htdemucs"]
     assert "any sound" in " ".join(rows[0])
     does = [[word for word in row if word in ("separates", "listens")] for row in rows]
-    assert does == [["separates"], ["listens"], ["separates"], ["separates"]]
+    assert does == [["separates"], ["listens"], *3 * [["separates"]]]
     assert rows[2][1:] == ["to", "pull", "1.27", "GB", "separates", "MIT"]
     assert run([*command, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -17,6 +17,7 @@ import torch
 from engine.errors import ModelBroken
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.base import FloatArray
+from engine.models.device import device
 from engine.options import Precision
 
 __all__ = ["OpenVino", "Runtime", "Torch", "device", "has_openvino", "write_graph"]
@@ -41,15 +42,6 @@ class Runtime(Protocol):
             The frames `(start, stop)` which are wanted, multiples of 32.
 
         """
-
-
-def device() -> torch.device:
-    """Return the fastest device that torch has: CUDA, then Apple's GPU, then the processor."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
 
 
 def has_openvino() -> bool:
