@@ -15,6 +15,7 @@ from bridge.inputs import for_each, recordings, sounds
 from bridge.listening import listen as listen_to
 from engine.display import shown
 from engine.errors import BadInput
+from engine.folders import Folders
 
 if TYPE_CHECKING:
     from engine.advice.suggestions import Suggestion
@@ -43,10 +44,14 @@ def suggest(
     to the true sound than the mixture. Prints one term a line where the output is not a terminal.
     """
     from engine.advice import sentences, stems, suggestions
+    from engine.models import router
 
     (wanted,) = sounds([query], "'tweeze listen FILE' says what is heard in one")
     found = suggestions.suggest(wanted)
-    note = sentences.stem_sentence([wanted]) if stems.is_stem(wanted) else ""
+    specialist = router.specialist_for(wanted, Folders.of_user())
+    note = sentences.specialist_sentence(wanted, specialist) if specialist else ""
+    if not note and stems.is_stem(wanted):
+        note = sentences.stem_sentence([wanted])
     note = note or sentences.english_sentence(wanted)
     if as_json:
         print(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from engine.advice.stems import is_stem
 from engine.advice.suggestions import adviser, suggest
 
-__all__ = ["LOW_PRESENCE", "advice", "english_sentence", "spoken", "stem_sentence"]
+__all__ = [
+    "LOW_PRESENCE",
+    "advice",
+    "english_sentence",
+    "specialist_sentence",
+    "spoken",
+    "stem_sentence",
+]
 
 LOW_PRESENCE = 0.25
 """The separator's presence below which a sound counts as missing, where no listener is asked."""
@@ -18,18 +25,24 @@ _QUOTED = 60  # characters of a query that are repeated in a sentence
 
 
 def advice(
-    queries: Sequence[str], presence: Sequence[float], low: float = LOW_PRESENCE
+    queries: Sequence[str],
+    presence: Sequence[float],
+    low: float = LOW_PRESENCE,
+    *,
+    specialists: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the sentences of advice for a job's status, in the order of its queries.
 
     `presence` is that of each query, 0 to 1, or empty where nobody estimates it; below `low` a
-    sound counts as missing.
+    sound counts as missing. `specialists` are the queries that specialists answered.
     """
-    return tuple(_advice(queries, presence, low))
+    return tuple(_advice(queries, presence, low, specialists))
 
 
-def _advice(queries: Sequence[str], presence: Sequence[float], low: float) -> Iterator[str]:
-    stems = [query for query in queries if is_stem(query)]
+def _advice(
+    queries: Sequence[str], presence: Sequence[float], low: float, specialists: Collection[str]
+) -> Iterator[str]:
+    stems = [query for query in queries if is_stem(query) and query not in specialists]
     if stems:
         yield stem_sentence(stems)
     for query, share in zip(queries, presence, strict=False):
@@ -60,11 +73,17 @@ def spoken(queries: Sequence[str]) -> str:
 
 
 def stem_sentence(stems: Sequence[str]) -> str:
-    """Return the sentence that says what serves better than a query for `stems`."""
+    """Return the sentence that says what serves better than the general model for `stems`."""
     return (
-        f"For {spoken(stems)} out of a finished song, a program that splits songs into stems "
-        "(such as Demucs) serves better than Tweeze."
+        f"For {spoken(stems)} out of a finished song, a model for songs serves better, which "
+        "Tweeze then takes by itself: pip install 'tweeze[stems]' brings vocals and accompaniment, "
+        "'tweeze models pull htdemucs' drums and bass as well."
     )
+
+
+def specialist_sentence(query: str, model: str) -> str:
+    """Return the sentence that says which specialist answers a query."""
+    return f"{spoken([query])} is answered by {model}, a specialist; there is nothing to add."
 
 
 def english_sentence(query: str) -> str:

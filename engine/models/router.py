@@ -232,6 +232,13 @@ def resolve(job: Job, folders: Folders) -> Job:
     return replace(job, answers=tuple(answers), beside=_beside(job, routes, specialists))
 
 
+def specialist_for(query: str, folders: Folders) -> str:
+    """Return the specialist that answers a query unless a model is named; '' if none does."""
+    specialists, chosen = catalogue.specialists(folders), general(folders)
+    name = route(query, load_routes(folders), specialists | {chosen}, chosen)
+    return name if name in specialists else ""
+
+
 def models_of(job: Job) -> tuple[str, ...]:
     """Return the names of the models that a resolved job needs, each once."""
     named = job.answers or (job.options.model,)

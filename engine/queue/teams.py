@@ -18,10 +18,11 @@ __all__ = ["Assembled", "assemble"]
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """A job's team and what to tell the user about it."""
+    """A job's team, what to tell the user about it, and which queries specialists answer."""
 
     team: Team
     notes: tuple[str, ...]
+    specialists: frozenset[str] = frozenset()
 
 
 def assemble(
@@ -74,7 +75,12 @@ def assemble(
         if isinstance(separators[name], WaveformSeparator) and name != options.model
     ]
     notes = _notes(job, specialists, contest, beside=beside)
-    return Assembled(Team(texts, members, contest), tuple(notes))
+    answered = frozenset(
+        text
+        for text, name in zip(job.sounds, job.answers, strict=True)
+        if isinstance(separators[name], WaveformSeparator)
+    )
+    return Assembled(Team(texts, members, contest), tuple(notes), answered)
 
 
 def _notes(

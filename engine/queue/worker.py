@@ -219,7 +219,9 @@ def _do(
         if asked is not None:
             certainty, low = asked, both.load_weights().missing
         presence, over_time = _told(certainty)
-        notes += assembled.notes + advice(job.queries, presence, low)
+        notes += assembled.notes + advice(
+            job.queries, presence, low, specialists=assembled.specialists
+        )
         seconds = time.perf_counter() - started
         return Finished(
             job.id, clips, seconds, presence, notes, certainty=over_time, answers=job.answers

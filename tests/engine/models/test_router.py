@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadInput, UnknownModel
+from engine.errors import BadInput, Failure, UnknownModel
 from engine.folders import Folders
 from engine.job import Job, Task
 from engine.models import catalogue, kinds, router
@@ -108,6 +108,18 @@ def test_the_table_says_who_takes_what(folders):
     takes = router.who_takes(folders)
     assert list(takes) == list(FAMILIES)
     assert (takes["speech"], takes["vocals"], takes["drums"]) == ("talker", "singer", "compact")
+    said = [router.specialist_for(query, folders) for query in ("talking", "drums", "dog")]
+    assert said == ["talker", "", ""]
+
+
+def test_measured_rows_take_the_place_of_older_ones(folders, tmp_path):
+    path = router.routes_file(folders)
+    router.write_routes(path, [router.Route("speech", "compact", 12.0, 5, "mine")])
+    assert resolved(folders, "speech").answers == ("compact",)
+    assert path.read_text().count("\n") == TABLE.count("\n")
+    (tmp_path / "a folder").write_text("in the way")
+    with pytest.raises(Failure, match="Writing to"):
+        router.write_routes(tmp_path / "a folder" / "routes.csv", [])
 
 
 @pytest.mark.parametrize(
