@@ -14,7 +14,9 @@ that a separation which goes on from a checkpoint ends in the same bytes as one 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +43,7 @@ __all__ = ["METHOD", "Checkpoint", "Part", "Piece", "estimates", "pieces", "piec
 
 METHOD = 4
 """Raised whenever the same masks give other samples: checkpoints of another method do not fit."""
+_TICK = 0.05  # seconds between two looks at how far several models are
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,16 +201,15 @@ def pieces_of(
     for index, segment in enumerate(segments):
         if segment.stop <= begin.done:
             continue
+
+        def step(fraction: float, index: int = index) -> None:
+            on_progress((index + fraction) / len(segments))
+
         layers = []
-        for turn, answer in enumerate(answers):
-
-            def step(fraction: float, done: float = index + turn / len(answers)) -> None:
-                on_progress((done + fraction / len(answers)) / len(segments))
-
-            masks = []
-            for mask, present in answer.masks.of(segment, step):
+        for answer, found_masks in zip(answers, _asked(answers, segment, step), strict=True):
+            for _, present in found_masks:
                 certainty = _raised(certainties, certainty, segment.start, present, answer.present)
-                masks.append(mask)
+            masks = [mask for mask, _ in found_masks]
             layers.append(Layer(answer.heard, answer.sounds, masks))
         last: tuple[int, FloatArray] | None = None
         full = bandwidth is Bandwidth.FULL
@@ -217,6 +219,45 @@ def pieces_of(
             last = found
         assert last is not None
         yield _piece(mixture, *last, targets.checkpoint(segment.stop, certainty))
+
+
+def _asked(
+    answers: Sequence[_Answers], segment: Segment, on_progress: Callable[[float], None]
+) -> list[list[tuple[Mask, FloatArray]]]:
+    """Return what each model answers to a segment; several are asked at once.
+
+    `on_progress` is called in this thread, and what it raises ends all of them.
+    """
+    if len(answers) == 1:
+        return [list(answers[0].masks.of(segment, on_progress))]
+    shares = [0.0] * len(answers)
+    ended = threading.Event()
+
+    def ask(number: int) -> list[tuple[Mask, FloatArray]]:
+        def step(share: float) -> None:
+            shares[number] = share
+            if ended.is_set():
+                raise _EndedError
+
+        return list(answers[number].masks.of(segment, step))
+
+    with ThreadPoolExecutor(len(answers)) as pool:
+        asked = [pool.submit(ask, number) for number in range(len(answers))]
+        try:
+            waiting = set(asked)
+            while waiting:
+                done, waiting = wait(waiting, _TICK, FIRST_EXCEPTION)
+                for one in done:
+                    one.result()
+                on_progress(sum(shares) / len(shares))
+            return [one.result() for one in asked]
+        except BaseException:
+            ended.set()
+            raise
+
+
+class _EndedError(Exception):
+    """Ends a thread whose answer nobody waits for any more."""
 
 
 def estimates(parts: Sequence[Part], queries: int) -> tuple[bool, ...]:

@@ -9,6 +9,7 @@ start, so that the masks are the same wherever a segment ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -197,8 +198,7 @@ class _Answer:
         begin = chunks.context + chunks.latency
         keep = slice(begin, begin + len(chunks.window))
         parts = []
-        for channel in range(0, len(samples), takes):
-            answer = self._sources(samples[channel : channel + takes], channel)
+        for answer in self._answers(samples):
             wanted = (len(separator.sources), takes, chunks.length)
             if answer.shape != wanted or not np.isfinite(answer[..., keep]).all():
                 raise Failure(
@@ -218,6 +218,20 @@ class _Answer:
                 if gain:
                     out[query] += gain * source
         return out
+
+    def _answers(self, samples: FloatArray) -> list[FloatArray]:
+        """Return the model's answers to as many channels at a time as it takes, side by side."""
+        takes = self._separator.channels
+        places = range(0, len(samples), takes)
+        if len(places) == 1:
+            return [self._sources(samples, 0)]
+        with ThreadPoolExecutor(len(places)) as pool:
+            return list(
+                pool.map(
+                    lambda channel: self._sources(samples[channel : channel + takes], channel),
+                    places,
+                )
+            )
 
     def _sources(self, samples: FloatArray, channel: int) -> FloatArray:
         separator, rms = self._separator, self._mixture.rms
