@@ -91,12 +91,12 @@ class Home:
         return subprocess.CompletedProcess(words, code, out, err)
 
     def in_its_own_process(
-        self, *arguments: str | Path, **more: object
+        self, *arguments: str | Path, deadline: float = DEADLINE, **more: object
     ) -> subprocess.CompletedProcess[str]:
         """Carry out a command as a shell does."""
         with self.start(*arguments, **more) as process:
             try:
-                out, err = process.communicate(timeout=DEADLINE)
+                out, err = process.communicate(timeout=deadline)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

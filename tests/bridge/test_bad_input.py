@@ -80,7 +80,7 @@ CASES = [
     Case("long_query", good, "10,000 characters", ("a" * 10_000,)),
     Case("escape", good, "control character U+001B", ("dog\x1b[2J",)),
     Case("bell", good, "control character U+0007", ("dog", "cat\x07")),
-    Case("queries", good, "17 queries", tuple(f"sound {n}" for n in range(17))),
+    Case("queries", good, "17 sounds", tuple(f"sound {n}" for n in range(17))),
     Case("model", good, "no model named 'gpt'", options=("--model", "gpt")),
     Case("keep", good, "--keep must be target, residual or both", options=("--keep", "everything")),
     Case("option", good, "tweeze separate --help", options=("--loudly",)),

@@ -18,7 +18,7 @@ DEMO = str(files("engine") / "demo" / "mixture.flac")
 
 def test_the_demo_separates_and_the_second_run_loads_nothing(real_home, tmp_path):
     home = real_home
-    first = home.in_its_own_process("demo", "--out", tmp_path / "first")
+    first = home.in_its_own_process("demo", "--out", tmp_path / "first", deadline=240)
     assert (first.returncode, first.stderr) == (0, "")
     pid = home.beat().pid
     second = home.tweeze("demo", "--out", tmp_path / "second")
@@ -32,7 +32,11 @@ def test_the_demo_separates_and_the_second_run_loads_nothing(real_home, tmp_path
         assert null < -120, query
     paths = [Path(line.strip()) for line in first.stdout.splitlines() if line.startswith("  /")]
     clips = [path for path in paths if path.suffix == ".wav"]
-    assert len(clips) == 2 * len(_rows(first.stdout))
+    together = re.findall(r"^(\w+) +\S+ dB +\S+ dB +([+-][\d.]+) dB  (\w+)$", first.stdout, re.M)
+    assert [sound for sound, _, _ in together] == ["speech", "rain"]
+    assert all(float(gained) > 0 for _, gained, by in together if by != "compact")
+    assert len(clips) == 2 * len(_rows(first.stdout)) + len(together) + 1
+    clips = [path for path in clips if path.name.startswith("mixture")]
     shapes = {(i.samplerate, i.frames, i.channels) for i in map(soundfile.info, clips)}
     assert len(shapes) == 1
     rate, frames, channels = shapes.pop()

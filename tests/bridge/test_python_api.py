@@ -19,6 +19,7 @@ from known_models import GREEDY, WaveGreedy
 from engine.folders import Folders
 from engine.job import Job
 from engine.options import Keep, Options, Stereo
+from engine.queue.teams import assemble
 from engine.sound.audio import read
 from engine.sound.separate import separate
 
@@ -57,8 +58,11 @@ def test_the_samples_are_those_of_a_job(stereo, tmp_path):
     x, rate = soundfile.read(DEMO, 5 * 44_100, dtype="float32", always_2d=True)
     soundfile.write(tmp_path / "mixture.wav", x, rate, subtype="FLOAT")
     options = Options(keep=Keep.BOTH, stereo=Stereo(stereo), sharpness=1.3)
-    job = Job("job-1", tmp_path / "mixture.wav", ("guitar", "rain"), options)
-    clips = [read(clip.path)[0] for clip in separate(job, model, tmp_path / "out")]
+    job = Job(
+        "job-1", tmp_path / "mixture.wav", ("guitar", "rain"), options, answers=("compact",) * 2
+    )
+    team = assemble(job, {"compact": model}).team
+    clips = [read(clip.path)[0] for clip in separate(job, team, tmp_path / "out")]
     arguments = {"model": model, "stereo": stereo, "sharpness": np.float32(1.3)}
     result = tweeze.separate(x.T, rate, ["guitar", "rain"], **arguments)
     for got, wanted in zip((*result.targets, result.residual), clips, strict=True):

@@ -120,3 +120,43 @@ def test_names_that_are_no_utf8_can_be_learned_from(
     few = ["--steps", "1", "--every", "1", "--pairs", "2", "--mixtures", "1"]
     assert run(["finetune", str(place), "--name", "mine", *few]) == 0
     assert "mine is ready" in capsys.readouterr().out
+
+
+def test_evaluate_with_the_other_sound_named(home, mixtures, capsys):
+    assert run(["evaluate", "compact", "--set", str(mixtures), "--told", "--json"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["sets"]
+    told = part["figures"]["told mean"]
+    assert told is not None
+    assert told != part["figures"]["SI-SDRi mean"]
+
+
+def test_evaluate_notes_who_is_best_for_a_family(home, tmp_path, capsys):
+    store = tmp_path / "store"
+    store.mkdir()
+    names = ("speech", "rain", "guitar", "singing")
+    rng = np.random.default_rng(3)
+    samples = (rng.uniform(-0.5, 0.5, (len(names), 32_000)) * 32767).astype("<i2")
+    (store / "audio.i16").write_bytes(samples.tobytes())
+    rows = [
+        f"{name},a,{name}.wav,{name},heldout,{32_000 * place},32000"
+        for place, name in enumerate(names)
+    ]
+    (store / "clips.csv").write_text(
+        "\n".join(["name,source,path,group,split,start,length", *rows]) + "\n"
+    )
+    words = ["evaluate", "compact", "--store", str(store), "--route", "--pairs", "2"]
+    assert run([*words, "--seed", "5"]) == 0
+    text = capsys.readouterr().out
+    assert str(home / "routes.csv") in text
+    table = (home / "routes.csv").read_text().splitlines()
+    assert table[0] == "family,model,gain,count,from"
+    families = {row.split(",")[0] for row in table[1:]}
+    assert families == {"speech", "no speech", "vocals", "accompaniment"}
+    assert all(
+        row.endswith(f",2,tweeze {' '.join(words[:2])} --route --pairs 2 --seed 5")
+        for row in table[1:]
+    )
+    assert run([*words, "--out", str(tmp_path / "there")]) == 0
+    assert (tmp_path / "there" / "routes.csv").is_file()
+    assert run(["evaluate", "compact", "--route"]) == 2
+    assert "name a corpus with --store" in capsys.readouterr().err

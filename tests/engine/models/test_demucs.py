@@ -307,7 +307,7 @@ def test_a_pull_takes_only_the_published_file(server, home):
     running.more = b"and more"
     with pytest.raises(Failure, match="sends more than the"):
         pulling.pull(release_at(running, content), home)
-    assert models.names(home) == ("compact",)
+    assert "htdemucs" not in models.names(home)
 
 
 def test_a_server_that_is_away_is_named(home):
