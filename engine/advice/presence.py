@@ -219,7 +219,8 @@ def ask(
         The loaded model.
     separator
         Seconds from one value to the next, and `(queries, values)`, as
-        `engine.sound.separate.separate` tells its certainty; None where it knows nothing.
+        `engine.sound.separate.separate` tells its certainty, NaN for queries that a model without
+        one answered; None where it knows nothing.
     step
         Called again and again; what it raises ends the work.
 
@@ -244,8 +245,11 @@ def ask(
     targets = [clip.path for clip in clips if clip.kind is ClipKind.TARGET and separator]
     found = []
     for query in range(len(job.queries)):
-        heard = _heard(targets[query], listener, asked.only(query), step) if targets else None
         known = None if separator is None else (separator[0], separator[1][query])
+        told = known is not None and bool(np.isfinite(known[1]).all())
+        heard = None
+        if targets and told:
+            heard = _heard(targets[query], listener, asked.only(query), step)
         evidence = evidence_of(asked, query, mixture, heard, known, listener.hearing_grid)
         found.append(evidence.reduced(load_weights().certainty(evidence)))
     return evidence.step, np.stack(found)
@@ -333,7 +337,7 @@ def evidence_of(
     mixture, target
         Impressions of the mixture, with all queries, and of what was separated, with this one.
     separator
-        The separator's step and certainty, `(values,)`.
+        The separator's step and certainty, `(values,)`; NaN where it says nothing of this query.
     grid
         The listener's.
 
@@ -353,7 +357,8 @@ def evidence_of(
         value = np.append(value, ((between * hop + centre) / step).astype(int).clip(0, count - 1))
         window = np.append(window, between)
     facts = np.zeros((len(window), len(FEATURES)))
-    if separator is not None:
+    told = separator is not None and bool(np.isfinite(separator[1]).all())
+    if separator is not None and told:
         facts[:, 0] = _logit(separator[1])[value]
     facts[:, 1] = mixture.likeness[query, window]
     if asked.labels[query]:
@@ -365,9 +370,7 @@ def evidence_of(
         facts[:, 3] = np.maximum(_FLOOR_DB, 10 * np.log10(share))[window] / 20
         if asked.labels[query]:
             facts[:, 6] = _logit(target.named[0])[window]
-    return Evidence(
-        facts, value, count, step, separator=separator is not None, target=target is not None
-    )
+    return Evidence(facts, value, count, step, separator=told, target=target is not None)
 
 
 def _logit(probability: FloatArray) -> npt.NDArray[np.float64]:

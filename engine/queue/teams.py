@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.advice.contest import competition, sharing
@@ -46,19 +46,10 @@ def assemble(
         Turns the queries into vectors, where a sound is shown.
 
     """
-    sounds: dict[str, list[int]] = {}
-    for place, name in enumerate(job.answers):
-        sounds.setdefault(name, []).append(place)
-    texts = job.sounds
-    touched: tuple[bool, ...] = ()
-    if beside:
-        sounds.setdefault(job.beside, []).append(len(texts))
-        texts += (SPEECH,)
-        touched = tuple(map(may_be_beside_speech, job.queries))
-    # Masks lie on the frames of a model that answers with masks, if there is one.
-    order = sorted(sounds, key=lambda name: isinstance(separators[name], WaveformSeparator))
-    members = tuple(Member(separators[name], tuple(sounds[name]), embed) for name in order)
-    lead = separators[order[0]]
+    touched = tuple(map(may_be_beside_speech, job.queries)) if beside else ()
+    answers = (*job.answers, job.beside) if beside else job.answers
+    first = [isinstance(separators[name], WaveformSeparator) for name in answers]
+    lead = separators[answers[first.index(False)]] if False in first else separators[answers[0]]
     rule = Rule(lead.weight) if isinstance(lead, Competing) else Rule()
     options = job.options
     contest = competition(
@@ -66,25 +57,51 @@ def assemble(
         job.nots,
         rule=rule,
         compete=options.compete,
-        first=[isinstance(separators[name], WaveformSeparator) for name in job.answers],
+        first=first[: len(job.sounds)],
         beside=touched,
+    )
+    texts = (*job.sounds, SPEECH) if beside else job.sounds
+    idle = contest.idle(len(texts))
+    team = _team(
+        [text for place, text in enumerate(texts) if place not in idle],
+        [name for place, name in enumerate(answers) if place not in idle],
+        separators,
+        contest.without(idle),
+        embed,
     )
     specialists = [
         name
         for name in dict.fromkeys(job.answers)
         if isinstance(separators[name], WaveformSeparator) and name != options.model
     ]
-    notes = _notes(job, specialists, contest, beside=beside)
+    notes = _notes(job, specialists, idle, beside=beside)
     answered = frozenset(
         text
         for text, name in zip(job.sounds, job.answers, strict=True)
         if isinstance(separators[name], WaveformSeparator)
     )
-    return Assembled(Team(texts, members, contest), tuple(notes), answered)
+    return Assembled(team, tuple(notes), answered)
+
+
+def _team(
+    texts: Sequence[str],
+    answers: Sequence[str],
+    separators: Mapping[str, Separator],
+    contest: Competition,
+    embed: Callable[[str], FloatArray] | None,
+) -> Team:
+    """Return the team in which each model answers for its sounds."""
+    sounds: dict[str, list[int]] = {}
+    for place, name in enumerate(answers):
+        sounds.setdefault(name, []).append(place)
+    # Masks lie on the frames of a model that answers with masks, if there is one.
+    order = sorted(sounds, key=lambda name: isinstance(separators[name], WaveformSeparator))
+    members = tuple(Member(separators[name], tuple(sounds[name]), embed) for name in order)
+    return Team(tuple(texts), members, contest)
 
 
 def _notes(
-    job: Job, specialists: Sequence[str], contest: Competition, *, beside: bool
+    job: Job, specialists: Sequence[str], idle: Collection[int], *, beside: bool
 ) -> list[str]:
     """Return what specialists answered, who shared instead of competing, and what did neither."""
     notes = []
@@ -92,12 +109,12 @@ def _notes(
         said = [text for text, by in zip(job.sounds, job.answers, strict=True) if by == name]
         notes.append(f"{name} answered for {spoken(said)}.")
     notes += sharing(job.queries, job.nots, compete=job.options.compete)
-    for place, text in enumerate(job.nots, len(job.queries)):
-        if all(place not in row for row in (*contest.rivals, *contest.parts, *contest.sharers)):
-            notes.append(
-                f"'{text}' takes nothing from {spoken(job.queries)}: "
-                f"{' and '.join(specialists)} knows the two apart."
-            )
+    models = " and ".join(dict.fromkeys(job.answers[: len(job.queries)]))
+    notes += [
+        f"'{text}' takes nothing from {spoken(job.queries)}: {models} knows the two apart."
+        for place, text in enumerate(job.nots, len(job.queries))
+        if place in idle
+    ]
     if beside:
         wanted = [query for query in job.queries if may_be_beside_speech(query)]
         notes.append(

@@ -7,6 +7,7 @@ segment ends, and whichever model a mask comes from.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,6 +73,19 @@ class Competition:
     def queries(self) -> int:
         """Number of queries."""
         return len(self.rivals)
+
+    def idle(self, sounds: int) -> frozenset[int]:
+        """Return the places, among so many, of sounds that are no queries and matter to none."""
+        matter = {place for row in (*self.rivals, *self.parts, *self.sharers) for place in row}
+        return frozenset(range(self.queries, sounds)) - matter
+
+    def without(self, idle: Collection[int]) -> Competition:
+        """Return the same competition where idle sounds are left out and the others move up."""
+
+        def moved(rows: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+            return tuple(tuple(p - sum(one < p for one in idle) for p in row) for row in rows)
+
+        return Competition(moved(self.rivals), moved(self.parts), moved(self.sharers), self.rule)
 
 
 def steered(masks: Mask, competition: Competition, sharpness: float) -> Mask:

@@ -108,6 +108,24 @@ def test_without_a_separator_s_opinion_there_is_a_value_a_window(
     assert (found[0], found[1].shape) == (0.5, (3, 19))
 
 
+def test_a_query_of_a_model_without_an_opinion_is_weighed_by_the_listener_alone(
+    job: Job, clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        presence, "load_weights", lambda: weights(separator=1.0, name_in_mixture=1.0)
+    )
+    own = np.full((3, 63), 0.5, np.float32)
+    whole = ask(job, clips, Tones(), (0.16, own))
+    own[1] = np.nan
+    mixed = ask(job, clips, Tones(), (0.16, own))
+    assert whole is not None
+    assert mixed is not None
+    assert mixed[1].shape == (3, 63)
+    assert np.isfinite(mixed[1]).all()
+    np.testing.assert_array_equal(mixed[1][[0, 2]], whole[1][[0, 2]])
+    np.testing.assert_allclose(mixed[1][1], whole[1][1], atol=1e-6)  # 0.5 said nothing, either
+
+
 def test_of_a_long_recording_there_is_a_bounded_number_of_values() -> None:
     asked = Asked(np.zeros((1, 128), np.float32), ((),))
     windows = 3 * VALUES + 1

@@ -57,3 +57,15 @@ def test_what_takes_nothing_from_a_specialist_is_said():
         "talker answered for 'speech'.",
         "'dog' takes nothing from 'speech': talker knows the two apart.",
     )
+    assert made.team.texts == ("speech",)  # and nobody is asked for the dog
+    assert [m.separator.name for m in made.team.members] == ["waveform"]
+
+
+def test_who_is_left_moves_up():
+    asked = job("speech", "rain", nots=("people talking", "wind"), answers=("talker", "wide") * 2)
+    made = assemble(asked, SEPARATORS)
+    assert made.team.texts == ("speech", "rain", "people talking", "wind")
+    asked = job("speech", nots=("dog", "talking"), answers=("talker", "wide", "talker"))
+    made = assemble(asked, SEPARATORS)
+    assert made.team.texts == ("speech", "talking")
+    assert made.team.competition.sharers == ((1,),)
