@@ -61,9 +61,8 @@ class Tweeze:
         parts = []
         for member in team.members:
             rate = member.separator.frame_grid.sample_rate
-            vectors = [member.separator.embed(team.texts[sound]) for sound in member.sounds]
             mixture = ArrayMixture(scene.mixture, scene.rate, rate)
-            parts.append(Part(member.separator, mixture, np.stack(vectors), member.sounds))
+            parts.append(Part(member.separator, mixture, team.vectors(member), member.sounds))
         found = pieces_of(tuple(parts), team.competition)
         return np.concatenate([piece.targets[0] for piece in found], axis=-1)
 

@@ -23,6 +23,7 @@ from engine.sound import core
 from engine.sound.certainty import CertaintyGrid
 from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture, Mixture, decode
+from engine.sound.team import Member, Team
 from engine.status import Certainty
 
 from .arguments import checked_nots, checked_options, checked_queries, checked_rate, checked_samples
@@ -271,13 +272,16 @@ def _pieces(
     options: Options,
     on_progress: Callable[[float], None],
 ) -> Iterator[core.Piece]:
-    vectors = np.stack([separator.embed(text) for text in (*asked.queries, *asked.nots)])
     rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
+    contest = competition(asked.queries, asked.nots, rule=rule, compete=asked.compete)
+    sounds = (*asked.queries, *asked.nots)
+    member = Member(separator, tuple(range(len(sounds))))
+    vectors = Team(sounds, (member,), contest).vectors(member)
     yield from core.pieces(
         mixture,
         separator,
         vectors,
-        competition=competition(asked.queries, asked.nots, rule=rule, compete=asked.compete),
+        competition=contest,
         stereo=options.stereo,
         sharpness=options.sharpness,
         bandwidth=options.bandwidth,

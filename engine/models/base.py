@@ -7,6 +7,7 @@ bounded memory, going on after a crash) holds for all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -25,6 +26,7 @@ __all__ = [
     "Listener",
     "MaskSeparator",
     "Model",
+    "Opposed",
     "PresenceSeparator",
     "RememberingSeparator",
     "Separator",
@@ -309,6 +311,18 @@ class SoundSteered(Protocol):
         query
             Words that describe the sound, too; None where there are none.
 
+        """
+
+
+@runtime_checkable
+class Opposed(Protocol):
+    """A separator that can be told what else is in the mixture."""
+
+    def embed_beside(self, query: str, others: Sequence[str]) -> FloatArray:
+        """Turn a query into a vector that also says which sounds are there and not asked for.
+
+        Returns shape `(dimensions,)`, which may be more than `embed` returns, and as many for
+        any number of `others`, none included.
         """
 
 

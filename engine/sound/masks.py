@@ -33,7 +33,7 @@ class Rule:
 
     """
 
-    weight: float = 0.75
+    weight: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:

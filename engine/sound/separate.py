@@ -23,7 +23,7 @@ from engine.sound.certainty import CertaintyGrid
 from engine.sound.clips import ClipFiles
 from engine.sound.core import Part, estimates, pieces_of
 from engine.sound.mixture import at_rate, is_silent, prepare
-from engine.sound.team import Member, Team
+from engine.sound.team import Team
 from engine.status import Clip
 
 __all__ = ["separate"]
@@ -187,7 +187,7 @@ def _separate(
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     frame_grid = team.lead.frame_grid
-    vectors = [_vectors(team, member) for member in team.members]
+    vectors = [team.vectors(member) for member in team.members]
     mixture = prepare(job, frame_grid, work, lambda part: step(part * _PREPARING))
     parts = tuple(
         Part(
@@ -237,9 +237,3 @@ def _separate(
     on_notes(mixture.notes)
     on_progress(1.0)
     return files.clips
-
-
-def _vectors(team: Team, member: Member) -> FloatArray:
-    """Return the vectors of a member's sounds, `(sounds, dimensions)`."""
-    embed = member.embed or member.separator.embed
-    return np.stack([embed(team.texts[sound]) for sound in member.sounds])

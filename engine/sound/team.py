@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from engine.models.base import FloatArray, Separator, Tunable
+import numpy as np
+
+from engine.models.base import FloatArray, Opposed, Separator, Tunable
 from engine.options import Options
 from engine.sound.masks import Competition
 
@@ -67,6 +69,29 @@ class Team:
     def lead(self) -> Separator:
         """The first model."""
         return self.members[0].separator
+
+    def others(self, sound: int) -> list[str]:
+        """Return the texts of the sounds that one competes with, in their order."""
+        rivals = self.competition.rivals
+        parts = self.competition.parts or ((),) * len(rivals)
+        against = [{*rivals[query], *parts[query]} for query in range(len(rivals))]
+        found = set(against[sound]) if sound < len(rivals) else set()
+        found |= {query for query, places in enumerate(against) if sound in places}
+        return [self.texts[place] for place in sorted(found)]
+
+    def vectors(self, member: Member) -> FloatArray:
+        """Return the vectors of a member's sounds, `(sounds, dimensions)`.
+
+        A model that can be told what else is there is told, where its sounds compete.
+        """
+        separator = member.separator
+        others = [self.others(sound) for sound in member.sounds]
+        texts = [self.texts[sound] for sound in member.sounds]
+        if member.embed is None and isinstance(separator, Opposed) and any(others):
+            pairs = zip(texts, others, strict=True)
+            return np.stack([separator.embed_beside(text, beside) for text, beside in pairs])
+        embed = member.embed or separator.embed
+        return np.stack([embed(text) for text in texts])
 
     def tuned(self, options: Options) -> Team:
         """Return the same team with each model set up as `options` ask."""

@@ -22,6 +22,7 @@ from engine.models.compact import from_files
 from engine.sound.core import pieces
 from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture
+from engine.sound.team import Member, Team
 from engine.training.corpus import SAMPLE_RATE
 from engine.training.figures import Absent, Findings, Score, kept, leakage, level, score
 from engine.training.mixing import LEVEL, Mixer, MixingOptions, class_weights
@@ -104,12 +105,10 @@ def ask(separator: Separator, scene: Scene, *, told: bool = False) -> Answers:
         if question.wrong:
             query, other = question.caption, question.wrong
             rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
-            separated = pieces(
-                mixture,
-                separator,
-                np.stack([separator.embed(text) for text in (query, other)]),
-                competition=competition((query,), (other,), rule=rule),
-            )
+            contest = competition((query,), (other,), rule=rule)
+            member = Member(separator, (0, 1))
+            team = Team((query, other), (member,), contest)
+            separated = pieces(mixture, separator, team.vectors(member), competition=contest)
             beside[query, other] = np.concatenate([part.targets[0] for part in separated], axis=-1)
     return Answers(targets, presence, beside)
 

@@ -14,12 +14,13 @@ import torch
 
 from engine.models.base import FloatArray, FrameGrid
 from engine.models.compact.heads import Heads, evidence, heads_from, summarised
-from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, CompactNet
+from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, VECTOR, CompactNet
 from engine.models.compact.weights import network_from
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import TextTable, load_text_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = [
@@ -42,13 +43,14 @@ class Compact:
     """A :class:`engine.models.base.MaskSeparator`."""
 
     name = "compact"
-    weight = 0.75
+    weight = 0.5
     """How much competing counts (`engine.sound.masks.Rule`). With 1 two sounds that are named gain
     a little more where there are no others, and 2 dB less where there is a third."""
 
-    def __init__(self, net: CompactNet, table: TextTable) -> None:
+    def __init__(self, net: CompactNet, table: TextTable, beside: CompactNet | None = None) -> None:
         self.net = net.eval()
         self.table = table
+        self.beside = beside.eval() if beside is not None else None
         block = net.config.net.time_block
         context = -(-net.config.net.reach() // block) * block
         self.frame_grid = FrameGrid(SAMPLE_RATE, N_FFT, HOP, block, context, CORE)
@@ -56,6 +58,28 @@ class Compact:
     def embed(self, query: str) -> FloatArray:
         """Return the query's vector, ``(dim,)``; see :meth:`TextTable.embed`."""
         return self.table.embed(query)
+
+    def embed_beside(self, query: str, others: Sequence[str]) -> FloatArray:
+        """Return the query's vector, and behind it what the others have in common, ``(2 dim,)``.
+
+        The latter is zeros where there are no others, or where no network learned to use it.
+        """
+        own, rest = self.embed(query), np.zeros(self.table.dim, np.float32)
+        if self.beside is not None:
+            for other in others:
+                rest += self.embed(other)
+        return np.concatenate([own, rest / (np.linalg.norm(rest) + 1e-9)]).astype(np.float32)
+
+    def _asked(self, vector: FloatArray, channels: int) -> tuple[CompactNet, torch.Tensor]:
+        """Return the network that answers to a vector, and the vector once a channel.
+
+        Another one answers where something is named that is there, too: it learned that way.
+        """
+        net, used = self.net, vector[:VECTOR]
+        if self.beside is not None and vector[VECTOR:].any():
+            net, used = self.beside, vector
+        asked = torch.from_numpy(np.ascontiguousarray(used, np.float32)).expand(channels, -1)
+        return net, asked
 
     def embed_sound(self, place: FloatArray, query: str | None) -> FloatArray:
         """Return the vector of a sound, or the middle between it and its words', ``(dim,)``.
@@ -90,8 +114,8 @@ class Compact:
         with torch.inference_mode():
             heard, level = _tensors(magnitude, rms)
             for query, vector in enumerate(vectors):
-                asked = torch.from_numpy(np.asarray(vector, np.float32)).expand(channels, -1)
-                out[query] = self.net(heard, asked, level).numpy()
+                net, asked = self._asked(vector, channels)
+                out[query] = net(heard, asked, level).numpy()
         return out
 
 
@@ -101,9 +125,16 @@ class HearingCompact(Compact):
     A :class:`engine.models.base.PresenceSeparator`.
     """
 
-    def __init__(self, net: CompactNet, table: TextTable, heads: Heads) -> None:
-        super().__init__(net, table)
+    def __init__(
+        self,
+        net: CompactNet,
+        table: TextTable,
+        heads: Heads,
+        beside: tuple[CompactNet, Heads] | None = None,
+    ) -> None:
+        super().__init__(net, table, beside[0] if beside is not None else None)
         self.heads = heads.eval()
+        self._beside_heads = beside[1].eval() if beside is not None else self.heads
 
     def mask_with_presence(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
@@ -118,10 +149,11 @@ class HearingCompact(Compact):
         with torch.inference_mode():
             heard, level = _tensors(magnitude, rms)
             for query, vector in enumerate(vectors):
-                asked = torch.from_numpy(np.asarray(vector, np.float32)).expand(channels, -1)
-                mask, inside = self.net.analyse(heard, asked, level)
+                net, asked = self._asked(vector, channels)
+                heads = self._beside_heads if net is self.beside else self.heads
+                mask, inside = net.analyse(heard, asked, level)
                 passed = evidence(mask, heard, block)
-                logits = self.heads.present(summarised(inside), passed, asked)
+                logits = heads.present(summarised(inside), passed, asked[:, :VECTOR])
                 out[query] = mask.numpy()
                 presence[query] = torch.sigmoid(logits[:, kept].amax(0)).numpy()
         return out, presence
@@ -142,12 +174,17 @@ def load() -> HearingCompact:
         The weights are damaged or do not fit the network; the message names the first that does
         not.
     """
+    net, heads = _pair("weights.safetensors", "heads.safetensors")
+    beside = _pair("beside.safetensors", "beside_heads.safetensors")
+    return HearingCompact(net, load_text_table(), heads, beside)
+
+
+def _pair(weights: str, heads: str) -> tuple[CompactNet, Heads]:
+    """Load a bundled network with its heads."""
     folder = files(__package__)
-    net = network_from((folder / "weights.safetensors").read_bytes(), "compact's weight file")
-    heads = heads_from(
-        (folder / "heads.safetensors").read_bytes(), "compact's file of heads", trunk_channels(net)
-    )
-    return HearingCompact(net, load_text_table(), heads)
+    net = network_from((folder / weights).read_bytes(), f"compact's file {weights}")
+    data = (folder / heads).read_bytes()
+    return net, heads_from(data, f"compact's file {heads}", trunk_channels(net))
 
 
 def trunk_channels(net: CompactNet) -> int:
