@@ -24,7 +24,7 @@ from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
 from engine.host import Check
-from engine.models import catalogue, kinds
+from engine.models import catalogue, kinds, router
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.lock import holder
 from engine.settings import Settings
@@ -49,6 +49,24 @@ def examine(folders: Folders, doing: Doing = lambda what: None) -> Iterator[Chec
 def _python(folders: Folders) -> Iterator[Check]:
     said = f"{sys.version.split()[0]} at {sys.executable}"
     yield Check("python", sys.version_info >= (3, 10), said, "Install Python 3.10 or newer.")
+
+
+def _routes(folders: Folders) -> Iterator[Check]:
+    """Look at the user's own table of who answers what, if there is one."""
+    path = router.routes_file(folders)
+    if not path.exists():
+        return
+    try:
+        rows = router.load_routes(folders)
+    except BadInput as error:
+        yield Check("routes", False, str(error), f"Correct {path}, or remove it.")
+        return
+    known = {entry.name for entry in catalogue.entries(folders)}
+    strange = sorted({row.model for row in rows if row.count} - known)
+    said = f"{path}" + (
+        f", which names models that are not here: {', '.join(strange)}" if strange else ""
+    )
+    yield Check("routes", True, said)
 
 
 def _packages(folders: Folders) -> Iterator[Check]:
@@ -205,6 +223,7 @@ Examination = Callable[[Folders], Iterator[Check]]
 EXAMINATIONS: tuple[Examination, ...] = (
     _python,
     _packages,
+    _routes,
     _settings,
     _folders,
     _engine,

@@ -12,6 +12,7 @@ from bridge.inputs import files_and_queries, for_each
 from bridge.option_flags import Model, Nots, takes_options
 from bridge.streams import STANDARD, check_one_clip
 from engine.display import shown
+from engine.errors import BadInput
 from engine.options import AUTO, Options
 
 __all__ = ["add_to"]
@@ -66,6 +67,9 @@ def separate(
     files, queries = files_and_queries(arguments, query or (), instead)
     if out == STANDARD:
         check_one_clip(len(files), len(queries), options.keep, as_json=as_json)
+
+    if not all(text.strip() for text in nots or ()):
+        raise BadInput("--not names no sound: say which one is not wanted, like --not rain.")
 
     def each(file: Path) -> None:
         result = separate(file, queries, options, out, nots=nots or ())

@@ -154,7 +154,7 @@ def remove(name: Name) -> None:
 def use(name: Name) -> None:
     """Make a model the one for any sound; specialists go on to take what they are better at."""
     router.use(name, Folders.of_user())
-    print(f"{name} answers from now on, but for what a specialist is better at.")
+    print(f"{name} answers from now on; specialists go on to take what they are better at.")
 
 
 def _list(*, as_json: bool) -> None:

@@ -84,7 +84,7 @@ def separate(
 
     """
     folders = Folders.of_user()
-    cleaned = tuple(clean_query(query) for query in queries)
+    cleaned = tuple(dict.fromkeys(clean_query(query) for query in queries))
     unwanted = tuple(dict.fromkeys(clean_query(text) for text in nots))
     client = Client(folders)
     with Interruption() as interruption, source(file, folders) as recording:

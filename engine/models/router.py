@@ -94,8 +94,12 @@ def load_routes(folders: Folders) -> tuple[Route, ...]:
 
 def _parsed(text: str, where: str) -> Iterable[Route]:
     reader = csv.DictReader(text.splitlines())
-    for row in reader:
-        line = f"{where}, line {reader.line_num}"
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise BadInput(f"{where} is damaged ({error}): correct it, or remove it.") from error
+    for number, row in enumerate(rows, start=2):
+        line = f"{where}, line {number}"
         if any(row.get(name) is None for name in _COLUMNS):
             raise BadInput(f"{line}: the columns must be {', '.join(_COLUMNS)}.")
         try:
@@ -165,7 +169,8 @@ def general(folders: Folders) -> str:
     """
     with contextlib.suppress(OSError, UnicodeDecodeError):
         name = (folders.models / _GENERAL).read_text(encoding="utf-8").strip()
-        if name in {entry.name for entry in catalogue.entries(folders)}:
+        specialists = catalogue.specialists(folders)
+        if name in {entry.name for entry in catalogue.entries(folders)} - specialists:
             return name
     return kinds.BUNDLED.name
 
@@ -187,8 +192,8 @@ def use(name: str, folders: Folders) -> None:
     catalogue.check_task(found, Task.SEPARATE)
     if found.kind in kinds.SPECIALISTS:
         raise BadInput(
-            f"'{name}' answers only queries for {kinds.SPECIALISTS[found.kind]}, and takes those "
-            "by itself: choose a model for any sound."
+            f"'{name}' is a specialist, which takes its own queries by itself "
+            f"({kinds.SPECIALISTS[found.kind]}): choose a model for any sound."
         )
     folders.make()
     path = folders.models / _GENERAL
@@ -218,9 +223,10 @@ def resolve(job: Job, folders: Folders) -> Job:
         return replace(job, options=replace(job.options, model=kinds.LISTENER.name))
     by_name = {entry.name: entry for entry in catalogue.entries(folders)}
     chosen = general(folders) if named == AUTO else named
-    routes = load_routes(folders)
     specialists = catalogue.specialists(folders)
     able = specialists | {chosen}
+    routed = named == AUTO or (named in specialists and job.nots)
+    routes = load_routes(folders) if routed and not job.options.like else ()
     if named in by_name and by_name[named].kind in kinds.SPECIALISTS:
         # It is wanted for the queries; what is not wanted may be anything.
         answers = [named] * len(job.queries)

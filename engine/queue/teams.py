@@ -111,7 +111,7 @@ def _notes(
     notes += sharing(job.queries, job.nots, compete=job.options.compete)
     models = " and ".join(dict.fromkeys(job.answers[: len(job.queries)]))
     notes += [
-        f"'{text}' takes nothing from {spoken(job.queries)}: {models} knows the two apart."
+        f"'{text}' takes nothing from {spoken(job.queries)}: {models} tells the two apart."
         for place, text in enumerate(job.nots, len(job.queries))
         if place in idle
     ]

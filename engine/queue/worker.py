@@ -219,8 +219,10 @@ def _do(
         if asked is not None:
             certainty, low = asked, both.load_weights().missing
         presence, over_time = _told(certainty)
+        # Of what a specialist answered nobody says how likely it is there, so nothing is advised.
+        best = () if certainty is None else np.nan_to_num(certainty[1].max(axis=1), nan=1.0)
         notes += assembled.notes + advice(
-            job.queries, presence, low, specialists=assembled.specialists
+            job.queries, tuple(best), low, specialists=assembled.specialists
         )
         seconds = time.perf_counter() - started
         return Finished(

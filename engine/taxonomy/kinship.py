@@ -58,6 +58,8 @@ class Kinship:
         'within'
         """
         one, other = folded(first), folded(second)
+        if not (one and other):
+            return Kin.APART
         if set(numbers(one)) & set(numbers(other)):
             return Kin.SAME
         by_class = _compared(self.lines(first), self.lines(second))

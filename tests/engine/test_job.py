@@ -258,3 +258,18 @@ def test_a_line_that_is_not_of_the_form_is_refused(line: str) -> None:
     text = Job("j1", Path("/a.wav"), ("dog",)).to_text().replace("end\n", f"{line}\nend\n")
     with pytest.raises(BadInput):
         Job.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("query", "unwanted", "said"),
+    [
+        ("dog", "Dog", "both wanted and not wanted"),
+        ("a dog", "dogs", "both wanted and not wanted"),
+        ("rain", "everything but rain", "names no sound"),
+        ("rain", "all sounds except the rain", "names no sound"),
+    ],
+)
+def test_what_cannot_be_unwanted(query: str, unwanted: str, said: str) -> None:
+    with pytest.raises(BadQuery, match=said):
+        Job("j1", Path("/a.wav"), (query,), nots=(unwanted,))
+    Job("j1", Path("/a.wav"), (query,), nots=("wind in all trees",))

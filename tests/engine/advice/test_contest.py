@@ -37,7 +37,7 @@ def test_what_is_not_wanted_and_holds_a_query_shares_with_it():
     assert (found.rivals, found.parts, found.sharers) == (((),), ((),), ((1,),))
     (said,) = sharing(("dog",), ("animal",), compete=True)
     assert said == "'dog' is a kind of 'animal': the two share what both claim."
-    (said,) = sharing(("puppy",), ("puppies",), compete=True)
+    (said,) = sharing(("puppy", "puppies"), (), compete=True)
     assert "mean the same sound" in said
 
 
@@ -50,5 +50,12 @@ def test_speech_beside_competes_with_those_that_it_may_and_is_taken_out():
 def test_what_a_specialist_answers_for_goes_first():
     first = (True, False, False, True)
     found = competition(("speech", "dog"), ("rain", "vocals"), rule=RULE, first=first)
-    assert found.rivals == ((3,), (0, 2, 3))
+    assert found.rivals == ((), (0, 2, 3))
     assert found.parts == ((), (0, 3))
+
+
+def test_opposites_and_what_no_word_says_are_apart():
+    found = competition(("speech", "everything but speech"), (), rule=RULE)
+    assert found.rivals == ((1,), (0,))
+    assert list(sharing(("speech", "everything but speech"), (), compete=True)) == []
+    assert competition(("rain",), ("🐕",), rule=RULE).rivals == ((1,),)

@@ -55,7 +55,7 @@ def test_what_takes_nothing_from_a_specialist_is_said():
     made = assemble(job("speech", nots=("dog",), answers=("talker", "wide")), SEPARATORS)
     assert made.notes == (
         "talker answered for 'speech'.",
-        "'dog' takes nothing from 'speech': talker knows the two apart.",
+        "'dog' takes nothing from 'speech': talker tells the two apart.",
     )
     assert made.team.texts == ("speech",)  # and nobody is asked for the dog
     assert [m.separator.name for m in made.team.members] == ["waveform"]
