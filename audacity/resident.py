@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 from audacity import timeline
@@ -137,6 +138,10 @@ class AudacityResident:
             )
             try:
                 await self._service.submit(job, attendant=NAME)
+            except asyncio.CancelledError:
+                _remove_captured([other for other in captured if other.path.stem not in sent])
+                self._cancel_all(sent)
+                raise
             except TweezeError as error:
                 _remove_captured([one])
                 refused.append(_failed(job.id, error))
@@ -146,9 +151,7 @@ class AudacityResident:
         try:
             looked = [await self._service.admitted(id_) for id_ in sent]
         except asyncio.CancelledError:
-            for id_ in sent:  # nobody else would go on with them
-                with contextlib.suppress(TweezeError):
-                    self._service.cancel(id_)
+            self._cancel_all(sent)
             raise
         else:
             for status in looked:
@@ -160,6 +163,12 @@ class AudacityResident:
         going = [sent[status.id] for status in looked if status.state is not JobState.FAILED]
         raise_refused(refused, going)
         return _done("; ".join(going))
+
+    def _cancel_all(self, sent: Iterable[str]) -> None:
+        """Cancel the jobs of a request that was cancelled: nobody else would go on with them."""
+        for id_ in sent:
+            with contextlib.suppress(TweezeError):
+                self._service.cancel(id_)
 
     def _capture(self, abandoned: Abandoned) -> list[Captured]:
         with Pipe(abandon=abandoned) as pipe:

@@ -19,7 +19,7 @@ import soundfile
 from engine.folders import Folders
 from engine.job import Job
 from engine.models.cache import ModelCache
-from engine.options import Options
+from engine.options import Options, Presence
 from engine.queue import worker
 from engine.sound.memory import reduced
 from engine.sound.segments import plan
@@ -75,7 +75,7 @@ def compact_alone(job: Job, folder: Path) -> np.ndarray:
 def test_compact_in_little_memory(tmp_path: Path, folders: Folders) -> None:
     skip_elsewhere()
     mixture = write_noise(tmp_path / "mixture.wav", 20.4, rate=32_000)  # one segment, the longest
-    job = Job("job-1", mixture, ("dog",), Options(model="compact"))
+    job = Job("job-1", mixture, ("dog",), Options(model="compact", presence=Presence.SEPARATOR))
     wanted = compact_alone(job, tmp_path / "calm")
     least, most = 150, 400  # MiB; how much is little depends on the machine
     for number in range(6):

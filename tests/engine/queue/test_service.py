@@ -105,7 +105,8 @@ async def held(folders: Folders) -> int:
 def test_a_status_says_what_is_missing_and_what_to_ask_for(folders: Folders, wav: Path) -> None:
     async def scenario() -> None:
         async with service_in(folders, standins.hearing_main) as service:
-            asked = replace(job(1, wav), queries=("dog", "a gone pheasant", "drums"))
+            alone = Options(presence=Presence.SEPARATOR)
+            asked = replace(job(1, wav), queries=("dog", "a gone pheasant", "drums"), options=alone)
             await service.submit(asked)
             status = await service.finished("job-1")
             assert status.presence == (0.93, 0.02, 0.93)
