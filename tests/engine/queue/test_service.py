@@ -18,7 +18,7 @@ import standins
 from engine.errors import BadJob
 from engine.folders import Folders
 from engine.job import Job, Task
-from engine.options import Keep, Options
+from engine.options import Keep, Options, Presence
 from engine.queue.journal import Journal
 from engine.queue.limits import Limits
 from engine.queue.service import Activity, Service
