@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 from listeners import SPEECH_LAST, NoSpeech, Tones
 
+from engine.advice import presence
 from engine.advice.listening import listen
 from engine.errors import ModelBroken
 from engine.folders import Folders
@@ -109,10 +110,12 @@ def load_the_second_time(name: str, folders: Folders) -> Model:
 
 
 def main(connection: Connection, folders: Folders) -> None:
+    presence.is_fitted = lambda: False  # to the bundled models it is, not to these
     worker.serve(connection, folders, load=load, separate=separate, listen=listen)
 
 
 def hearing_main(connection: Connection, folders: Folders) -> None:
+    presence.is_fitted = lambda: False
     worker.serve(connection, folders, load=load_hearing, separate=separate, listen=listen)
 
 
