@@ -31,8 +31,10 @@ __all__ = [
     "resolve",
     "route",
     "routes_file",
+    "specialist_for",
     "use",
     "who_takes",
+    "write_routes",
 ]
 
 _GENERAL = "general.txt"
