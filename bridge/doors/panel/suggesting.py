@@ -1,0 +1,56 @@
+"""Suggestions as one types: what the word may become, then what to ask for in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.advice import sentences, stems, suggestions
+from engine.errors import BadInput
+from engine.folders import Folders
+from engine.job import clean_query
+from engine.models import router
+
+__all__ = ["suggested"]
+
+_COMPLETIONS = 5
+_COMPLETION = "completion"
+
+
+def suggested(text: str, folders: Folders) -> dict[str, Any]:
+    """Return terms for what was typed, each with how well the bundled model does on it.
+
+    Blocking: the first call reads the bundled tables.
+    """
+    try:
+        query = clean_query(text)
+    except BadInput:
+        return {"terms": [], "note": ""}
+    terms = [{"term": term, "relation": _COMPLETION, "gain": gain} for term, gain in _begun(query)]
+    known = {one["term"] for one in terms}
+    terms += [
+        {"term": one.term, "relation": one.relation.value, "gain": one.gain}
+        for one in suggestions.suggest(query)
+        if one.term not in known
+    ]
+    specialist = router.specialist_for(query, folders)
+    note = sentences.specialist_sentence(query, specialist) if specialist else ""
+    if not note and stems.is_stem(query):
+        note = sentences.stem_sentence([query])
+    return {"terms": terms, "note": note or sentences.english_sentence(query)}
+
+
+def _begun(query: str) -> list[tuple[str, float | None]]:
+    """Return the terms that begin with what was typed, then those with a word that does."""
+    adviser = suggestions.adviser()
+    typed = query.casefold()
+    gains = {
+        item.captions[0]: adviser.gain(name) for name, item in adviser.taxonomy.classes.items()
+    }
+
+    def rank(term: str) -> tuple[bool, int, str]:
+        return not term.casefold().startswith(typed), len(term), term
+
+    begun = [
+        term for term in gains if f" {typed}" in f" {term.casefold()}" and term.casefold() != typed
+    ]
+    return [(term, gains[term]) for term in sorted(begun, key=rank)[:_COMPLETIONS]]
