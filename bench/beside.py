@@ -51,7 +51,7 @@ class Tweeze:
             path = Path(folder) / "mixture.wav"
             soundfile.write(path, scene.mixture.T, scene.rate, subtype="FLOAT")
             job = resolve(Job("bench", path, (query,)), self.folders)
-            sure = bool(job.beside) and speech_in(job, self.listener, lambda: None) >= SURE
+            sure = bool(job.beside) and speech_in(job, self.listener, lambda: None).speech >= SURE
         plain = self._target(job, scene, beside=False)
         return plain, self._target(job, scene, beside=True) if sure else plain, sure
 

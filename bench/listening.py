@@ -3,8 +3,10 @@
 Mixtures of two recordings from sources that no training saw, each answered twice: with Tweeze's
 defaults, where the sound beside is named as not wanted and competes, and as it was without, by the
 general model alone. Which answer is A and which is B was drawn by lot; the page keeps what is
-clicked, and `key.csv`, to be opened afterwards, says which was which. Another version of Tweeze can
-be the second: `--before 'path/to/other/.venv/bin/tweeze separate'`.
+chosen in the browser, and `key.csv`, to be opened afterwards (in the page, which then counts, or in
+a table), says which was which: `competing` or `alone`, and how many dB each gained. Another version
+of Tweeze can be the second: `--before 'path/to/other/.venv/bin/tweeze separate'`; then the key says
+`this version` or `the other version`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import html
 import shlex
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -27,38 +30,26 @@ from engine.training.figures import score
 from engine.training.scenes import Scene, draw, load_stores
 
 _PLAIN = ("--no-compete", "--no-auto")
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Tweeze: which is nearer to the sound?</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; }}
-fieldset {{ margin: 1.5rem 0; border: 1px solid #999; border-radius: .5rem; }}
-audio {{ width: 100%; }} label {{ margin-right: 1.5rem; }}
-</style>
-<h1>Which is nearer to the sound?</h1>
-<p>Listen to the mixture, then to A and B. Choose the one that you would rather have for what is
-asked: less of the other sound, and the sound itself whole. Nothing says which is which; open
-<code>key.csv</code> when you are through.</p>
-<form>{rows}</form>
-<p><output id="sum">0 of {count} judged</output></p>
-<script>
-const form = document.querySelector("form");
-form.addEventListener("change", () => {{
-  const given = new FormData(form), rows = [...given.entries()];
-  document.getElementById("sum").textContent = rows.length + " of {count} judged: " +
-    rows.map(([number, choice]) => number + choice).join(" ");
-}});
-</script>
-</html>
-"""
-_ROW = """<fieldset><legend>{number}. Wanted: <strong>{query}</strong> (not: {other})</legend>
-Mixture <audio controls preload="none" src="{number:02}-mixture.flac"></audio>
-A <audio controls preload="none" src="{number:02}-A.flac"></audio>
-B <audio controls preload="none" src="{number:02}-B.flac"></audio>
+_PAGE = Path(__file__).with_suffix(".html")
+_MIXTURES = "<!-- mixtures -->"
+_ROW = """<fieldset data-number="{number}">
+<legend>{number}. Wanted: <strong>{query}</strong>; not wanted: {other}</legend>
+<div class="sounds">{sounds}</div>
+<div class="choices" role="radiogroup" aria-label="Mixture {number}: which is nearer?">
 <label><input type="radio" name="{number}" value="A"> A</label>
 <label><input type="radio" name="{number}" value="B"> B</label>
-<label><input type="radio" name="{number}" value="="> no difference</label></fieldset>
+<label><input type="radio" name="{number}" value="="> no difference</label>
+</div>
+<p class="truth" aria-live="polite"></p>
+</fieldset>
 """
+_SOUND = (
+    '<span>{name}</span><audio controls preload="metadata" data-key="{key}" '
+    'aria-label="{name} of number {number}" src="{number:02}-{file}.flac"></audio>'
+)
+_SOUNDS = (("Mixture", "M", "mixture"), ("A", "A", "A"), ("B", "B", "B"))
+_NAMES = ("competing", "alone")
+_VERSIONS = ("this version", "the other version")
 
 
 def separated(command: list[str], mixture: Path, query: str, more: list[str]) -> np.ndarray:
@@ -83,21 +74,27 @@ def main() -> None:
     arguments.out.mkdir(parents=True)
     now = ["tweeze", "separate"]
     before = shlex.split(arguments.before) if arguments.before else now
+    names = _VERSIONS if arguments.before else _NAMES
     plain = [] if arguments.before else ["--model", "compact", *_PLAIN]
     store = load_stores(arguments.store, OUTSIDE)
     scenes = islice(draw(store, store, load_taxonomy(), arguments.seed), arguments.count)
     rng = np.random.default_rng(arguments.seed)
     rows, key = [], []
     for number, scene in enumerate(scenes, start=1):
-        rows.append(_answered(arguments.out, number, scene, (now, before, plain), rng, key))
+        rows.append(_answered(arguments.out, number, scene, (now, before, plain), names, rng, key))
         print(f"{number} of {arguments.count}", flush=True)
-    page = _PAGE.format(rows="".join(rows), count=len(rows))
-    (arguments.out / "index.html").write_text(page, encoding="utf-8")
-    with (arguments.out / "key.csv").open("w", newline="", encoding="utf-8") as file:
+    write(arguments.out, rows, key)
+    print(arguments.out / "index.html")
+
+
+def write(out: Path, rows: Sequence[str], key: Sequence[Mapping[str, object]]) -> None:
+    """Write the page of some mixtures, and the key that lies beside it."""
+    page = _PAGE.read_text(encoding="utf-8").replace(_MIXTURES, "".join(rows))
+    (out / "index.html").write_text(page, encoding="utf-8")
+    with (out / "key.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(key[0]))
         table.writeheader()
         table.writerows(key)
-    print(arguments.out / "index.html")
 
 
 def _answered(
@@ -105,6 +102,7 @@ def _answered(
     number: int,
     scene: Scene,
     how: tuple[list[str], list[str], list[str]],
+    names: tuple[str, str],
     rng: np.random.Generator,
     key: list[dict[str, object]],
 ) -> str:
@@ -113,21 +111,25 @@ def _answered(
     asked = scene.questions[0]
     mixture = out / f"{number:02}-mixture.flac"
     soundfile.write(mixture, scene.mixture[0], scene.rate, subtype="PCM_24")
+    first, second = names
     answers = {
-        "now": separated(now, mixture, asked.caption, ["--not", asked.wrong]),
-        "before": separated(before, mixture, asked.caption, plain),
+        first: separated(now, mixture, asked.caption, ["--not", asked.wrong]),
+        second: separated(before, mixture, asked.caption, plain),
     }
-    names = ["now", "before"] if rng.random() < 0.5 else ["before", "now"]
+    drawn = names if rng.random() < 0.5 else (second, first)
     truth, base = asked.truth[0], score(asked.truth[0], scene.mixture[0])
     row: dict[str, object] = {"number": number, "query": asked.caption, "not": asked.wrong}
-    for letter, name in zip("AB", names, strict=True):
+    for letter, name in zip("AB", drawn, strict=True):
         soundfile.write(out / f"{number:02}-{letter}.flac", answers[name], scene.rate, "PCM_24")
         row[letter] = name
         row[f"{letter} SI-SDRi"] = round(score(truth, answers[name]) - base, 2)
     key.append(row)
-    return _ROW.format(
-        number=number, query=html.escape(asked.caption), other=html.escape(asked.wrong)
+    sounds = "\n".join(
+        _SOUND.format(name=name, key=letter, file=file, number=number)
+        for name, letter, file in _SOUNDS
     )
+    query, other = html.escape(asked.caption), html.escape(asked.wrong)
+    return _ROW.format(number=number, query=query, other=other, sounds=sounds)
 
 
 if __name__ == "__main__":

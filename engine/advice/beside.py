@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from engine.advice.listening import checked
+from engine.advice.presence import Asked, Impression, heard
 from engine.job import Job
 from engine.models.base import FloatArray, Listener
-from engine.sound.audio import opened
-from engine.sound.hearing import stretches
-from engine.sound.mixture import resampled
 
-__all__ = ["SURE", "speech_in"]
+__all__ = ["SURE", "Beside", "speech_in"]
 
 SURE = 0.7
 """Probability of speech from which a listener is sure of it.
@@ -21,10 +19,28 @@ SURE = 0.7
 _LABEL = "Speech"
 
 
-def speech_in(job: Job, listener: Listener, step: Callable[[], None]) -> float:
-    """Return how likely speech is in a job's mixture at its clearest moment, 0 to 1.
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What a listener heard in a mixture while it listened for speech.
 
-    `step` is called between stretches; what it raises ends the listening. Hearing ends where the
+    Attributes
+    ----------
+    speech
+        How likely speech is at its clearest moment, 0 to 1.
+    mixture
+        What it made of the mixture with the queries in mind; None where it was `SURE` of speech
+        before it had heard all.
+
+    """
+
+    speech: float
+    mixture: Impression | None
+
+
+def speech_in(job: Job, listener: Listener, step: Callable[[], None]) -> Beside:
+    """Say how likely speech is in a job's mixture.
+
+    `step` is called again and again; what it raises ends the listening. Hearing ends where the
     listener is `SURE`.
 
     Raises
@@ -35,22 +51,22 @@ def speech_in(job: Job, listener: Listener, step: Callable[[], None]) -> float:
         The listener returned values that are not probabilities.
 
     """
-    grid = listener.hearing_grid
     label = listener.labels.index(_LABEL)
     best = 0.0
-    # Opened once, and never through a link: what was admitted may have been exchanged since.
-    with opened(job.mixture, follow=False, tick=step) as sound:
 
-        def blocks() -> Iterator[FloatArray]:
-            for block in sound.blocks():
-                step()
-                yield block
+    def on_scores(scores: FloatArray) -> None:
+        nonlocal best
+        step()
+        best = max(best, float(scores[:, label].max(initial=0.0)))
+        if best >= SURE:
+            raise _SureError
 
-        made = resampled(blocks(), sound.rate, grid.sample_rate, sound.channels)
-        for stretch in stretches((block.T for block in made), grid):
-            step()
-            heard = checked(listener.hear(stretch), stretch, listener)
-            best = max(best, float(heard[:, label].max(initial=0.0)))
-            if best >= SURE:
-                break
-    return best
+    try:
+        mixture = heard(job.mixture, listener, Asked.of(job.queries, listener), step, on_scores)
+        return Beside(best, mixture)
+    except _SureError:
+        return Beside(best, None)
+
+
+class _SureError(Exception):
+    """Ends the listening where nothing more need be heard."""

@@ -116,7 +116,8 @@ def sounds(scores: Scores, grid: HearingGrid, seconds: float) -> tuple[Heard, ..
     return heard + _possible(scores, named, best, heard)
 
 
-def _named(labels: Sequence[str]) -> dict[str, list[int]]:
+@cache
+def _named(labels: tuple[str, ...]) -> Mapping[str, list[int]]:
     """Return the numbers of the labels by what a musician calls them."""
     named: dict[str, list[int]] = {}
     for number, label in enumerate(labels):
@@ -135,8 +136,14 @@ def _sound(name: str, labels: list[int], scores: Scores) -> _Sound:
         frozenset(scores.labels[label] for label in labels),
         row,
         tuple(_spans(row)),
-        _above(labels, scores.labels),
+        _above_each(scores.labels)[name],
     )
+
+
+@cache
+def _above_each(labels: tuple[str, ...]) -> Mapping[str, frozenset[str]]:
+    """Return what each name's labels are kinds of: the same for every recording."""
+    return {name: _above(numbers, labels) for name, numbers in _named(labels).items()}
 
 
 def _above(numbers: Iterable[int], labels: Sequence[str]) -> frozenset[str]:
@@ -228,7 +235,7 @@ def _possible(
 
     Nothing that is above or below what is named, nor anything of which a kind is nearly as likely.
     """
-    above = {name: _above(labels, scores.labels) for name, labels in named.items()}
+    above = _above_each(scores.labels)
     own = {name: {scores.labels[number] for number in named[name]} for name in named}
     taken = [one.name for one in heard]
     shown: list[Heard] = []

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -20,7 +21,7 @@ from engine.job import clean_query
 from engine.models.base import FloatArray, Listener, Separator, SoundSteered
 from engine.sound.audio import opened
 
-__all__ = ["LONGEST", "Example", "embedding", "placed"]
+__all__ = ["LONGEST", "Example", "Sample", "Shown", "embedding", "placed"]
 
 LONGEST = 30.0
 """Seconds of an example at most."""
@@ -28,6 +29,50 @@ _SHORTEST = 0.05  # seconds
 _STRETCH = re.compile(
     r"(.+)@([0-9]{1,6}(?:\.[0-9]{1,6})?)-([0-9]{1,6}(?:\.[0-9]{1,6})?)", re.DOTALL
 )
+
+
+class Shown(Protocol):
+    """A sound that serves as a query."""
+
+    @property
+    def query(self) -> str:
+        """The query that stands for it alone."""
+
+    def read(self, rate: int, tick: Callable[[], None] = lambda: None) -> FloatArray:
+        """Return its samples at a rate in Hz, `(channels, samples)`; BadInput if it is unfit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A sound in memory: `samples` of the shape `(channels, frames)`, at `rate` Hz."""
+
+    samples: FloatArray
+    rate: int
+
+    @property
+    def query(self) -> str:
+        """The query that stands for it alone."""
+        return "like the example"
+
+    def read(self, rate: int, tick: Callable[[], None] = lambda: None) -> FloatArray:
+        """Return the samples at a rate in Hz, `(channels, samples)`.
+
+        Raises
+        ------
+        BadInput
+            They are silent, too few, or longer than `LONGEST`.
+
+        """
+        tick()
+        seconds = self.samples.shape[1] / self.rate
+        if not _SHORTEST <= seconds <= LONGEST:
+            raise BadInput(
+                f"The example lasts {seconds:.2f} s: give {_SHORTEST:g} to {LONGEST:g} s of the "
+                "sound."
+            )
+        if _is_silent(self.samples):
+            raise BadInput("The example is silent: give another stretch.")
+        return _at(rate, self.samples, self.rate)
 
 
 @dataclass(frozen=True)
@@ -121,28 +166,29 @@ class Example:
                 f"There is no sound at {self.start:g} s of '{self.path.name}', which lasts "
                 f"{place / rate_in:.2f} s: name another stretch."
             )
-        if not np.abs(samples).max() > 1e-5:
+        if _is_silent(samples):
             raise BadInput(f"The example '{self.path.name}' is silent: name another stretch.")
-        return np.asarray(soxr.resample(samples.T, rate_in, rate).T, np.float32)
+        return _at(rate, samples, rate_in)
 
 
 def placed(
-    example: Example, listener: Listener, tick: Callable[[], None] = lambda: None
+    example: Shown, listener: Listener, tick: Callable[[], None] = lambda: None
 ) -> FloatArray:
     """Return an example's place among the vectors of words, `(dimensions,)`, of unit length.
 
-    Raises as `Example.read`.
+    Raises as its `read`.
     """
     return listener.example(example.read(listener.hearing_grid.sample_rate, tick))
 
 
 def embedding(
-    separator: Separator, example: Example, place: FloatArray
+    separator: Separator, example: Shown, place: FloatArray, nots: Collection[str] = ()
 ) -> Callable[[str], FloatArray]:
-    """Return what turns the queries of a job with an example into vectors.
+    """Return what turns the sounds of a job with an example into vectors.
 
     The example's own `query` is steered by the sound alone, any other one by the words and the
-    sound together: by the middle between both.
+    sound together: by the middle between both. What is not wanted (`nots`) is not what is shown:
+    its words alone steer.
 
     Raises
     ------
@@ -158,10 +204,20 @@ def embedding(
     steered = separator
 
     def embed(query: str) -> FloatArray:
+        if query in nots:
+            return separator.embed(query)
         words = None if query == example.query else query
         return steered.embed_sound(place, words)
 
     return embed
+
+
+def _is_silent(samples: FloatArray) -> bool:
+    return not np.abs(samples).max() > 1e-5
+
+
+def _at(rate: int, samples: FloatArray, rate_in: int) -> FloatArray:
+    return np.asarray(soxr.resample(samples.T, rate_in, rate).T, np.float32)
 
 
 def _seconds(value: float) -> str:

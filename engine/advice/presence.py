@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,9 +21,10 @@ import numpy.typing as npt
 
 from engine.advice.listening import checked
 from engine.advice.meaning import labels_meant
+from engine.cores import ahead
 from engine.errors import Failure
 from engine.job import Job
-from engine.models.base import FloatArray, HearingGrid, Listener
+from engine.models.base import FloatArray, HearingGrid, Listener, Shareable
 from engine.sound.audio import opened
 from engine.sound.certainty import VALUES
 from engine.sound.hearing import stretches
@@ -38,6 +40,7 @@ __all__ = [
     "Weights",
     "ask",
     "evidence_of",
+    "heard",
     "impression",
     "is_fitted",
     "load_weights",
@@ -205,6 +208,7 @@ def ask(
     listener: Listener,
     separator: tuple[float, FloatArray] | None,
     *,
+    mixture: Impression | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> tuple[float, FloatArray] | None:
     """Ask the listener about a job that was separated, and weigh its answer with the separator's.
@@ -221,6 +225,8 @@ def ask(
         Seconds from one value to the next, and `(queries, values)`, as
         `engine.sound.separate.separate` tells its certainty, NaN for queries that a model without
         one answered; None where it knows nothing.
+    mixture
+        What the listener made of the mixture, if it heard it with the queries in mind before.
     step
         Called again and again; what it raises ends the work.
 
@@ -238,7 +244,8 @@ def ask(
 
     """
     asked = Asked.of(job.queries, listener)
-    mixture = _heard(job.mixture, listener, asked, step)
+    if mixture is None:
+        mixture = heard(job.mixture, listener, asked, step)
     if mixture.power.max() < SILENCE**2 / 2 and separator is None:
         return None
     # how a target sounds where the sound is missing depends on the separator: those were learned
@@ -247,15 +254,26 @@ def ask(
     for query in range(len(job.queries)):
         known = None if separator is None else (separator[0], separator[1][query])
         told = known is not None and bool(np.isfinite(known[1]).all())
-        heard = None
+        target = None
         if targets and told:
-            heard = _heard(targets[query], listener, asked.only(query), step)
-        evidence = evidence_of(asked, query, mixture, heard, known, listener.hearing_grid)
+            target = heard(targets[query], listener, asked.only(query), step)
+        evidence = evidence_of(asked, query, mixture, target, known, listener.hearing_grid)
         found.append(evidence.reduced(load_weights().certainty(evidence)))
     return evidence.step, np.stack(found)
 
 
-def _heard(path: Path, listener: Listener, asked: Asked, step: Callable[[], None]) -> Impression:
+def heard(
+    path: Path,
+    listener: Listener,
+    asked: Asked,
+    step: Callable[[], None],
+    on_scores: Callable[[FloatArray], None] = lambda _: None,
+) -> Impression:
+    """Let a listener hear a file with some queries in mind; raises BadAudio, and as `impression`.
+
+    `step` is called again and again, `on_scores` as in `impression`.
+    """
+    # Opened once, and never through a link: what was admitted may have been exchanged since.
     with opened(path, follow=False, tick=step) as sound:
 
         def blocks() -> Iterator[FloatArray]:
@@ -263,11 +281,16 @@ def _heard(path: Path, listener: Listener, asked: Asked, step: Callable[[], None
                 step()
                 yield block
 
-        return impression(blocks(), sound.rate, sound.channels, listener, asked)
+        return impression(blocks(), sound.rate, sound.channels, listener, asked, on_scores)
 
 
 def impression(
-    blocks: Iterable[FloatArray], rate: int, channels: int, listener: Listener, asked: Asked
+    blocks: Iterable[FloatArray],
+    rate: int,
+    channels: int,
+    listener: Listener,
+    asked: Asked,
+    on_scores: Callable[[FloatArray], None] = lambda _: None,
 ) -> Impression:
     """Let a listener hear a recording that comes in blocks, with some queries in mind.
 
@@ -281,6 +304,9 @@ def impression(
         The loaded model.
     asked
         The queries.
+    on_scores
+        Called with the probabilities of all labels, `(windows, labels)`, stretch by stretch. What
+        it raises ends the hearing.
 
     Raises
     ------
@@ -291,9 +317,16 @@ def impression(
     grid = listener.hearing_grid
     likeness, named, power = [], [], []
     made = resampled(blocks, rate, grid.sample_rate, channels)
-    for stretch in stretches((block.T for block in made), grid):
-        scores, vectors = listener.both(stretch)
-        checked(scores, stretch, listener)
+    cut = ((stretch,) for stretch in stretches((block.T for block in made), grid))
+
+    def hear(stretch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        with listener.computing(1) if isinstance(listener, Shareable) else nullcontext():
+            return listener.both(stretch)
+
+    # Several at a time, each in one thread; a listener that takes all threads hears one at a time.
+    most = None if isinstance(listener, Shareable) else 1
+    for (stretch,), (scores, vectors) in ahead(hear, cut, most):
+        on_scores(checked(scores, stretch, listener))
         near = vectors @ asked.vectors.T
         if near.shape != (len(scores), len(asked.labels)) or not np.isfinite(near).all():
             raise Failure(

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from engine.errors import BadAudio, BadInput, BadJob, Failure, TweezeError
@@ -142,8 +143,18 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
         catalogue.check_task(catalogue.entry(name, folders), job.task)
     if ".." in job.mixture.parts:
         raise BadJob(f"{job.mixture} contains '..': give the path without it.")
-    info = audio.probe(job.mixture, follow=False)
-    clips = {Keep.TARGET: len(job.queries), Keep.RESIDUAL: 1, Keep.BOTH: len(job.queries) + 1}
+    kept = _kept(folders.masks / job.base) if job.base else None
+    if kept is not None:
+        info = kept
+    elif job.base and not job.mixture.exists():
+        raise BadAudio(
+            f"The masks of job {job.base} are no longer kept, and its recording is gone: "
+            "separate it once more from where it is now."
+        )
+    else:
+        info = audio.probe(job.mixture, follow=False)
+    targets = 1 if job.options.merge else len(job.queries)
+    clips = {Keep.TARGET: targets, Keep.RESIDUAL: 1, Keep.BOTH: targets + 1}
     needed = info.frames * audio.frame_bytes(info.channels) * clips[job.options.keep]
     free = shutil.disk_usage(folders.clips).free
     if free < needed + _RESERVE:
@@ -154,6 +165,15 @@ def admit(job: Job, folders: Folders) -> audio.AudioInfo:
     if (folders.clips / job.id).is_symlink():
         raise Failure(f"{folders.clips / job.id} is a symbolic link: remove it.")
     return info
+
+
+def _kept(folder: Path) -> audio.AudioInfo | None:
+    """Return what a folder of kept masks says of the mixture; None if it is not whole."""
+    # Not at the module's head: the engine need not load what masks take before somebody adjusts.
+    from engine.sound.kept import Kept
+
+    found = Kept.open(folder)
+    return found.info if found else None
 
 
 def _size(count: int) -> str:

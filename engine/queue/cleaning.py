@@ -11,6 +11,7 @@ import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,10 +89,24 @@ def clean(folders: Folders, journal: Journal, keeping: Keeping) -> tuple[str, ..
             break
         _remove(folder, removed)
         room += size
+    _remove_masks(folders, removed, stamped, keeping.seconds)
     _remove_mixtures(folders, journal)
     if removed:
         _LOG.info("Clips of %d jobs were removed: nobody fetched them.", len(removed))
     return tuple(removed)
+
+
+def _remove_masks(folders: Folders, removed: Sequence[str], stamped: float, seconds: float) -> None:
+    """Remove the kept masks of jobs whose clips went, and those that are as old as clips may get.
+
+    Clips that were fetched are no longer here, but masks of such a job serve as long.
+    """
+    for job in removed:
+        shutil.rmtree(folders.masks / job, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for folder in folders.masks.iterdir():
+            if stamped - _changed(folder, stamped) > seconds:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_mixtures(folders: Folders, journal: Journal) -> None:

@@ -21,7 +21,7 @@ from engine.job import Job
 from engine.queue.schema import SCHEMA, check_tables, migrate
 from engine.status import JobState, Status
 
-__all__ = ["Entry", "Insertion", "Journal"]
+__all__ = ["Entry", "Insertion", "Journal", "entry_of"]
 
 _ROW = "number, id, job, state, status, deaths, accepted, changed, attendant"
 _Row = tuple[int, str, str, str, str, int, float, float, str]
@@ -147,9 +147,20 @@ class Journal:
         self._change(("UPDATE jobs SET attendant = '' WHERE id = ?", (id,)))
         self._remember(id)
 
+    def attendant(self, id: str) -> str:  # noqa: A002
+        """Return the editor that has yet to handle a job's result; '' where none has."""
+        rows = self._rows("SELECT attendant FROM jobs WHERE id = ?", (id,))
+        return str(rows[0][0]) if rows else ""
+
     def recent(self, limit: int = 20) -> list[Entry]:
         """Return the most recently accepted jobs, the latest first."""
         return self._select("ORDER BY number DESC LIMIT ?", (limit,))
+
+    def done(self) -> list[tuple[int, str]]:
+        """Return numbers and ids of the jobs that are done, the latest first."""
+        return self._rows(
+            "SELECT number, id FROM jobs WHERE state = 'done' ORDER BY number DESC", ()
+        )
 
     def ended_before(self, when: float) -> list[str]:
         """Return the ids of the jobs that finished before `when` (seconds since 1970)."""
@@ -180,6 +191,11 @@ class Journal:
         """Return whether the job's clip of that index is in an editor's project."""
         rows = self._rows("SELECT state FROM insertions WHERE id = ? AND clip = ?", (id, clip))
         return Insertion(rows[0][0]) if rows else Insertion.FREE
+
+    def claimed_since(self, id: str, when: float) -> bool:  # noqa: A002
+        """Return whether a clip was claimed after `when`, and nobody knows yet how that ended."""
+        sql = "SELECT 1 FROM insertions WHERE id = ? AND state = 'claimed' AND changed > ? LIMIT 1"
+        return bool(self._rows(sql, (id, when)))
 
     def claim(self, id: str, clip: int, *, again: bool = False) -> bool:  # noqa: A002
         """Claim the insertion of a clip; returns True to the one caller that may insert it.
@@ -335,7 +351,7 @@ class Journal:
         rows = self._rows(
             f"SELECT number, job, status, deaths, accepted, changed FROM jobs {clause}", values
         )
-        return [entry for entry in map(_entry, rows) if entry is not None]
+        return [entry for entry in map(entry_of, rows) if entry is not None]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -359,7 +375,8 @@ def _means_damage(error: sqlite3.DatabaseError) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
-def _entry(row: tuple[int, str, str, int, float, float]) -> Entry | None:
+def entry_of(row: tuple[int, str, str, int, float, float]) -> Entry | None:
+    """Return what a row of the table says; None if that cannot be read."""
     number, job, status, deaths, accepted, changed = row
     try:
         return Entry(

@@ -9,27 +9,33 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 from engine.errors import Failure
 
 __all__ = ["ProcessLock", "holder"]
 
+_ATTEMPTS = 10  # at taking a lock, and seconds between two
+_PAUSE = 0.01
+
 if sys.platform == "win32":
     import msvcrt
 
     _FAR = 1 << 20  # Windows locks bytes against reading too: lock one behind the text
 
-    def _seize(handle: int) -> None:
+    def _seize(handle: int, *, shared: bool = False) -> None:
         os.lseek(handle, _FAR, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        os.lseek(handle, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # there is no shared one
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)  # where the text is, whoever holds the lock
 
 else:
     import fcntl
 
-    def _seize(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _seize(handle: int, *, shared: bool = False) -> None:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 class ProcessLock:
@@ -59,11 +65,15 @@ class ProcessLock:
             return True
         handle = _open(self.path, create=True)
         assert handle is not None
-        try:
-            _seize(handle)
-        except OSError:
-            os.close(handle)
-            return False
+        for attempt in range(_ATTEMPTS):
+            try:
+                _seize(handle)
+                break
+            except OSError:
+                if attempt == _ATTEMPTS - 1:
+                    os.close(handle)
+                    return False
+                time.sleep(_PAUSE)  # perhaps somebody only asks who holds it, which ends at once
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
             os.write(handle, f"{os.getpid()}\n".encode())
@@ -126,7 +136,8 @@ def holder(path: Path) -> int | None:
         return None
     try:
         try:
-            _seize(handle)
+            # Shared, so that several who ask at once do not take each other for the holder.
+            _seize(handle, shared=True)
         except OSError:
             text = os.read(handle, 32).decode("ascii", "replace").strip()
             return int(text) if text.isdigit() else 0

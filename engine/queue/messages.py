@@ -13,6 +13,7 @@ from engine.status import Certainty, Clip, Heard
 
 __all__ = [
     "Cancel",
+    "Drafted",
     "Failed",
     "Finished",
     "FromWorker",
@@ -80,6 +81,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Drafted:
+    """A first, rough answer is there; its clips go when the job has finished."""
+
+    id: str
+    clips: tuple[Clip, ...]
+
+
+@dataclass(frozen=True)
 class Finished:
     """A job's clips have their final names in its folder; the other fields go into its status."""
 
@@ -116,4 +125,4 @@ class Gone:
 
 
 ToWorker = Work | Cancel
-FromWorker = Pulse | Loading | Loaded | Progress | Finished | Stopped | Failed | Gone
+FromWorker = Pulse | Loading | Loaded | Progress | Drafted | Finished | Stopped | Failed | Gone

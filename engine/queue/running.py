@@ -15,6 +15,7 @@ from engine.folders import Folders
 from engine.queue.limits import Limits
 from engine.queue.messages import (
     Cancel,
+    Drafted,
     Failed,
     Finished,
     FromWorker,
@@ -197,6 +198,8 @@ class Runner:
         elif isinstance(message, Progress) and message.id == status.id:
             share = max(status.progress, min(1.0, message.share))
             self._update(ticket, replace(status, progress=share), record=False)
+        elif isinstance(message, Drafted) and message.id == status.id:
+            self._update(ticket, replace(status, draft=message.clips), record=False)
         elif isinstance(message, Finished) and message.id == status.id:
             self._finish(ticket, message)
         elif isinstance(message, Stopped) and message.id == status.id:
@@ -214,6 +217,7 @@ class Runner:
             ticket.status,
             progress=1.0,
             clips=message.clips,
+            draft=(),
             seconds=ticket.spent + message.seconds,
             presence=message.presence,
             notes=tuple(one_line(note) for note in message.notes),

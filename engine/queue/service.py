@@ -14,18 +14,21 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from engine.errors import BadJob, Failure
 from engine.folders import Folders
 from engine.job import Job
 from engine.models.router import resolve
-from engine.queue import worker
+from engine.presets import called, in_job
+from engine.queue import worker_start
 from engine.queue.admission import Admissions
 from engine.queue.cleaning import Keeping, clean
 from engine.queue.journal import Journal
 from engine.queue.limits import Limits
 from engine.queue.outbox import Outbox
+from engine.queue.preset_file import PresetFile
 from engine.queue.publishing import Publisher, Subscriber
 from engine.queue.running import Runner
 from engine.queue.tickets import Ticket, Tickets
@@ -71,7 +74,7 @@ class Service:
         *,
         limits: Limits | None = None,
         keeping: Keeping | None = None,
-        worker_main: WorkerMain = worker.main,
+        worker_main: WorkerMain = worker_start.main,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folders = folders
@@ -164,6 +167,7 @@ class Service:
     async def submit(self, job: Job, *, attendant: str = "") -> Status:
         """Accept a job and return its status; does not look at its mixture.
 
+        A query that stands for a preset becomes what that holds.
         A job that was submitted before, with the same id and content, does not run twice. Its
         status, or `admitted`, says whether it can run. `attendant` is the editor that handles its
         result (`Journal.attended_by`).
@@ -173,11 +177,14 @@ class Service:
         BadJob
             Another job has that id.
         BadInput
-            The user's table of routes is damaged.
+            The user's table of routes is damaged, or there is no such preset.
         Failure
             The journal refuses; the job was not accepted.
 
         """
+        if called(job.sounds):
+            plain = partial(in_job, job, PresetFile(self.folders).get)
+            job = await self._looked_up(plain, job.id, self.folders.presets)
         known = self.journal.get(job.id)
         if known is None:
             job = await self._resolved(job)
@@ -193,14 +200,28 @@ class Service:
         return ticket.status
 
     async def _resolved(self, job: Job) -> Job:
-        """Return the job with its models named; in a thread, since that reads files."""
-        looking = aside(lambda: resolve(job, self.folders), name=f"routing-{job.id}")
+        """Return the job with its models named; in a thread, since that reads files.
+
+        A job that adjusts another takes that one's.
+        """
+        base = self.journal.get(job.base) if job.base else None
+        if job.base and base is None:
+            raise BadJob(
+                f"The engine knows of no job {job.base}: separate the recording once more."
+            )
+        base_job = base.job if base is not None else None
+        route = partial(resolve, job, self.folders, base_job)
+        return await self._looked_up(route, job.id, self.folders.models)
+
+    async def _looked_up(self, look: Callable[[], Job], id_: str, where: Path) -> Job:
+        """Return what `look` makes of a job in a thread; Failure where a disk does not answer."""
+        looking = aside(look, name=f"routing-{id_}")
         done, _ = await asyncio.wait({looking}, timeout=self._limits.admission)
         if not done:
             looking.cancel()
             raise Failure(
-                f"The models in {self.folders.models} could not be looked at within "
-                f"{self._limits.admission:.0f} s: the disk does not answer."
+                f"{where} could not be looked at within {self._limits.admission:.0f} s: the disk "
+                "does not answer."
             )
         return looking.result()
 
@@ -321,7 +342,9 @@ class Service:
     ) -> Status:
         if state is JobState.CANCELLED:
             message = _cancelled(ticket.job)
-        status = replace(ticket.status, state=state, message=one_line(message), bad_input=bad_input)
+        status = replace(
+            ticket.status, state=state, message=one_line(message), bad_input=bad_input, draft=()
+        )
         self._tickets.remove(ticket)
         if ticket is self._running:
             self._running = None

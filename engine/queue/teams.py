@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
 
 from engine.advice.contest import competition, sharing
 from engine.advice.sentences import spoken
 from engine.job import Job
-from engine.models.base import Competing, FloatArray, Separator, WaveformSeparator
-from engine.sound.masks import Competition, Rule
-from engine.sound.team import Member, Team
+from engine.models.base import FloatArray, Separator
+from engine.sound.kept import Kept
+from engine.sound.masks import Rule
+from engine.sound.team import KeptMember, Member, Team, Traits
 from engine.taxonomy.families import SPEECH, may_be_beside_speech
 
 __all__ = ["Assembled", "assemble"]
@@ -18,11 +20,16 @@ __all__ = ["Assembled", "assemble"]
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """A job's team, what to tell the user about it, and which queries specialists answer."""
+    """A job's team, what to tell the user about it, and which queries specialists answer.
+
+    `missing` are the names of models that it takes and that were not given; without them the team
+    lacks members.
+    """
 
     team: Team
     notes: tuple[str, ...]
     specialists: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
 
 
 def assemble(
@@ -31,8 +38,11 @@ def assemble(
     *,
     beside: bool = False,
     embed: Callable[[str], FloatArray] | None = None,
+    kept: Kept | None = None,
 ) -> Assembled:
     """Put the team of a resolved job together.
+
+    What a model answered before, and was kept, it is not asked again: it need not be loaded.
 
     Parameters
     ----------
@@ -44,13 +54,17 @@ def assemble(
         Whether speech competes unasked.
     embed
         Turns the queries into vectors, where a sound is shown.
+    kept
+        Masks of an earlier job that was set up alike, of the same mixture.
 
     """
+    traits = dict(kept.traits) if kept is not None else {}
+    traits |= {name: Traits.of(separator) for name, separator in separators.items()}
     touched = tuple(map(may_be_beside_speech, job.queries)) if beside else ()
     answers = (*job.answers, job.beside) if beside else job.answers
-    first = [isinstance(separators[name], WaveformSeparator) for name in answers]
-    lead = separators[answers[first.index(False)]] if False in first else separators[answers[0]]
-    rule = Rule(lead.weight) if isinstance(lead, Competing) else Rule()
+    first = [traits[name].waveform for name in answers]
+    lead = traits[answers[first.index(False) if False in first else 0]]
+    rule = Rule() if lead.weight is None else Rule(lead.weight)
     options = job.options
     contest = competition(
         job.queries,
@@ -62,42 +76,82 @@ def assemble(
     )
     texts = (*job.sounds, SPEECH) if beside else job.sounds
     idle = contest.idle(len(texts))
-    team = _team(
-        [text for place, text in enumerate(texts) if place not in idle],
-        [name for place, name in enumerate(answers) if place not in idle],
-        separators,
+    team = Team(
+        tuple(text for place, text in enumerate(texts) if place not in idle),
+        (),
         contest.without(idle),
-        embed,
     )
+    answering = [name for place, name in enumerate(answers) if place not in idle]
+    casting = _Casting(traits, separators, embed, kept, shown=bool(options.like))
+    team = casting.filled(team, answering)
     specialists = [
         name
         for name in dict.fromkeys(job.answers)
-        if isinstance(separators[name], WaveformSeparator) and name != options.model
+        if traits[name].waveform and name != options.model
     ]
     notes = _notes(job, specialists, idle, beside=beside)
     answered = frozenset(
-        text
-        for text, name in zip(job.sounds, job.answers, strict=True)
-        if isinstance(separators[name], WaveformSeparator)
+        text for text, name in zip(job.sounds, job.answers, strict=True) if traits[name].waveform
     )
-    return Assembled(team, tuple(notes), answered)
+    return Assembled(team, tuple(notes), answered, tuple(casting.missing))
 
 
-def _team(
-    texts: Sequence[str],
-    answers: Sequence[str],
-    separators: Mapping[str, Separator],
-    contest: Competition,
-    embed: Callable[[str], FloatArray] | None,
-) -> Team:
-    """Return the team in which each model answers for its sounds."""
-    sounds: dict[str, list[int]] = {}
-    for place, name in enumerate(answers):
-        sounds.setdefault(name, []).append(place)
-    # Masks lie on the frames of a model that answers with masks, if there is one.
-    order = sorted(sounds, key=lambda name: isinstance(separators[name], WaveformSeparator))
-    members = tuple(Member(separators[name], tuple(sounds[name]), embed) for name in order)
-    return Team(tuple(texts), members, contest)
+class _Casting:
+    """Gives each sound of a team the model that answers, or answered, for it."""
+
+    def __init__(
+        self,
+        traits: Mapping[str, Traits],
+        separators: Mapping[str, Separator],
+        embed: Callable[[str], FloatArray] | None,
+        kept: Kept | None,
+        *,
+        shown: bool,
+    ) -> None:
+        self._traits = traits
+        self._separators = separators
+        self._embed = embed
+        self._kept = kept
+        self._shown = shown
+        self.missing: list[str] = []
+
+    def filled(self, team: Team, answers: Sequence[str]) -> Team:
+        """Return the team with its members; `answers` names the model of each sound."""
+        sounds: dict[str, list[int]] = {}
+        for place, name in enumerate(answers):
+            sounds.setdefault(name, []).append(place)
+        # Masks lie on the frames of a model that answers with masks, if there is one.
+        order = sorted(sounds, key=lambda name: self._traits[name].waveform)
+        members = [member for name in order for member in self._members(team, name, sounds[name])]
+        return replace(team, members=tuple(members))
+
+    def _members(
+        self, team: Team, name: str, sounds: Sequence[int]
+    ) -> Iterator[Member | KeptMember]:
+        """Yield what a model kept of its sounds, then the model itself for the others."""
+        opposed = self._traits[name].opposed
+        sought = team.sought(sounds, opposed=opposed, shown=self._shown)
+        found = [self._kept.find(name, one) if self._kept else None for one in sought]
+        places = [place for place in found if place is not None]
+        if places:
+            there = [sound for sound, place in zip(sounds, found, strict=True) if place is not None]
+            known = tuple(
+                one for one, place in zip(sought, found, strict=True) if place is not None
+            )
+            yield KeptMember(name, self._traits[name], tuple(there), known, tuple(places))
+        if len(places) == len(sounds):
+            return
+        asked = [place is None for place in found]
+        if name not in self._separators:
+            self.missing.append(name)
+            return
+        yield Member(
+            self._separators[name],
+            tuple(compress(sounds, asked)),
+            self._embed,
+            tuple(compress(sought, asked)),
+            name,
+        )
 
 
 def _notes(

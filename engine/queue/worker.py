@@ -19,27 +19,21 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NoReturn, Protocol
 
 import numpy as np
 import psutil
 
-from engine.advice import presence as both
-from engine.advice.beside import SURE, speech_in
-from engine.advice.examples import Example, embedding, placed
-from engine.advice.sentences import LOW_PRESENCE, advice
+from engine.advice.listening import listen
 from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, Task
-from engine.models.base import FloatArray, Model, Separator
+from engine.models.base import Model
 from engine.models.cache import Load, ModelCache
-from engine.models.kinds import LISTENER
 from engine.models.router import resolve
-from engine.models.tasks import as_listener, as_separator
-from engine.options import Presence
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import (
+    Drafted,
     Failed,
     Finished,
     FromWorker,
@@ -51,37 +45,19 @@ from engine.queue.messages import (
     ToWorker,
     Work,
 )
-from engine.queue.teams import assemble
+from engine.queue.separation import Separate, Separation
 from engine.sound.memory import OutOfMemory, is_exhausted
-from engine.sound.team import Team
-from engine.status import Certainty, Clip, Heard
+from engine.sound.separate import separate
+from engine.status import Heard
 from engine.throttle import Throttle
 
-__all__ = ["Listen", "Separate", "main", "serve"]
+__all__ = ["Listen", "Separate", "explain", "main", "serve"]
 
 PULSE = 1.0  # seconds between signs of life
 _PROGRESS = 0.05  # seconds between two messages of a job's progress
 _NICENESS = 5  # the editor comes first
 _LOG = logging.getLogger("tweeze.worker")
 _PREDECESSOR = 5.0  # seconds that an earlier worker gets to end by itself, and then once killed
-
-
-class Separate(Protocol):
-    """What `engine.sound.separate.separate` looks like from here."""
-
-    def __call__(
-        self,
-        job: Job,
-        team: Team,
-        folder: Path,
-        *,
-        on_progress: Callable[[float], None],
-        cancelled: Callable[[], bool],
-        on_certainty: Callable[[float, FloatArray], None],
-        on_notes: Callable[[tuple[str, ...]], None],
-        reduction: int,
-    ) -> tuple[Clip, ...]:
-        """Separate `job` into `folder`."""
 
 
 class Listen(Protocol):
@@ -100,12 +76,9 @@ class Listen(Protocol):
 
 
 def main(connection: Connection, folders: Folders) -> None:
-    """Serve with the real models until the pipe closes: what the service starts."""
-    # Here and not at the module's head: the engine imports this module and needs neither.
-    from engine.advice.listening import listen
-    from engine.sound.separate import separate
-
+    """Serve with the real models until the pipe closes."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _share_heap()
     _reserve()
 
     def load(name: str, folders: Folders) -> Model:
@@ -115,6 +88,17 @@ def main(connection: Connection, folders: Folders) -> None:
         return catalogue.load(catalogue.entry(name, folders))
 
     serve(connection, folders, load=load, separate=separate, listen=listen)
+
+
+def _share_heap() -> None:
+    """Have all threads allocate in one place, where that is glibc's business.
+
+    By itself each thread gets one of its own, and keeps there what it once took: models that are
+    asked in several threads would hold a hundred megabytes that nobody uses.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX, see mallopt(3)
 
 
 def _reserve() -> None:
@@ -159,17 +143,12 @@ def _do(
     folders: Folders,
 ) -> FromWorker:
     job = work.job
-    certainty: tuple[float, FloatArray] | None = None
     notes: tuple[str, ...] = ()
     throttle = Throttle(_PROGRESS)
 
     def on_progress(share: float) -> None:
         if throttle.passes(job.id, share >= 1.0):
             pipe.send(Progress(job.id, share))
-
-    def on_certainty(step: float, values: FloatArray) -> None:
-        nonlocal certainty
-        certainty = step, values
 
     def on_notes(told: tuple[str, ...]) -> None:
         nonlocal notes
@@ -187,7 +166,7 @@ def _do(
         job = resolve(job, folders)
         if job.task is Task.LISTEN:
             model = fetch(job.options.model)
-            if pipe.is_cancelled(job.id):
+            if cancelled():
                 return Stopped(job.id)
             started = time.perf_counter()
             heard = listen(
@@ -195,39 +174,18 @@ def _do(
             )
             seconds = time.perf_counter() - started
             return Finished(job.id, (), seconds, notes=notes, heard=heard)
-        separators = {name: as_separator(fetch(name)) for name in dict.fromkeys(job.answers)}
-        if pipe.is_cancelled(job.id):
-            return Stopped(job.id)
-        beside = _is_beside(job, models, pipe)
-        if beside and job.beside not in separators:
-            separators[job.beside] = as_separator(fetch(job.beside))
-        started = time.perf_counter()
-        lead = separators[job.answers[0]]
-        assembled = assemble(job, separators, beside=beside, embed=_shown(job, lead, models, pipe))
-        clips = separate(
+        return Separation(
             job,
-            assembled.team,
             work.folder,
-            on_progress=on_progress,
-            cancelled=cancelled,
-            on_certainty=on_certainty,
-            on_notes=on_notes,
-            reduction=work.reduction,
-        )
-        low = LOW_PRESENCE
-        asked = _asked(job, clips, certainty, models, pipe)
-        if asked is not None:
-            certainty, low = asked, both.load_weights().missing
-        presence, over_time = _told(certainty)
-        # Of what a specialist answered nobody says how likely it is there, so nothing is advised.
-        best = () if certainty is None else np.nan_to_num(certainty[1].max(axis=1), nan=1.0)
-        notes += assembled.notes + advice(
-            job.queries, tuple(best), low, specialists=assembled.specialists
-        )
-        seconds = time.perf_counter() - started
-        return Finished(
-            job.id, clips, seconds, presence, notes, certainty=over_time, answers=job.answers
-        )
+            work.reduction,
+            folders,
+            models,
+            fetch,
+            separate,
+            on_progress,
+            lambda clips: pipe.send(Drafted(job.id, clips)),
+            cancelled,
+        ).finished()
     except Cancelled:
         return Stopped(job.id)
     except OutOfMemory:
@@ -240,86 +198,11 @@ def _do(
             details="" if isinstance(error, BadInput) else traceback.format_exc(),
         )
     except Exception as error:
-        return Failed(job.id, _explain(error, job, folders), details=traceback.format_exc())
+        return Failed(job.id, explain(error, job, folders), details=traceback.format_exc())
 
 
-def _asked(
-    job: Job,
-    clips: tuple[Clip, ...],
-    certainty: tuple[float, FloatArray] | None,
-    models: ModelCache,
-    pipe: _Pipe,
-) -> tuple[float, FloatArray] | None:
-    """Ask the listener, too, whether what was separated is there; None where it cannot tell.
-
-    The clips are there already, so that nothing but a cancelled job keeps them back.
-    """
-    wanted = job.options.presence is Presence.BOTH and not job.options.like
-    if not wanted or not both.is_fitted():
-        return None
-    step = _ending(job, pipe)
-    try:
-        listener = as_listener(models.fetch(LISTENER.name)[0])
-        return both.ask(job, clips, listener, certainty, step=step)
-    except Cancelled:
-        raise
-    except Exception as error:
-        _LOG.warning("Job %s: the listener could not be asked (%s).", job.id, error)
-        if is_exhausted(error):
-            models.drop(LISTENER.name)
-        return None
-
-
-def _shown(
-    job: Job, separator: Separator, models: ModelCache, pipe: _Pipe
-) -> Callable[[str], FloatArray] | None:
-    """Return how to embed the queries of a job that shows an example; None for another."""
-    if not job.options.like:
-        return None
-    example = Example.from_text(job.options.like)
-    listener = as_listener(models.fetch(LISTENER.name)[0])
-    return embedding(separator, example, placed(example, listener, _ending(job, pipe)))
-
-
-def _is_beside(job: Job, models: ModelCache, pipe: _Pipe) -> bool:
-    """Return whether speech is heard beside what a job asks for, where that may compete."""
-    if not job.beside:
-        return False
-    step = _ending(job, pipe)
-    try:
-        listener = as_listener(models.fetch(LISTENER.name)[0])
-        return speech_in(job, listener, step) >= SURE
-    except (Cancelled, BadInput):
-        raise
-    except Exception as error:
-        _LOG.warning("Job %s: nobody listened for speech (%s).", job.id, error)
-        if is_exhausted(error):
-            models.drop(LISTENER.name)
-        return False
-
-
-def _ending(job: Job, pipe: _Pipe) -> Callable[[], None]:
-    """Return what raises `Cancelled` once the job was cancelled."""
-
-    def step() -> None:
-        if pipe.is_cancelled(job.id):
-            raise Cancelled(f"Job {job.id} was cancelled.")
-
-    return step
-
-
-def _told(
-    certainty: tuple[float, FloatArray] | None,
-) -> tuple[tuple[float, ...], tuple[Certainty, ...]]:
-    """Return presence and certainty over time as a status has them."""
-    if certainty is None or not np.isfinite(certainty[1]).all():
-        return (), ()
-    step, values = certainty
-    presence = tuple(round(float(share), 2) for share in values.max(axis=1))
-    return presence, tuple(Certainty.rounded(step, row) for row in values)
-
-
-def _explain(error: Exception, job: Job, folders: Folders) -> str:
+def explain(error: Exception, job: Job, folders: Folders) -> str:
+    """Return a sentence for the user about an error that is none of Tweeze's own."""
     name = f"'{job.mixture.name}'"
     if is_exhausted(error):
         return (

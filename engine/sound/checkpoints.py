@@ -14,8 +14,9 @@ from engine.job import Job
 from engine.models.base import WaveformSeparator
 from engine.sound import core
 from engine.sound.certainty import CertaintyGrid
-from engine.sound.core import Checkpoint, Part
+from engine.sound.core import Checkpoint, KeptPart, Part
 from engine.sound.masks import Competition
+from engine.sound.region import Region
 
 __all__ = ["load", "save", "signature"]
 
@@ -56,14 +57,16 @@ def load(path: Path, signature: str, certainties: CertaintyGrid) -> Checkpoint |
         return None
 
 
-def signature(job: Job, parts: Sequence[Part], competition: Competition) -> str:
+def signature(
+    job: Job, parts: Sequence[Part | KeptPart], competition: Competition, region: Region
+) -> str:
     """Return a digest of all that the result depends on, to tell whose checkpoint one is."""
     digest = hashlib.sha256()
     mixture = parts[0].mixture
-    said = [version("tweeze"), str(core.METHOD), job.to_text(), repr(competition)]
+    said = [version("tweeze"), str(core.METHOD), job.to_text(), repr(competition), repr(region)]
     for part in parts:
-        separator = part.separator
-        said.append(repr(separator.frame_grid))
+        said.append(repr(part.frame_grid))
+        separator = part.separator if isinstance(part, Part) else None
         if isinstance(separator, WaveformSeparator):
             chunks = separator.chunk_grid
             said.append(repr((chunks.hop, chunks.context, chunks.latency, separator.channels)))
@@ -71,6 +74,7 @@ def signature(job: Job, parts: Sequence[Part], competition: Competition) -> str:
     for text in (*said, repr(mixture.info)):
         digest.update(text.encode() + b"\0")
     for part in parts:
-        digest.update(repr(part.sounds).encode() + part.vectors.tobytes())
+        vectors = part.vectors.tobytes() if isinstance(part, Part) else b"kept"
+        digest.update(repr(part.sounds).encode() + vectors)
         digest.update(repr(part.mixture.rms).encode())
     return digest.hexdigest()

@@ -13,6 +13,8 @@ from engine.options import Keep
 from engine.sound.audio import AudioInfo, FrameWriter
 from engine.sound.core import Piece
 from engine.status import Clip, ClipKind
+from engine.taxonomy.families import left_out
+from engine.taxonomy.phrases import folded
 
 __all__ = ["ClipFiles"]
 
@@ -89,10 +91,13 @@ class ClipFiles:
 
 def _outputs(job: Job, folder: Path, work: Path) -> tuple[_Output, ...]:
     wanted: list[tuple[ClipKind, str, str, int | None]] = []
-    if job.options.keep is not Keep.RESIDUAL:
+    if job.options.keep is not Keep.RESIDUAL and job.options.merge:
+        all_of_them = ", ".join(job.queries)
+        wanted.append((ClipKind.TARGET, all_of_them, all_of_them, 0))
+    elif job.options.keep is not Keep.RESIDUAL:
         wanted += [(ClipKind.TARGET, query, query, i) for i, query in enumerate(job.queries)]
     if job.options.keep is not Keep.TARGET:
-        wanted.append((ClipKind.RESIDUAL, "", f"without {', '.join(job.queries)}", None))
+        wanted.append((ClipKind.RESIDUAL, "", _residual(job.queries), None))
     outputs: list[_Output] = []
     for number, (kind, query, label, target) in enumerate(wanted):
         name = f"{job.title} - {label}" if job.title else label
@@ -100,6 +105,20 @@ def _outputs(job: Job, folder: Path, work: Path) -> tuple[_Output, ...]:
         clip = Clip(path, kind, query, name)
         outputs.append(_Output(clip, work / f"{number}.part", target))
     return tuple(outputs)
+
+
+def _residual(queries: Sequence[str]) -> str:
+    """Return what the residual is called: by what it holds, where a query says that.
+
+    What is left beside "everything but speech" is the speech, less what other queries describe.
+    """
+    held = [left_out(query) for query in queries]
+    others = [query for query, sound in zip(queries, held, strict=True) if not sound]
+    said = f"without {', '.join(others)}" if others else ""
+    sounds = list(dict.fromkeys(filter(None, held)))
+    if len(sounds) > 1 or {folded(query) for query in others} & set(sounds):
+        return "the rest"
+    return " ".join(filter(None, [*sounds, said]))
 
 
 def _free(folder: Path, stem: str, outputs: Sequence[_Output]) -> Path:

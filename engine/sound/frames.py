@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -40,12 +42,21 @@ class MixtureGrid:
     rate: int
     frame_grid: FrameGrid
 
-    @property
+    @cached_property
     def width(self) -> int:
-        """Samples of a frame; even."""
-        return max(
-            2, 2 * round(self.frame_grid.n_fft * self.rate / self.frame_grid.sample_rate / 2)
-        )
+        """Samples of a frame; even.
+
+        At the model's own rate these are the model's frames; at others they may be a little
+        longer or shorter, so that the transform is fast: of 1412 samples (32 of 1024 at 44.1 kHz)
+        it takes four times as long as of 1408.
+        """
+        exact = self.frame_grid.n_fft * self.rate / self.frame_grid.sample_rate
+        nearest = max(2, 2 * round(exact / 2))
+        if self.rate == self.frame_grid.sample_rate:
+            return nearest
+        above = next(width for width in count(nearest, 2) if fft.next_fast_len(width) == width)
+        below = next(width for width in count(nearest, -2) if fft.next_fast_len(width) == width)
+        return min(above, below, key=lambda width: abs(width - exact))
 
     def centres(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Return the samples on which frames `[start, stop)` are centred."""
@@ -54,6 +65,16 @@ class MixtureGrid:
             2 * self.frame_grid.sample_rate
         )
         return centres
+
+    def reaching(self, start: int, stop: int, count: int) -> tuple[int, int]:
+        """Return frames, of `count`, among which are all that touch samples `[start, stop)`.
+
+        The samples are whole, too, when no frame behind those is added.
+        """
+        hop = self.frame_grid.hop * self.rate / self.frame_grid.sample_rate
+        half = self.width // 2
+        first = max(0, int((start - half) / hop) - 1)
+        return min(first, count - 1), min(count, int((stop + half) / hop) + 3)
 
     @property
     def bins(self) -> int:
@@ -89,16 +110,19 @@ def window(width: int) -> FloatArray:
     return samples
 
 
-def spectrum(frames: FloatArray, window: FloatArray) -> ComplexArray:
-    """Return the transforms of windowed frames, `(..., width)` to `(..., width // 2 + 1)`."""
+def spectrum(frames: FloatArray, window: FloatArray, workers: int = 0) -> ComplexArray:
+    """Return the transforms of windowed frames, `(..., width)` to `(..., width // 2 + 1)`.
+
+    `workers` is the number of threads; 0 for as many as there are processors to use.
+    """
     # This transform gives each row the same bits in any batch, on any number of threads.
-    result: ComplexArray = fft.rfft(frames * window, workers=threads())
+    result: ComplexArray = fft.rfft(frames * window, workers=workers or threads())
     return result
 
 
-def inverse(spectrum: ComplexArray, width: int) -> FloatArray:
+def inverse(spectrum: ComplexArray, width: int, workers: int = 0) -> FloatArray:
     """Return the frames of a spectrogram, `(..., width // 2 + 1)` to `(..., width)`."""
-    result: FloatArray = fft.irfft(spectrum, width, workers=threads())
+    result: FloatArray = fft.irfft(spectrum, width, workers=workers or threads())
     return result
 
 

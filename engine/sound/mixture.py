@@ -16,7 +16,7 @@ import numpy.typing as npt
 import soxr
 
 from engine.job import Job
-from engine.models.base import ComplexArray, FloatArray, FrameGrid
+from engine.models.base import FloatArray, FrameGrid
 from engine.sound.audio import AudioInfo, frame_bytes, opened
 from engine.sound.frames import GROUP, reflect, spectrum, window
 
@@ -29,7 +29,7 @@ __all__ = [
     "decode",
     "frames_around",
     "is_silent",
-    "model_spectrum",
+    "model_magnitudes",
     "prepare",
     "resampled",
     "silent_note",
@@ -84,33 +84,45 @@ def frames_around(
 
     `read` returns samples `[start, stop)` out of `count`; beyond the ends they are reflected.
     """
-    index = (centres - width // 2)[:, None] + np.arange(width)
-    if index[0, 0] < 0 or index[-1, -1] >= count:
-        index = reflect(index, count)
-    low = int(index.min())
-    samples = read(low, int(index.max()) + 1)
-    return samples[:, index - low]
+    starts = centres - width // 2
+    first, last = int(starts[0]), int(starts[-1]) + width
+    if first >= 0 and last <= count:
+        samples = read(first, last)
+    else:
+        index = reflect(np.arange(first, last), count)
+        low = int(index.min())
+        samples = read(low, int(index.max()) + 1)[:, index - low]
+    hop = int(starts[1] - starts[0]) if len(starts) > 1 else 1
+    if (np.diff(starts) == hop).all():
+        # Frames at equal distances need no copy.
+        return np.lib.stride_tricks.sliding_window_view(samples, width, axis=1)[:, ::hop]
+    return samples[:, (starts - first)[:, None] + np.arange(width)]
 
 
-def model_spectrum(mixture: Mixture, frame_grid: FrameGrid, first: int, last: int) -> ComplexArray:
-    """Return the spectrogram of model frames `[first, last)`: `(channels, frames, bins)`."""
+def model_magnitudes(
+    mixture: Mixture,
+    frame_grid: FrameGrid,
+    first: int,
+    last: int,
+    channels: slice = slice(None),
+    workers: int = 0,
+) -> FloatArray:
+    """Return the magnitudes of model frames `[first, last)`: `(channels, frames, bins)`.
+
+    `workers` is the number of threads; 0 for as many as there are processors to use.
+    """
     width = frame_grid.n_fft
     group = max(1, GROUP // width)
-    return np.concatenate(
-        [
-            spectrum(
-                frames_around(
-                    mixture.resampled,
-                    mixture.model_samples,
-                    np.arange(a, min(a + group, last)) * frame_grid.hop,
-                    width,
-                ),
-                window(width),
-            )
-            for a in range(first, last, group)
-        ],
-        axis=1,
-    )
+
+    def read(start: int, stop: int) -> FloatArray:
+        return mixture.resampled(start, stop)[channels]
+
+    parts = []
+    for start in range(first, last, group):
+        centres = np.arange(start, min(start + group, last)) * frame_grid.hop
+        around = frames_around(read, mixture.model_samples, centres, width)
+        parts.append(np.abs(spectrum(around, window(width), workers)))
+    return np.concatenate(parts, axis=1)
 
 
 class ArrayMixture:

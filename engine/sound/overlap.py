@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.cores import ahead
 from engine.models.base import FloatArray
-from engine.sound.frames import GROUP, Mask, MixtureGrid, inverse, masked, spectrum, window
+from engine.sound.frames import Mask, MixtureGrid, inverse, masked, spectrum, window
 from engine.sound.mixture import Mixture, frames_around
 
 __all__ = ["Checkpoint", "Layer", "OverlapAdd"]
+
+_GROUP = 1 << 18  # samples of windowed frames that are transformed at a time, in each thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,38 +108,65 @@ class OverlapAdd:
         start: int,
         stop: int,
         layers: Sequence[Layer],
-        steer: Callable[[Mask], Mask],
+        steer: Callable[[Mask, int], Mask],
         *,
         full: bool,
+        silent: Callable[[int, int], bool] = lambda start, stop: False,
+        threads: int | None = None,
     ) -> Iterator[tuple[int, FloatArray]]:
         """Apply the masks of model frames `[start, stop)`, the next ones.
 
         `steer` makes the queries' masks out of those of all sounds, both with the sounds first,
-        on the mixture's grid. Yields where samples of the targets begin that are final, and the
-        samples, `(queries, channels, frames)`; they may be none.
+        on the mixture's grid; it is told the number of their first frame, too. Yields where
+        samples of the targets begin that are final, and the samples, `(queries, channels,
+        frames)`; they may be none. Frames are left out where `silent` says of frames of the
+        mixture, from one to another, that no target will hold anything there. `threads` is the
+        number of threads at most; each takes memory.
         """
-        width = self._grid.width
-        group = max(1, GROUP // width)
-        for first in range(start, stop, group):
-            last = min(first + group, stop)
+        group = max(1, _GROUP // self._grid.width)
+        cuts = [*range(start, stop, group), stop]
+
+        def masked_frames(first: int, last: int) -> list[FloatArray]:
             centres = self._grid.centres(first, last)
-            mixture = spectrum(
-                frames_around(self._mixture.samples, self._mixture.info.frames, centres, width),
-                self._window,
-            )
+            reach = self._grid.width // 2
+            if silent(int(centres[0]) - reach, int(centres[-1]) + reach):
+                return []
             part = slice(first - start, last - start)
-            masks = [
-                steer(self._gathered(layers, channel, part, full=full))
-                for channel in range(len(layers[0].masks))
-            ]
-            for query in range(len(masks[0])):
-                spread = np.stack([mask[query] for mask in masks])
-                frames = inverse(masked(mixture, spread), width) * self._window
+            return self._masked(first, last, layers, part, steer, full=full)
+
+        for (first, last), found in ahead(masked_frames, list(pairwise(cuts)), threads):
+            centres = self._grid.centres(first, last)
+            for query, frames in enumerate(found):
                 self._add(query, frames, centres)
             self._weigh(centres)
-            reached = int(self._grid.centres(last, last + 1)[0]) - width // 2
+            reached = int(self._grid.centres(last, last + 1)[0]) - self._grid.width // 2
             ended = last == self._mixture.model_samples // self._grid.frame_grid.hop + 1
             yield self._taken(self._mixture.info.frames if ended else reached)
+
+    def _masked(
+        self,
+        first: int,
+        last: int,
+        layers: Sequence[Layer],
+        part: slice,
+        steer: Callable[[Mask, int], Mask],
+        *,
+        full: bool,
+    ) -> list[FloatArray]:
+        """Return the windowed frames of each target, `(channels, frames, width)`."""
+        width = self._grid.width
+        centres = self._grid.centres(first, last)
+        around = frames_around(self._mixture.samples, self._mixture.info.frames, centres, width)
+        mixture = spectrum(around, self._window, 1)
+        masks = [
+            steer(self._gathered(layers, channel, part, full=full), first)
+            for channel in range(len(layers[0].masks))
+        ]
+        found = []
+        for query in range(len(masks[0])):
+            spread = np.stack([mask[query] for mask in masks])
+            found.append(inverse(masked(mixture, spread), width, 1) * self._window)
+        return found
 
     def _gathered(self, layers: Sequence[Layer], channel: int, part: slice, *, full: bool) -> Mask:
         """Return the masks of all sounds on the mixture's grid: `(sounds, frames, bins)`."""

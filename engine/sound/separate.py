@@ -10,7 +10,8 @@ import errno
 import gc
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,35 @@ import numpy as np
 from engine.errors import Cancelled, Failure
 from engine.job import Job
 from engine.models.base import FloatArray, Separator
+from engine.places import Span
 from engine.sound import checkpoints, memory, segments
+from engine.sound.audio import frame_bytes
 from engine.sound.certainty import CertaintyGrid
 from engine.sound.clips import ClipFiles
-from engine.sound.core import Part, estimates, pieces_of
-from engine.sound.mixture import at_rate, is_silent, prepare
-from engine.sound.team import Team
+from engine.sound.core import KeptPart, Part, estimates, pieces_of
+from engine.sound.kept import Kept, KeptMasks, Recorder
+from engine.sound.mixture import DecodedMixture, at_rate, is_silent, prepare
+from engine.sound.region import Region, check_inside
+from engine.sound.team import KeptMember, Member, Team, Traits
 from engine.status import Clip
 
-__all__ = ["separate"]
+__all__ = ["Keeping", "separate"]
 
 _PREPARING = 0.02  # share of the progress that belongs to reading the mixture
 _WORK = "work"
+_MASKS = "masks"
 _BEGUN = "begun"
 _ATTEMPTS = 10  # that may end, with the whole engine, before a first segment is finished
+_RESERVE = 32 << 20  # bytes that masks leave free on the disk, beside the job's clips
 _LOG = logging.getLogger("tweeze.separate")
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where the masks of a job are kept: in the folder `path`, unless it lasts longer."""
+
+    path: Path
+    seconds: float = float("inf")
 
 
 def separate(
@@ -45,6 +60,9 @@ def separate(
     on_certainty: Callable[[float, FloatArray], None] = lambda step, values: None,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
     reduction: int = 0,
+    kept: Kept | None = None,
+    keeping: Keeping | None = None,
+    events: Sequence[Sequence[Span] | None] = (),
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
 
@@ -79,6 +97,14 @@ def separate(
     reduction
         How often the segments are to be shortened from the start: once for each process that
         ended in the middle of this job, for it may have been lack of memory.
+    kept
+        Masks of an earlier job of the same mixture, where the team has a `KeptMember`; the mixture
+        comes from there in any case.
+    keeping
+        Where masks are to be kept; None if they are not. Where that fails, the job goes on.
+    events
+        For each query the time in which its sound was noticed, if its target is to be limited to
+        that; see `Region.of_options`.
 
     Returns
     -------
@@ -106,7 +132,7 @@ def separate(
         if not isinstance(team, Team):
             team = Team.of_one(team, job.queries)
         team = team.tuned(job.options)
-        frame_grid = team.lead.frame_grid
+        frame_grid = team.frame_grid
         note, begun = folder / _WORK / "reduction", folder / _WORK / _BEGUN
         ended = _noted(begun)  # attempts since the last finished segment, each cut short
         if ended >= _ATTEMPTS:
@@ -131,6 +157,9 @@ def separate(
                     on_certainty,
                     on_notes,
                     reduction,
+                    kept,
+                    keeping,
+                    events,
                 )
             except Exception as error:
                 if not memory.is_exhausted(error):
@@ -177,6 +206,9 @@ def _separate(
     on_certainty: Callable[[float, FloatArray], None],
     on_notes: Callable[[tuple[str, ...]], None],
     reduction: int,
+    kept: Kept | None,
+    keeping: Keeping | None,
+    events: Sequence[Sequence[Span] | None],
 ) -> tuple[Clip, ...]:
     def step(fraction: float) -> None:
         on_progress(min(fraction, 1.0))
@@ -186,54 +218,150 @@ def _separate(
     step(0.0)
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    frame_grid = team.lead.frame_grid
-    vectors = [team.vectors(member) for member in team.members]
-    mixture = prepare(job, frame_grid, work, lambda part: step(part * _PREPARING))
+    frame_grid = team.frame_grid
+    vectors = {
+        member.sounds: team.vectors(member) for member in team.members if isinstance(member, Member)
+    }
+    if kept is not None:
+        mixture = kept.mixture(frame_grid, work)
+    else:
+        mixture = prepare(job, frame_grid, work, lambda part: step(part * _PREPARING))
+    info = mixture.info
+    check_inside(job.options, info.frames / info.rate, info.rate)
     parts = tuple(
-        Part(
-            member.separator,
-            at_rate(
-                mixture, member.separator.frame_grid.sample_rate, work, lambda: step(_PREPARING)
-            ),
-            found,
-            member.sounds,
-        )
-        for member, found in zip(team.members, vectors, strict=True)
+        _part(member, vectors.get(member.sounds), mixture, work, kept, lambda: step(_PREPARING))
+        for member in team.members
     )
-    files = ClipFiles(job, folder, work, mixture.info)
+    files = ClipFiles(job, folder, work, info)
     path = work / "checkpoint.npz"
-    signature = checkpoints.signature(job, parts, team.competition)
+    region = Region.of_options(job.options, len(job.queries), events)
+    signature = checkpoints.signature(job, parts, team.competition, region)
     frames = mixture.model_samples // frame_grid.hop + 1
     cuts = {segment.stop for segment in segments.plan(frames, frame_grid, reduction)}
     certainties = CertaintyGrid(frame_grid, frames)
     at = checkpoints.load(path, signature, certainties)
     if at is not None and not (at.done in cuts and files.hold(at.base)):
         at = None
+    recorder = None
+    if keeping is not None and info.frames <= keeping.seconds * info.rate:
+        clips = len(files.clips) * info.frames * frame_bytes(info.channels)
+        recorder = _recorder(
+            team, work / _MASKS, kept, at.done if at else 0, reserve=clips + _RESERVE
+        )
     found = pieces_of(
         parts,
         team.competition,
         stereo=job.options.stereo,
         sharpness=job.options.sharpness,
         bandwidth=job.options.bandwidth,
+        region=region,
+        merge=job.options.merge,
         reduction=reduction,
         resume=at,
         on_progress=lambda part: step(_PREPARING + part * (1 - _PREPARING)),
+        on_masks=recorder.add if recorder is not None else None,
     )
-    with files.open(max(at.base, 0) if at else 0):
-        for piece in found:
-            files.write(piece)
-            if piece.checkpoint is not None:
-                at = piece.checkpoint
-                files.flush()
-                checkpoints.save(path, at, signature)
-                (work / _BEGUN).unlink(missing_ok=True)
+    try:
+        with files.open(max(at.base, 0) if at else 0):
+            for piece in found:
+                files.write(piece)
+                if piece.checkpoint is not None:
+                    at = piece.checkpoint
+                    files.flush()
+                    if recorder is not None:
+                        recorder.flush()
+                    if at.done < frames:
+                        checkpoints.save(path, at, signature)
+                    (work / _BEGUN).unlink(missing_ok=True)
+        assert at is not None
+        certainty = _certainty(job, team, parts, at.certainty, kept)
+        if recorder is not None and keeping is not None:
+            traits = _traits(team)
+            if recorder.finish(job, mixture, traits, (certainties.step, certainty), frames):
+                _move(work / _MASKS, keeping.path)
+    finally:
+        if recorder is not None:
+            recorder.close()
     files.name()
     shutil.rmtree(work)
-    assert at is not None
-    if len(at.certainty) and not is_silent(mixture):
-        certainty = at.certainty.copy()
-        certainty[~np.array(estimates(parts, len(job.queries)))] = np.nan
+    if np.isfinite(certainty).any() and not is_silent(mixture):
         on_certainty(certainties.step, certainty)
     on_notes(mixture.notes)
     on_progress(1.0)
     return files.clips
+
+
+def _part(
+    member: Member | KeptMember,
+    vectors: FloatArray | None,
+    mixture: DecodedMixture,
+    work: Path,
+    kept: Kept | None,
+    step: Callable[[], None],
+) -> Part | KeptPart:
+    """Return what a member of the team answers."""
+    if isinstance(member, KeptMember):
+        assert kept is not None
+        masks = KeptMasks(kept, member.places)
+        return KeptPart(masks, mixture, member.frame_grid, member.sounds)
+    assert vectors is not None
+    own = at_rate(mixture, member.frame_grid.sample_rate, work, step)
+    return Part(member.separator, own, vectors, member.sounds)
+
+
+def _recorder(team: Team, folder: Path, kept: Kept | None, done: int, *, reserve: int) -> Recorder:
+    """Return what keeps the masks of a team; those that were kept before it has already."""
+    asked = {}
+    for member in team.members:
+        for sound, sought in zip(member.sounds, team.sought_of(member), strict=True):
+            own = member.separator.name if isinstance(member, Member) else ""
+            asked[sound] = member.model or own, sought
+    recorder = Recorder(folder, [asked[sound] for sound in sorted(asked)], done, reserve=reserve)
+    for member in team.members:
+        if isinstance(member, KeptMember) and kept is not None:
+            for sound, place in zip(member.sounds, member.places, strict=True):
+                recorder.link(sound, kept, place)
+    return recorder
+
+
+def _traits(team: Team) -> dict[str, Traits]:
+    return {
+        (member.model or member.separator.name if isinstance(member, Member) else member.model): (
+            Traits.of(member.separator) if isinstance(member, Member) else member.traits
+        )
+        for member in team.members
+    }
+
+
+def _certainty(
+    job: Job,
+    team: Team,
+    parts: Sequence[Part | KeptPart],
+    found: FloatArray,
+    kept: Kept | None,
+) -> FloatArray:
+    """Return the certainty of each query, NaN where no model estimated it, `(queries, values)`."""
+    queries = len(job.queries)
+    certainty = np.full((queries, found.shape[-1]), np.nan, np.float32)
+    if len(found):
+        able = np.array(estimates(parts, queries))
+        certainty[able] = found[able]
+    known = kept.certainty() if kept is not None else None
+    if known is None or known[1].shape[-1] != certainty.shape[-1]:
+        return certainty
+    for member in team.members:
+        if isinstance(member, KeptMember):
+            for sound, place in zip(member.sounds, member.places, strict=True):
+                if sound < queries and place < len(known[1]):
+                    certainty[sound] = known[1][place]
+    return certainty
+
+
+def _move(folder: Path, path: Path) -> None:
+    """Give a folder of masks its place; without an error where that fails."""
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.replace(path)
+    except OSError as error:
+        _LOG.warning("The masks in %s cannot be kept (%s).", folder, error)

@@ -2,16 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from engine.models.base import FloatArray, Opposed, Separator, Tunable
+from engine.models.base import (
+    Competing,
+    FloatArray,
+    FrameGrid,
+    Opposed,
+    PresenceSeparator,
+    Separator,
+    Tunable,
+    WaveformSeparator,
+)
 from engine.options import Options
 from engine.sound.masks import Competition
 
-__all__ = ["Member", "Team"]
+__all__ = ["KeptMember", "Member", "Sought", "Team", "Traits"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is to be known of a model to put a team together, loaded or not.
+
+    Attributes
+    ----------
+    frame_grid
+        Its frame grid.
+    waveform
+        Whether it is a `WaveformSeparator`.
+    presence
+        Whether it is a `PresenceSeparator`.
+    opposed
+        Whether it is `Opposed`.
+    weight
+        How much competing counts, where it is `Competing`.
+
+    """
+
+    frame_grid: FrameGrid
+    waveform: bool = False
+    presence: bool = False
+    opposed: bool = False
+    weight: float | None = None
+
+    @classmethod
+    def of(cls, separator: Separator) -> Traits:
+        """Return the traits of a loaded model."""
+        return cls(
+            separator.frame_grid,
+            waveform=isinstance(separator, WaveformSeparator),
+            presence=isinstance(separator, PresenceSeparator),
+            opposed=isinstance(separator, Opposed),
+            weight=separator.weight if isinstance(separator, Competing) else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Traits:
+        """Read what `to_json` returned; TypeError or ValueError where it is something else."""
+        return cls(**{**facts, "frame_grid": FrameGrid(**facts["frame_grid"])})
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What a model is asked for: a text, and what else is there, where it is told that.
+
+    `others` is None where it is not told; a model may answer otherwise when it is told of nothing.
+    """
+
+    text: str
+    others: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Sought:
+        """Read the fields of one; KeyError or TypeError where they hold something else."""
+        others = facts["others"]
+        return cls(str(facts["text"]), None if others is None else tuple(map(str, others)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +99,50 @@ class Member:
         Places of its sounds among the team's.
     embed
         Turns a text into a vector; None where the model itself does.
+    sought
+        What it is asked for, sound by sound; empty where `Team.sought` says it.
+    model
+        What the job calls the model; empty where that is its own name.
 
     """
 
     separator: Separator
     sounds: tuple[int, ...]
     embed: Callable[[str], FloatArray] | None = None
+    sought: tuple[Sought, ...] = ()
+    model: str = ""
+
+    @property
+    def frame_grid(self) -> FrameGrid:
+        """The model's frame grid."""
+        return self.separator.frame_grid
+
+
+@dataclass(frozen=True)
+class KeptMember:
+    """A model that is not asked again: its masks were kept.
+
+    Attributes
+    ----------
+    model, sounds, sought
+        As in `Member`.
+    traits
+        Those of the model.
+    places
+        Places of these sounds among those that were kept.
+
+    """
+
+    model: str
+    traits: Traits
+    sounds: tuple[int, ...]
+    sought: tuple[Sought, ...]
+    places: tuple[int, ...]
+
+    @property
+    def frame_grid(self) -> FrameGrid:
+        """The model's frame grid."""
+        return self.traits.frame_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +161,7 @@ class Team:
     """
 
     texts: tuple[str, ...]
-    members: tuple[Member, ...]
+    members: tuple[Member | KeptMember, ...]
     competition: Competition
 
     @classmethod
@@ -66,9 +177,9 @@ class Team:
         return cls(tuple(queries), (Member(separator, sounds, embed),), none)
 
     @property
-    def lead(self) -> Separator:
-        """The first model."""
-        return self.members[0].separator
+    def frame_grid(self) -> FrameGrid:
+        """That of the first model."""
+        return self.members[0].frame_grid
 
     def others(self, sound: int) -> list[str]:
         """Return the texts of the sounds that one competes with, in their order."""
@@ -79,19 +190,42 @@ class Team:
         found |= {query for query, places in enumerate(against) if sound in places}
         return [self.texts[place] for place in sorted(found)]
 
+    def sought(
+        self, sounds: Sequence[int], *, opposed: bool, shown: bool = False
+    ) -> tuple[Sought, ...]:
+        """Return what a model is asked for that answers for `sounds`.
+
+        One that can be told what else there is (`opposed`) is told, where its sounds compete;
+        unless it is shown a sound instead.
+        """
+        texts = [self.texts[sound] for sound in sounds]
+        others = [tuple(self.others(sound)) for sound in sounds]
+        if not (opposed and not shown and any(others)):
+            return tuple(map(Sought, texts))
+        return tuple(map(Sought, texts, others))
+
+    def sought_of(self, member: Member | KeptMember) -> tuple[Sought, ...]:
+        """Return what a member is, or was, asked for."""
+        if isinstance(member, KeptMember) or member.sought:
+            return member.sought
+        opposed = isinstance(member.separator, Opposed)
+        return self.sought(member.sounds, opposed=opposed, shown=member.embed is not None)
+
     def vectors(self, member: Member) -> FloatArray:
         """Return the vectors of a member's sounds, `(sounds, dimensions)`.
 
         A model that can be told what else is there is told, where its sounds compete.
         """
         separator = member.separator
-        others = [self.others(sound) for sound in member.sounds]
-        texts = [self.texts[sound] for sound in member.sounds]
-        if member.embed is None and isinstance(separator, Opposed) and any(others):
-            pairs = zip(texts, others, strict=True)
-            return np.stack([separator.embed_beside(text, beside) for text, beside in pairs])
         embed = member.embed or separator.embed
-        return np.stack([embed(text) for text in texts])
+        return np.stack(
+            [
+                separator.embed_beside(one.text, one.others)
+                if one.others is not None and isinstance(separator, Opposed)
+                else embed(one.text)
+                for one in self.sought_of(member)
+            ]
+        )
 
     def tuned(self, options: Options) -> Team:
         """Return the same team with each model set up as `options` ask."""
@@ -99,7 +233,7 @@ class Team:
             self,
             members=tuple(
                 replace(one, separator=one.separator.tuned(options))
-                if isinstance(one.separator, Tunable)
+                if isinstance(one, Member) and isinstance(one.separator, Tunable)
                 else one
                 for one in self.members
             ),

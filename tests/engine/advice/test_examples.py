@@ -129,6 +129,15 @@ def test_an_example_steers_alone_or_with_words() -> None:
     assert both @ shown == pytest.approx(float(both @ model.embed("dog barking")), abs=1e-5)
 
 
+def test_what_is_not_wanted_is_not_what_is_shown() -> None:
+    model = compact.load()
+    example = Example(Path("/tmp/meow.wav"))
+    place = model.embed("cat")
+    embed = embedding(model, example, place, ["rain"])
+    assert np.array_equal(embed("rain"), model.embed("rain"))
+    assert not np.array_equal(embed("dog barking"), model.embed("dog barking"))
+
+
 def test_a_model_that_knows_words_only_says_so() -> None:
     class Words:
         name = "words"

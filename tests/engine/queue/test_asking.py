@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -18,17 +17,9 @@ from engine.job import Job
 from engine.models.base import Model
 from engine.models.cache import ModelCache
 from engine.options import Options, Presence
-from engine.queue import worker
+from engine.queue import asking
 
 OWN = (0.16, np.full((1, 20), 0.5, np.float32))
-
-
-class Pipe:
-    def __init__(self, *, cancelled: bool = False) -> None:
-        self._cancelled = cancelled
-
-    def is_cancelled(self, job: str) -> bool:
-        return self._cancelled
 
 
 @pytest.fixture
@@ -45,7 +36,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 def asked(job: Job, models: ModelCache, *, cancelled: bool = False) -> object:
-    return worker._asked(job, (), OWN, models, cast("worker._Pipe", Pipe(cancelled=cancelled)))
+    return asking.presence(job, (), OWN, models, lambda: cancelled)
 
 
 def test_the_listener_s_opinion_counts(job: Job, tmp_path: Path) -> None:
@@ -53,7 +44,7 @@ def test_the_listener_s_opinion_counts(job: Job, tmp_path: Path) -> None:
     found = asked(job, models)
     assert isinstance(found, tuple)
     assert found[1].min() > 0.9
-    presence_, certainty = worker._told(found)
+    presence_, certainty = asking.told(found)
     assert presence_ == (0.99,) or presence_[0] >= 0.9
     assert (certainty[0].step, len(certainty[0].values)) == (0.16, 20)
 

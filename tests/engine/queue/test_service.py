@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -464,3 +466,11 @@ def test_a_queue_in_which_no_job_comes_on_counts_the_seconds(folders: Folders, w
         journal.close()
 
     run(scenario())
+
+
+def test_what_only_a_worker_needs_is_not_loaded() -> None:
+    """The transforms alone take as long as all the rest of the engine."""
+    heavy = "{'torch', 'scipy', 'soxr', 'engine.queue.worker'}"
+    code = f"import sys, bridge.app; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

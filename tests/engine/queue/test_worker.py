@@ -18,6 +18,7 @@ import standins
 
 from engine.folders import Folders
 from engine.job import Job
+from engine.options import Options
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import Cancel, Failed, Finished, FromWorker, Loaded, Loading, Pulse, Work
 
@@ -92,6 +93,29 @@ def test_it_ends_with_its_pipe_even_in_the_middle_of_a_job(
         pipe.close()
         process.join(DEADLINE)
         assert process.exitcode == 0
+
+
+def test_what_the_users_table_names_in_vain_is_told_where_a_job_goes_by_it(
+    folders: Folders, wav: Callable[..., Path]
+) -> None:
+    routes = folders.root / "routes.csv"
+    routes.write_text("family,model,gain,count,from\nspeach,compact,9.0,3,x\n")
+    with worker(folders) as (_, pipe):
+        for number, (model, told) in enumerate([("auto", 1), ("compact", 0), ("auto", 1)]):
+            mixture = wav(np.zeros((1, 16_000), np.float32), 16_000)
+            job = Job(f"job-{number}", mixture, ("dog", "rain"), Options(model=model))
+            pipe.send(Work(job, folders.clips / job.id))
+            finished = hear(pipe, Finished)[-1]
+            assert isinstance(finished, Finished)
+            about = [note for note in finished.notes if "families that there are not" in note]
+            assert len(about) == told
+            assert all(str(routes) in note and "'speach'" in note for note in about)
+        routes.write_bytes(b"\xff")  # meanwhile; what was resolved needs it no more
+        job = Job("job-9", mixture, ("dog",), answers=("compact",))
+        pipe.send(Work(job, folders.clips / job.id))
+        finished = hear(pipe, Finished)[-1]
+        assert isinstance(finished, Finished)
+        assert not any(str(routes) in note for note in finished.notes)
 
 
 def test_ctrl_c_is_not_its_business(folders: Folders, wav: Callable[..., Path]) -> None:
@@ -176,7 +200,14 @@ def test_a_stopped_worker_goes_with_its_parent(folders: Folders, tmp_path: Path)
         until(lambda: holder(folders.root / "worker.lock") == orphan.pid)
         orphan.suspend()
         parent.kill()
-    until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
+
+    def gone() -> bool:
+        try:
+            return orphan.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    until(gone)
 
 
 def test_a_lock_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:

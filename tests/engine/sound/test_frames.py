@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.models.base import FrameGrid
 from engine.sound import frames
-from engine.sound.frames import inverse, spectrum, window
+from engine.sound.frames import MixtureGrid, inverse, spectrum, window
 
 WIDTHS = (2, 64, 512, 1412, 2048, 2374, 2822, 3072, 6144)  # powers of two, and large primes
 
@@ -58,3 +59,27 @@ def test_torch_is_not_needed(module):
     code = f"import sys, {module}; assert 'scipy.fft' in sys.modules; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@given(rate=st.integers(1, 800_000), half=st.integers(1, 2048), model=st.integers(8000, 48_000))
+def test_frames_are_as_long_as_the_models_and_fast_to_transform(rate, half, model):
+    n_fft = 2 * half
+    grid = MixtureGrid(rate, FrameGrid(model, n_fft, hop=n_fft // 2, block=1, context=0))
+    exact = n_fft * rate / model
+    assert grid.width % 2 == 0
+    assert abs(grid.width - exact) <= 2.0 + 0.03 * exact
+    if rate != model:
+        rest = grid.width
+        for factor in (2, 3, 5, 7, 11):
+            while rest % factor == 0:
+                rest //= factor
+        assert rest == 1
+
+
+@pytest.mark.parametrize(("rate", "width"), [(32_000, 1024), (44_100, 1408), (48_000, 1536)])
+def test_the_width_of_a_frame(rate, width):
+    assert MixtureGrid(rate, FrameGrid(32_000, 1024, 320, 1, 0)).width == width
+
+
+def test_at_its_own_rate_a_models_frames_are_exact():
+    assert MixtureGrid(32_000, FrameGrid(32_000, 1018, 320, 1, 0)).width == 1018
