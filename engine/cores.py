@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import psutil
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
-__all__ = ["limit_threads", "quota", "threads"]
+__all__ = ["ahead", "limit_threads", "quota", "threads"]
+
+_T = TypeVar("_T")
 
 _ROOT = Path("/")
 # What OpenMP, MKL and OpenBLAS read when they are loaded; who sets one of them knows better.
@@ -41,6 +46,8 @@ def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path
     if limit is None or any(environment.get(name) for name in _VARIABLES):
         return
     # Without a number a library takes no more threads than there are true cores.
+    import psutil  # late: few processes have a quota
+
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
@@ -60,6 +67,41 @@ def threads(environment: Mapping[str, str] = os.environ) -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def ahead(
+    work: Callable[..., _T], items: Iterable[tuple[Any, ...]], most: int | None = None
+) -> Iterator[tuple[tuple[Any, ...], _T]]:
+    """Yield items with what `work` makes of each, in their order, worked out in several threads.
+
+    Items are taken in this thread, as they are needed: never more results wait than there are
+    threads. An error comes up in the place of its item's result; whoever leaves the loop waits for
+    what has begun. `most` is the number of threads at
+    most.
+    """
+    count = most or threads()
+    if isinstance(items, Sequence):
+        count = min(count, len(items))
+    if count < 2:
+        for item in items:
+            yield item, work(*item)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # late, for programs that start fast
+
+    with ThreadPoolExecutor(count) as pool:
+        waiting: deque[tuple[tuple[Any, ...], Future[_T]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, *item)))
+                if len(waiting) > count:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePath
 
 from engine.display import misleads
 
@@ -11,12 +10,10 @@ __all__ = ["file_name"]
 
 _NAME_LIMIT = 120  # bytes of a file's name without its extension
 _CUT = "…"
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file: with any ending, too.
 _WINDOWS_DEVICES = {
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
-    *(f"{p}{n}" for p in ("COM", "LPT") for n in "123456789"),
+    *("CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"),
+    *(f"{p}{n}" for p in ("COM", "LPT") for n in "123456789¹²³"),
 }
 
 
@@ -38,7 +35,7 @@ def file_name(name: str, label: str = "") -> str:
     label = _cut(_safe(label), _NAME_LIMIT)
     name = _cut(_safe(name), _NAME_LIMIT - len(f" - {label}".encode()) if label else _NAME_LIMIT)
     safe = " - ".join(part for part in (name, label) if part).strip(" .")
-    if not safe or PurePath(safe).stem.upper() in _WINDOWS_DEVICES:
+    if not safe or safe.partition(".")[0].rstrip().upper() in _WINDOWS_DEVICES:
         return f"_{safe}"
     return safe
 

@@ -127,14 +127,34 @@ class Folders:
         return self.root / "clips"
 
     @property
+    def masks(self) -> Path:
+        """Kept masks of jobs that can be adjusted, a folder a job."""
+        return self.root / "masks"
+
+    @property
+    def panel(self) -> Path:
+        """Recordings that the panel was opened with, and what is drawn of them."""
+        return self.root / "panel"
+
+    @property
     def models(self) -> Path:
         """Checkpoints that the user added, and caches made from them."""
         return self.root / "models"
 
     @property
+    def presets(self) -> Path:
+        """The user's presets, in one file."""
+        return self.root / "presets.json"
+
+    @property
     def journal(self) -> Path:
         """The SQLite journal of jobs."""
         return self.root / "journal.sqlite"
+
+    @property
+    def index(self) -> Path:
+        """The SQLite index of the user's libraries; written by `tweeze index` alone."""
+        return self.root / "library.sqlite"
 
     @property
     def log(self) -> Path:

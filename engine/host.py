@@ -16,15 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from engine.folders import Folders
+    from engine.job import Placement
     from engine.queue.service import Service
     from engine.request import Request
     from engine.status import Status
 
-__all__ = ["Check", "Host", "Notify", "Option", "Report", "Resident"]
+__all__ = ["Check", "Host", "Notify", "Option", "Report", "Resident", "Selected"]
 
 Report = Callable[["Status"], None]
 """Called with each new status of a request."""
@@ -73,10 +75,41 @@ class Option:
         return False if self.kind is bool else None
 
 
+@dataclass(frozen=True)
+class Selected:
+    """A recording that somebody chose to open.
+
+    Attributes
+    ----------
+    path
+        The audio file; one among `Folders.mixtures` goes to whoever asked for it.
+    title
+        What it is called: the track's name, say.
+    placement
+        Where clips of it belong, if it came from an editor.
+
+    """
+
+    path: Path
+    title: str = ""
+    placement: Placement | None = None
+
+
 class Resident(Protocol):
     """An editor's part of the resident process.
 
-    Both methods run in the engine's event loop and must not block it.
+    All methods run in the engine's event loop and must not block it. Some editors have more:
+
+    - An attribute `inserts` that is true says that `run` inserts the clips of each job that it
+      attends to, and `handle` those of one job: by the action `insert`, with the `job`, and `again`
+      where they may be in already.
+    - A method `selection` hands out what a request has selected, without a job: it takes the
+      request, returns a list of `Selected`, and raises as `handle` does.
+    - An attribute `collects` that is true says that the editor itself fetches the clips of the jobs
+      whose client it is: until then they stay.
+    - An attribute `marks` says what `handle` puts, by the action `events`, at each `event` (as
+      `0.5-2`, in seconds) of the recording of a `job`, called `name`: a `label`, say.
+    - An attribute `tells` that is true says that the editor itself shows what became of a request.
     """
 
     async def run(self) -> None:

@@ -62,6 +62,8 @@ class Placement:
         Hz; sample rate of the mixture.
     mute
         Whether to mute the original when the clips go in.
+    note
+        The name of the editor's own note of the selection, if it needs one to put clips there.
 
     """
 
@@ -79,6 +81,7 @@ class Placement:
             dialog=2,
         )
     )
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,13 @@ class Job:
     """One request: a mixture, its queries, options, and where the result goes.
 
     `nots` describe sounds that are there, too, and not wanted. `answers` names the model for each
-    of `sounds`, and `beside` a specialist whose sound may compete unasked; both are filled in when
-    the job is submitted, so that the job ends the same whatever is installed meanwhile. `title`
-    leads the names of the clips (the source track's name, or the file's). `client` says who asks:
-    the clients' jobs take turns, so that one with many jobs does not keep the others waiting. A job
-    whose `task` is to listen has no queries and no clips.
+    of `sounds`, `beside` a specialist whose sound may compete unasked, and `runtime` what computes
+    the model that has a choice; they are filled in when the job is submitted, so that the job ends
+    the same whatever is installed meanwhile. `title` leads the names of the clips (the source
+    track's name, or the file's). `client` says who asks: the clients' jobs take turns, so that one
+    with many jobs does not keep the others waiting. A job whose `task` is to listen has no queries
+    and no clips. `base` is the id of a job of the same mixture that this one adjusts: it goes on
+    from that one's masks.
     """
 
     id: str
@@ -104,6 +109,8 @@ class Job:
     nots: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     beside: str = ""
+    runtime: str = ""
+    base: str = ""
 
     @property
     def sounds(self) -> tuple[str, ...]:
@@ -113,30 +120,35 @@ class Job:
     @property
     def unresolved(self) -> Job:
         """The job as it was asked for, without what was filled in."""
-        return replace(self, answers=(), beside="")
+        return replace(self, answers=(), beside="", runtime="")
 
     def __post_init__(self) -> None:
         check_id(self.id)
+        if self.base:
+            check_id(self.base)
         if not self.mixture.is_absolute():
-            raise BadJob(f"Job {self.id}: the mixture's path {self.mixture} is not absolute.")
+            raise BadJob(
+                f"The mixture's path {self.mixture} is not absolute: name it from the root."
+            )
         if self.task is Task.LISTEN and self.queries:
-            raise BadJob(f"Job {self.id} is to listen: leave out its queries.")
+            raise BadJob("A job that is to listen takes no queries: leave them out.")
         if self.task is Task.SEPARATE and not self.queries:
-            raise BadQuery(f"Job {self.id} has no query: describe a sound in a few words.")
+            raise BadQuery("There is no query: describe a sound in a few words.")
         if self.nots and not self.queries:
-            raise BadQuery(f"Job {self.id} says what is not wanted and has no query: add one.")
+            raise BadQuery("There is only what is not wanted: add a query for a sound that is.")
         if len(self.sounds) > QUERIES_LIMIT:
             raise BadQuery(
-                f"Job {self.id} names {len(self.sounds)} sounds; {QUERIES_LIMIT} is the most: "
-                "split it into several jobs."
+                f"There are {len(self.sounds)} sounds{', wanted or not' if self.nots else ''}, and "
+                f"{QUERIES_LIMIT} is the most: ask for some of them, and then for the others."
             )
         for query in self.sounds:
             if query != clean_query(query):
-                raise BadQuery(f"Job {self.id}: the query {query!r} has stray white space.")
+                raise BadQuery(f"The query {query!r} has stray white space: leave it out.")
         check_nots(self.queries, self.nots)
         if self.answers and len(self.answers) != len(self.sounds):
             raise BadJob(
-                f"Job {self.id} names {len(self.answers)} models for {len(self.sounds)} sounds."
+                f"The job names {len(self.answers)} models for {len(self.sounds)} sounds: name one "
+                "for each, or leave 'answers' out."
             )
 
     def to_text(self) -> str:
@@ -164,10 +176,14 @@ class Job:
         pairs += [("answers", name) for name in self.answers]
         if self.beside:
             pairs.append(("beside", self.beside))
+        if self.runtime:
+            pairs.append(("runtime", self.runtime))
         pairs += write(self.options)
         pairs.append(("title", self.title))
         if self.client:
             pairs.append(("client", self.client))
+        if self.base:
+            pairs.append(("base", self.base))
         if self.placement is not None:
             place = self.placement
             pairs += [
@@ -178,6 +194,8 @@ class Job:
                 ("rate", str(place.rate)),
                 *write(place),
             ]
+            if place.note:
+                pairs.append(("note", place.note))
         return lines(pairs)
 
     @classmethod
@@ -202,6 +220,7 @@ class Job:
                 start=fields.whole("start"),
                 rate=fields.whole("rate"),
                 **read(Placement, fields.maybe, "job"),
+                note=fields.one("note", ""),
             )
         job = cls(
             id=fields.one("id"),
@@ -215,6 +234,8 @@ class Job:
             nots=tuple(clean_query(text) for text in fields.all("not")),
             answers=tuple(fields.all("answers")),
             beside=fields.one("beside", ""),
+            runtime=fields.one("runtime", ""),
+            base=fields.one("base", ""),
         )
         fields.done()
         return job

@@ -12,12 +12,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from engine.errors import BadJob
 
-__all__ = ["Choice", "Flag", "Number", "Option", "Text", "described", "read", "table", "write"]
+__all__ = [
+    "PLACES_LIMIT",
+    "Choice",
+    "Flag",
+    "Number",
+    "Option",
+    "Several",
+    "Text",
+    "described",
+    "read",
+    "table",
+    "write",
+]
 
+PLACES_LIMIT = 1000
+"""Values of one option at most."""
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?|\.[0-9]{1,12}")
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Enum)
@@ -41,6 +55,8 @@ class Option(ABC, Generic[_T]):
         need it.
     dialog
         Its place in the editors' small dialogs, from 1; 0 where they do not show it.
+    lasting
+        Whether it means the same for every recording, so that a preset can hold it.
 
     """
 
@@ -49,6 +65,7 @@ class Option(ABC, Generic[_T]):
     help: str
     sparse: bool = False
     dialog: int = 0
+    lasting: bool = True
     name: str = ""
 
     @property
@@ -219,6 +236,57 @@ class Text(Option[str]):
 
     def _read(self, text: str) -> str | None:
         return text
+
+
+class _Place(Protocol):
+    """A value with a text of its own, as in `engine.places`."""
+
+    form: ClassVar[str]
+    allowed: ClassVar[str]
+
+    @property
+    def text(self) -> str:
+        """The value as one types it."""
+
+    @classmethod
+    def from_text(cls, text: str) -> _Place | None:
+        """Read a text; None if it is not of the form, BadJob if its value cannot be."""
+
+
+_P = TypeVar("_P", bound=_Place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Several(Option[tuple[_P, ...]]):
+    """Any number of values of one kind, with commas between their texts."""
+
+    kind: type[_P]
+
+    @property
+    def form(self) -> str:
+        """The form of one."""
+        return self.kind.form
+
+    @property
+    def allowed(self) -> str:
+        """What one must be."""
+        return self.kind.allowed
+
+    def write(self, value: tuple[_P, ...]) -> str:
+        """Return the texts, with commas between them."""
+        return ",".join(one.text for one in value)
+
+    def _read(self, text: str) -> tuple[_P, ...] | None:
+        found: list[_P] = []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            one = self.kind.from_text(part)
+            if one is None:
+                return None
+            found.append(one)  # type: ignore[arg-type]
+        return tuple(found)
+
+    def _allows(self, value: tuple[_P, ...]) -> bool:
+        return len(value) <= PLACES_LIMIT
 
 
 def described(option: Option[_T]) -> _T:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.option_types import Choice, Flag, Number, Text, described, read, table
+from engine.option_types import Choice, Flag, Number, Several, Text, described, read, table
+from engine.places import Band, Rectangle, Span
 
 __all__ = [
     "AUTO",
@@ -201,8 +202,132 @@ class Options:
             help="A sound to look for: FILE, or FILE@START-END in seconds.",
             file=True,
             sparse=True,
+            lasting=False,
         )
     )
+
+    at: tuple[Span, ...] = described(
+        Several(
+            default=(),
+            kind=Span,
+            label="Only at",
+            help="Only there: a span of time in seconds, like 3.2-7.5. Repeatable.",
+            sparse=True,
+            lasting=False,
+        )
+    )
+    never: tuple[Span, ...] = described(
+        Several(
+            default=(),
+            kind=Span,
+            label="Not at",
+            help="Not there: a span of time in seconds, like 0-1. Repeatable.",
+            sparse=True,
+            lasting=False,
+        )
+    )
+    band: tuple[Band, ...] = described(
+        Several(
+            default=(),
+            kind=Band,
+            label="Only from low to high",
+            help="Only these frequencies in Hz, like 300-3400. Repeatable.",
+            sparse=True,
+        )
+    )
+    rect: tuple[Rectangle, ...] = described(
+        Several(
+            default=(),
+            kind=Rectangle,
+            label="Only in the rectangle",
+            help="Only there, in time and frequency, like 3.2-4.0:2000-8000. Repeatable.",
+            sparse=True,
+            lasting=False,
+        )
+    )
+    amount: float = described(
+        Number(
+            default=100.0,
+            label="Amount",
+            help="How much of each sound is taken out, in percent; what is not stays in the rest.",
+            least=0,
+            most=100,
+            remark="percent",
+            sparse=True,
+        )
+    )
+    merge: bool = described(
+        Flag(
+            default=False,
+            label="One clip",
+            help="All sounds in one clip.",
+            called=("a clip each", "all in one"),
+            sparse=True,
+        )
+    )
+    events: bool = described(
+        Flag(
+            default=False,
+            label="Only where it is heard",
+            help="Only where each sound is likely enough to be there.",
+            called=("everywhere", "where it is likely"),
+            sparse=True,
+        )
+    )
+    event_above: float = described(
+        Number(
+            default=0.5,
+            label="How likely",
+            help="With --events: how likely it must be.",
+            least=0.01,
+            most=0.99,
+            sparse=True,
+        )
+    )
+    event_least: float = described(
+        Number(
+            default=0.2,
+            label="Shortest event",
+            help="With --events: seconds of the shortest event.",
+            least=0,
+            most=60,
+            sparse=True,
+        )
+    )
+    event_gap: float = described(
+        Number(
+            default=0.5,
+            label="Widest gap",
+            help="With --events: gaps of at most so many seconds are part of an event.",
+            least=0,
+            most=60,
+            sparse=True,
+        )
+    )
+    draft: bool = described(
+        Flag(
+            default=False,
+            label="Draft first",
+            help="A fast first answer, which the exact one replaces.",
+            called=("only the exact answer", "a draft first"),
+            sparse=True,
+        )
+    )
+    masks: bool = described(
+        Flag(
+            default=True,
+            label="Adjust later",
+            help="Whether masks are kept, so that 'tweeze adjust' need not wait for the model.",
+            called=("keep nothing", "keep masks"),
+            sparse=True,
+            lasting=False,
+        )
+    )
+
+    @property
+    def places(self) -> bool:
+        """Whether it is said where targets may be."""
+        return bool(self.at or self.never or self.band or self.rect)
 
     def __post_init__(self) -> None:
         for option in table(type(self)):

@@ -1,24 +1,29 @@
 """A request to act on an editor's current selection, as hosts without sockets write it.
 
 The form is that of a job file: `tweeze`, `id`, `host`, and whatever more the host's own part of
-Tweeze understands: `query` and `not`, which may come several times, and any option of a job.
+Tweeze understands: `query` and `not`, which may come several times, any option of a job, and
+`preset`, which stands for all of these (`engine.presets`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import BadInput, BadJob, BadQuery, Failure
 from engine.job import Placement, check_id, check_nots, clean_query, split_nots
 from engine.option_types import Option, read, table
 from engine.options import Options
+from engine.places import Span
 from engine.status import Status
 from engine.text_form import lines, parse_lines
 
-__all__ = ["OPTIONS", "Request", "option_fields", "raise_refused"]
+__all__ = ["EVENTS_LIMIT", "OPTIONS", "Request", "events", "option_fields", "raise_refused"]
 
+EVENTS_LIMIT = 1000
+"""Events that one request can mark in an editor."""
 OPTIONS: tuple[Option[Any], ...] = (*table(Options), *table(Placement))
 """The options that a request can name: those of its jobs and of their placement."""
 
@@ -91,6 +96,18 @@ class Request:
         """
         return read(Placement, dict(reversed(self.fields)).get, "request")
 
+    def changed(self, fields: Iterable[tuple[str, str]]) -> Request:
+        """Return the request with other values for some fields, each field as a whole.
+
+        Other queries bring their own of what is not wanted.
+        """
+        given = tuple(fields)
+        named = {name for name, _ in given}
+        if "query" in named:
+            named.add("not")
+        kept = (pair for pair in self.fields if pair[0] not in named)
+        return replace(self, fields=(*kept, *given))
+
     def to_text(self) -> str:
         """Return the request file's text."""
         return lines([("tweeze", "1"), ("id", self.id), ("host", self.host), *self.fields])
@@ -98,7 +115,7 @@ class Request:
     @classmethod
     def from_text(cls, text: str) -> Request:
         """Read a request file's text; BadJob if it does not follow the form."""
-        pairs = parse_lines(text, repeated=("query", "not"))
+        pairs = parse_lines(text, repeated=("query", "not", "event"))
         known = dict(reversed(pairs))
         for key in ("tweeze", "id", "host"):
             if key not in known:
@@ -129,6 +146,30 @@ def option_fields(texts: Iterable[str]) -> list[tuple[str, str]]:
         option = known[name]
         fields[name] = option.write(option.read(value))
     return list(fields.items())
+
+
+def events(request: Request) -> tuple[Span, ...]:
+    """Return the stretches of time that a request's fields `event` name, in their order of time.
+
+    Raises
+    ------
+    BadJob
+        One is none, or there are none, or too many.
+
+    """
+    texts = request.all("event")
+    if not 0 < len(texts) <= EVENTS_LIMIT:
+        raise BadJob(
+            f"There are {len(texts):,} events to mark: name at least one, and {EVENTS_LIMIT:,} at "
+            "most."
+        )
+    found = []
+    for text in texts:
+        span = Span.from_text(text)
+        if span is None or not math.isfinite(span.stop):
+            raise BadJob(f"The event {text[:40]!r} is not START-END in seconds, like 3.2-7.5.")
+        found.append(span)
+    return tuple(sorted(found, key=lambda span: (span.start, span.stop)))
 
 
 def raise_refused(refused: Sequence[Status], going: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ _RANGES = {
     "idle_minutes": _Range("TWEEZE_IDLE_MINUTES", 0, 1_000_000),
     "keep_days": _Range("TWEEZE_KEEP_DAYS", 0.001, 1_000_000),
     "keep_gb": _Range("TWEEZE_KEEP_GB", 0.001, 1_000_000),
+    "masks_gb": _Range("TWEEZE_MASKS_GB", 0, 1_000_000),
 }
 
 
@@ -62,6 +63,8 @@ class Settings:
         Days that clips stay which nobody fetches (`TWEEZE_KEEP_DAYS`).
     keep_gb
         Gigabytes that all clips together may take (`TWEEZE_KEEP_GB`).
+    masks_gb
+        Gigabytes that all kept masks together may take (`TWEEZE_MASKS_GB`); 0 keeps none.
 
     """
 
@@ -69,6 +72,7 @@ class Settings:
     idle_minutes: float = 15.0
     keep_days: float = 30.0
     keep_gb: float = 20.0
+    masks_gb: float = 2.0
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

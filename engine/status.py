@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -25,7 +25,13 @@ _REPEATED = (
     "kind",
     "query",
     "name",
+    "draft",
+    "draft_kind",
+    "draft_query",
+    "draft_name",
 )
+_CLIP = ("clip", "kind", "query", "name")
+_DRAFT = tuple(f"draft{suffix}" for suffix in ("", "_kind", "_query", "_name"))
 _SHARE = r"[01]\.[0-9][0-9]"
 _SECONDS = r"[0-9]{1,9}\.[0-9]{1,2}"
 _EVENT = rf"{_SECONDS}-{_SECONDS}(?:@{_SHARE})?"
@@ -174,7 +180,8 @@ class Status:
     of each query is in the mixture at all, in the order of the job's queries, from 0 to 1 in
     hundredths; empty where the model does not estimate it. `certainty` says the same over time.
     `heard` is what a listening job found, the likeliest first. `answers` names the model of each
-    of the job's sounds, in their order.
+    of the job's sounds, in their order. `draft` are clips of a first, rough answer to a job that
+    asks for one; they are there until its own are.
 
     In the text form a status has one `note`, `presence`, `certainty`, `answers`, `heard` and
     `label` line for each of these values, and none where there are none, so that older readers
@@ -194,6 +201,7 @@ class Status:
     heard: tuple[Heard, ...] = ()
     certainty: tuple[Certainty, ...] = ()
     answers: tuple[str, ...] = ()
+    draft: tuple[Clip, ...] = ()
 
     def to_text(self) -> str:
         """Return the status file's text."""
@@ -214,12 +222,9 @@ class Status:
         for one in self.heard:
             pairs += [("heard", one.to_value()), ("label", one.label)]
         for clip in self.clips:
-            pairs += [
-                ("clip", str(clip.path)),
-                ("kind", clip.kind.value),
-                ("query", clip.query),
-                ("name", clip.name),
-            ]
+            pairs += zip(_CLIP, _values(clip), strict=True)
+        for clip in self.draft:
+            pairs += zip(_DRAFT, _values(clip), strict=True)
         return lines(pairs)
 
     @classmethod
@@ -228,10 +233,6 @@ class Status:
         pairs = parse_lines(text, repeated=_REPEATED)
         fields = Fields(pairs, "status")
         fields.expect("tweeze", FORM)
-        kinds = {k.value: k for k in ClipKind}
-        columns = [fields.all(key) for key in ("clip", "kind", "query", "name")]
-        if len({len(column) for column in columns}) != 1 or not set(columns[1]) <= set(kinds):
-            raise BadJob("A status text names a clip without its kind, query and name.")
         heard, labels = fields.all("heard"), fields.all("label")
         if labels and len(labels) != len(heard):
             raise BadJob("A status text says what was heard without AudioSet's name for it.")
@@ -241,10 +242,7 @@ class Status:
             state=fields.choice("state", {s.value: s for s in JobState}, None),
             progress=fields.number("progress"),
             message=fields.one("message", ""),
-            clips=tuple(
-                Clip(Path(path), kinds[kind], query, name)
-                for path, kind, query, name in zip(*columns, strict=True)
-            ),
+            clips=_clips(fields, _CLIP),
             seconds=fields.number("seconds"),
             loading=fields.number("loading"),
             notes=tuple(fields.all("note")),
@@ -253,6 +251,23 @@ class Status:
             heard=tuple(map(Heard.from_value, heard, labels)),
             certainty=tuple(Certainty.from_value(value) for value in fields.all("certainty")),
             answers=tuple(fields.all("answers")),
+            draft=_clips(fields, _DRAFT),
         )
         fields.done()
         return status
+
+
+def _values(clip: Clip) -> tuple[str, str, str, str]:
+    return str(clip.path), clip.kind.value, clip.query, clip.name
+
+
+def _clips(fields: Fields, keys: Sequence[str]) -> tuple[Clip, ...]:
+    """Return the clips of a text whose columns have these keys."""
+    kinds = {k.value: k for k in ClipKind}
+    columns = [fields.all(key) for key in keys]
+    if len({len(column) for column in columns}) != 1 or not set(columns[1]) <= set(kinds):
+        raise BadJob("A status text names a clip without its kind, query and name.")
+    return tuple(
+        Clip(Path(path), kinds[kind], query, name)
+        for path, kind, query, name in zip(*columns, strict=True)
+    )

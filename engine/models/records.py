@@ -77,6 +77,9 @@ class Entry:
         Why it cannot be used, a sentence; empty if it can.
     package
         The Python package of others in which its files are installed; empty for any other model.
+    requirement
+        What pip installs the package of others by that its files come in; empty where they come in
+        none.
 
     """
 
@@ -90,6 +93,7 @@ class Entry:
     task: Task = Task.SEPARATE
     problem: str = ""
     package: str = ""
+    requirement: str = ""
 
     @property
     def digest(self) -> str:

@@ -1,12 +1,13 @@
 """Published models that Tweeze knows where to get, and what their kinds need of them.
 
-A file counts only with the digest that is written here; `engine.models.pulling` gets them.
+A file counts only with the digest that is written here; where its publisher names none, with that
+of its first pull (`engine.models.pins`). `engine.models.pulling` gets them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.errors import BadInput
 
@@ -33,8 +34,10 @@ OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWA
 class RemoteFile:
     """A file in a repository of the Hugging Face hub, at a revision that cannot change.
 
-    `repo_type` is `model` or `space`. With a `url` it is a file of another server, at that address;
-    repository and revision are empty then.
+    `repo_type` is `model` or `space`. `mirrors` are other repositories of that type which hold the
+    same file, at the same revision. With a `url` it is a file of another server, at that address;
+    repository and revision are empty then. Without a `sha256` it is not pinned: `size` is about
+    right then, and the revision may be a branch.
     """
 
     repository: str
@@ -44,6 +47,12 @@ class RemoteFile:
     sha256: str
     repo_type: str = "model"
     url: str = ""
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the file is called among all, whatever its revision."""
+        return self.url or f"{self.repository}/{self.path}"
 
     @property
     def page(self) -> str:
@@ -74,6 +83,8 @@ class Release:
         Name of its licence.
     terms
         The text to be shown before anything is downloaded.
+    elsewhere
+        The same model as others published it, in other files or under other terms.
 
     """
 
@@ -85,6 +96,7 @@ class Release:
     room: int
     licence: str
     terms: str
+    elsewhere: tuple[Release, ...] = ()
 
     @property
     def files(self) -> tuple[tuple[str, RemoteFile], ...]:
@@ -123,6 +135,12 @@ _TOKENIZER = (
 _FAST_FORM = 700_000_000  # bytes that what is made of an AudioSep checkpoint takes
 _TOKENIZER_TERMS = "The tokenizer of roberta-base (Facebook AI) is under the MIT licence as well."
 
+_APACHE = (
+    "Apache License 2.0, as its {publisher} declare{s}; the text: "
+    "https://www.apache.org/licenses/LICENSE-2.0\n\n"
+    "The tokenizer of roberta-base (Facebook AI) is under the MIT licence."
+)
+
 RELEASES: tuple[Release, ...] = (
     Release(
         name="audiosep",
@@ -135,11 +153,26 @@ RELEASES: tuple[Release, ...] = (
             1_264_844_076,
             "f8cda01bfd0ebd141eef45d41db7a3ada23a56568465840d3cff04b8010ce82c",
             repo_type="space",
+            mirrors=("badayvedat/AudioSep",),  # of the same history, so of the same revision
         ),
         also={"tokenizer": _TOKENIZER},
         room=_FAST_FORM,
         licence="MIT",
         terms=f"MIT License\n\nCopyright (c) Xubo Liu\n\n{_MIT}\n\n{_TOKENIZER_TERMS}",
+        elsewhere=(
+            Release(
+                name="audiosep",
+                title="AudioSep, the network and CLAP alone, as nielsr published them",
+                kind="audiosep",
+                main=RemoteFile(
+                    "nielsr/audiosep-demo", "main", "pytorch_model.bin", 957_000_000, sha256=""
+                ),
+                also={"tokenizer": _TOKENIZER},
+                room=_FAST_FORM,
+                licence="Apache-2.0",
+                terms=_APACHE.format(publisher="publisher (nielsr)", s="s"),
+            ),
+        ),
     ),
     Release(
         name="audiosep-hive",
@@ -155,11 +188,7 @@ RELEASES: tuple[Release, ...] = (
         also={"tokenizer": _TOKENIZER},
         room=_FAST_FORM,
         licence="Apache-2.0",
-        terms=(
-            "Apache License 2.0, as its publishers (Shanda AI Research Tokyo) declare; the text: "
-            "https://www.apache.org/licenses/LICENSE-2.0\n\n"
-            "The tokenizer of roberta-base (Facebook AI) is under the MIT licence."
-        ),
+        terms=_APACHE.format(publisher="publishers (Shanda AI Research Tokyo)", s=""),
     ),
     Release(
         name="htdemucs",
@@ -184,13 +213,31 @@ RELEASES: tuple[Release, ...] = (
 )
 
 
-def release(name: str) -> Release:
-    """Return the known release of that name; BadInput if there is none."""
+def release(name: str, repository: str = "") -> Release:
+    """Return the known release of that name; with a repository, as it is published there.
+
+    BadInput if there is none.
+    """
     for found in RELEASES:
         if found.name == name:
-            return found
+            return _published_in(found, repository) if repository else found
     names = ", ".join(found.name for found in RELEASES)
     raise BadInput(
         f"Tweeze does not know where to get {name[:40]!r}; it can pull: {names}. "
         "A checkpoint that you have is added with 'tweeze models add FILE'."
+    )
+
+
+def _published_in(found: Release, repository: str) -> Release:
+    places = {one.main.repository: one for one in (found, *found.elsewhere)}
+    places |= {
+        mirror: replace(one, main=replace(one.main, repository=mirror, mirrors=()))
+        for one in places.values()
+        for mirror in one.main.mirrors
+    }
+    if repository in places:
+        return places[repository]
+    raise BadInput(
+        f"'{found.name}' is not known to be in {repository[:60]!r}; it can be pulled from: "
+        f"{', '.join(filter(None, places)) or found.main.page}."
     )

@@ -6,12 +6,16 @@ activation is shifted, and if wanted scaled, by the condition (FiLM, Perez et al
 in and what the output means is the business of the models that are built on it.
 
 Everything here is local in time: :meth:`ResUNetConfig.reach` says how far, so that a long clip can
-be cut into segments and come out the same.
+be cut into segments and come out the same. In use (not in training) that saves time as well: the
+decoder computes the frames that are wanted and no others, and blocks are computed in tiles of a few
+frames, whose activations stay in the processor's cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +26,8 @@ __all__ = ["Bottom", "Film", "Level", "ResBlock", "ResUNet", "ResUNetConfig"]
 NEGATIVE_SLOPE = 0.01
 BLOCK_REACH = 2
 """Frames to either side that an undilated residual block looks: its two convolutions are 3 wide."""
+TILE = 1 << 19
+"""Numbers, about, that a block returns with each tile."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,73 @@ class ResBlock(nn.Module):
         out: Tensor = self.shortcut(x) + h
         return out
 
+    def tiled(
+        self,
+        read: Callable[[int, int], Tensor],
+        size: tuple[int, int],
+        condition: Tensor,
+        keep: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Do what :meth:`forward` does, tile by tile, for one condition and without gradients.
+
+        Parameters
+        ----------
+        read
+            Returns frames of the input, from one to another: ``(1, inputs, frames, bands)``.
+        size
+            Frames and bands of the whole input.
+        condition
+            ``(1, condition)``
+        keep
+            The frames that are wanted, from one to another; all of them without it.
+
+        """
+        scale, offset = (one[:, :, None, None] for one in self.film1.folded(condition))
+        # What lies between the convolutions, but for the rectifier, becomes part of the first.
+        factor, bias = (one[0] for one in self.film2.folded(condition))
+        weight = self.conv1.weight * factor[:, None, None, None]
+        reach = self.conv1.dilation[0]
+        direct = self.shortcut if isinstance(self.shortcut, nn.Conv2d) else None
+        bias2 = direct.bias if direct is not None else None
+        frames, bands = size
+        start, stop = keep or (0, frames)
+        out: Tensor | None = None
+        for first, last in pairwise(self._cuts(start, stop, bands)):
+            outer = max(0, first - 1 - reach), min(frames, last + 1 + reach)
+            inner = max(0, first - 1), min(frames, last + 1)
+            # Frames beside a cut lack their neighbours, and are dropped behind each convolution.
+            x = read(*outer)
+            h = functional.leaky_relu_(torch.addcmul(offset, x, scale), NEGATIVE_SLOPE)
+            h = functional.conv2d(h, weight, bias, 1, (reach, 1), (reach, 1))
+            h = functional.leaky_relu_(_between(h, outer, inner), NEGATIVE_SLOPE)
+            h = functional.conv2d(h, self.conv2.weight, bias2, 1, 1)
+            h, x = _between(h, inner, (first, last)), _between(x, outer, (first, last))
+            if direct is not None:
+                h.permute(0, 2, 3, 1).flatten(0, 2).addmm_(
+                    x.permute(0, 2, 3, 1).flatten(0, 2), direct.weight.flatten(1).t()
+                )
+            else:
+                h += x
+            if (first, last) == (start, stop):
+                return h
+            if out is None:
+                shape, like = (1, h.shape[1], stop - start, bands), torch.channels_last
+                out = torch.empty(shape, dtype=h.dtype, device=h.device, memory_format=like)
+            out[:, :, first - start : last - start] = h
+        assert out is not None
+        return out
+
+    def _cuts(self, start: int, stop: int, bands: int) -> list[int]:
+        """Return where tiles of about the same length begin and end."""
+        most = max(1, TILE // (self.conv2.out_channels * bands))
+        count = -(-(stop - start) // most)
+        return [start + (stop - start) * number // count for number in range(count + 1)]
+
+
+def _between(x: Tensor, held: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Return the ``wanted`` frames, from one to another, out of those that ``x`` holds."""
+    return x[:, :, wanted[0] - held[0] : wanted[1] - held[0]]
+
 
 class DecoderBlock(nn.Module):
     """Up to the resolution of the encoder level, joined with what that level kept."""
@@ -172,6 +245,24 @@ class DecoderBlock(nn.Module):
         x = self.up(self.film(x, condition))
         out: Tensor = self.block(torch.cat([x, kept], dim=1), condition)
         return out
+
+    def tiled(
+        self, x: Tensor, begin: int, kept: Tensor, condition: Tensor, keep: tuple[int, int]
+    ) -> Tensor:
+        """Do what :meth:`forward` does for the frames ``keep``; see :meth:`ResBlock.tiled`.
+
+        ``x`` begins with the coarse frame ``begin``, ``kept`` with the first of all.
+        """
+        factor = self.up.stride[0]
+        x = self.film(x, condition)
+
+        def read(first: int, last: int) -> Tensor:
+            coarse = first // factor, -(-last // factor)
+            fine = self.up(_between(x, (begin, 0), coarse))
+            fine = _between(fine, (coarse[0] * factor, 0), (first, last))
+            return torch.cat([fine, kept[:, :, first:last]], dim=1)
+
+        return self.block.tiled(read, (kept.shape[2], kept.shape[3]), condition, keep)
 
 
 class ResUNet(nn.Module):
@@ -203,19 +294,67 @@ class ResUNet(nn.Module):
 
     def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the coarsest activations, and those that each level keeps for the decoder."""
-        x = self.first(x)
+        tiled = self._tiled(condition)
+        if not tiled:
+            x = self.first(x)
         kept = []
-        for level, block in zip(self.config.levels, self.encoder, strict=True):
-            x = block(x, condition)
+        for number, (level, block) in enumerate(zip(self.config.levels, self.encoder, strict=True)):
+            x = _applied(block, x, condition, self.first if number == 0 else None, tiled=tiled)
             kept.append(x)
             x = functional.avg_pool2d(x, level.pool)
         for block in self.bottom:
-            x = block(x, condition)
+            x = _applied(block, x, condition, tiled=tiled)
         return x, kept
 
-    def decode(self, x: Tensor, kept: list[Tensor], condition: Tensor) -> Tensor:
-        """Map what :meth:`encode` returned to ``(batch, outputs, frames, bands)``."""
-        for block, skipped in zip(self.decoder, reversed(kept), strict=True):
-            x = block(x, skipped, condition)
-        out: Tensor = self.last(x)
+    def decode(
+        self,
+        x: Tensor,
+        kept: list[Tensor],
+        condition: Tensor,
+        keep: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Map what :meth:`encode` returned to ``(batch, outputs, frames, bands)``.
+
+        With ``keep`` those are the frames from one to another, and no others. ``kept`` is empty
+        afterwards, to let go of what was used.
+        """
+        frames = kept[0].shape[2]
+        wanted = keep or (0, frames)
+        if not self._tiled(condition):
+            for block in self.decoder:
+                x = block(x, kept.pop(), condition)
+            out: Tensor = self.last(_between(x, (0, frames), wanted))
+            return out
+        spans = [wanted]
+        for level in self.config.levels:
+            # what a level's block looks at, in frames of the next coarser one
+            first, last = max(0, spans[-1][0] - BLOCK_REACH), spans[-1][1] + BLOCK_REACH
+            coarse = -(-frames // level.pool[0])
+            spans.append((first // level.pool[0], min(-(-last // level.pool[0]), coarse)))
+            frames = coarse
+        begin = 0
+        for block, span in zip(self.decoder, reversed(spans[:-1]), strict=True):
+            assert isinstance(block, DecoderBlock)
+            x = block.tiled(x, begin, kept.pop(), condition, span)
+            begin = span[0]
+        found: Tensor = self.last(x)
+        return found
+
+    def _tiled(self, condition: Tensor) -> bool:
+        return not (self.training or torch.is_grad_enabled() or len(condition) > 1)
+
+
+def _applied(
+    block: nn.Module, x: Tensor, condition: Tensor, first: nn.Module | None = None, *, tiled: bool
+) -> Tensor:
+    """Return what a block makes of ``x``; where it is tiled, of what ``first`` makes of that."""
+    assert isinstance(block, ResBlock)
+    if not tiled:
+        out: Tensor = block(x, condition)
         return out
+
+    def read(start: int, stop: int) -> Tensor:
+        part = x[:, :, start:stop]
+        return part if first is None else first(part)
+
+    return block.tiled(read, (x.shape[2], x.shape[3]), condition)

@@ -19,7 +19,7 @@ from pathlib import Path
 from engine.errors import BadInput, Failure
 from engine.folders import Folders
 from engine.job import Job, Task
-from engine.models import catalogue, kinds
+from engine.models import catalogue, kinds, releases, runtime_choice
 from engine.options import AUTO
 from engine.taxonomy.families import FAMILIES, SPEECH, family, may_be_beside_speech
 
@@ -32,12 +32,14 @@ __all__ = [
     "route",
     "routes_file",
     "specialist_for",
+    "unknown_in_routes",
     "use",
     "who_takes",
     "write_routes",
 ]
 
 _GENERAL = "general.txt"
+_NAMED = 3  # names of one sort in a sentence
 _COLUMNS = ("family", "model", "gain", "count", "from")
 
 
@@ -83,6 +85,43 @@ def load_routes(folders: Folders) -> tuple[Route, ...]:
     """
     bundled = (files("engine.models") / "routes.csv").read_text(encoding="utf-8")
     found = {(one.family, one.model): one for one in _parsed(bundled, "routes.csv")}
+    found |= {(one.family, one.model): one for one in _own_routes(folders)}
+    return tuple(found.values())
+
+
+def unknown_in_routes(folders: Folders) -> str:
+    """Return a sentence on the models and families in the user's table that there are not; or ''.
+
+    Their rows count for nothing. A model that can be had, and is not installed, is none of them.
+
+    Raises
+    ------
+    BadInput
+        The user's table is damaged; says which line.
+
+    """
+    rows = tuple(_own_routes(folders))
+    if not rows:
+        return ""
+    there = (*catalogue.entries(folders), *catalogue.added(folders), *kinds.specialists())
+    known = {one.name for one in there} | {one.name for one in kinds.PACKAGED}
+    known |= {one.name for one in releases.RELEASES}
+    strangers = _named({one.model for one in rows} - known)
+    strange = _named({one.family for one in rows} - FAMILIES.keys())
+    said = []
+    if strangers:
+        said.append(f"models that are not known ({strangers})")
+    if strange:
+        said.append(f"families that there are not ({strange}; there are: {', '.join(FAMILIES)})")
+    if not said:
+        return ""
+    return (
+        f"{routes_file(folders)} names {' and '.join(said)}: those rows count for nothing; correct "
+        "or remove them."
+    )
+
+
+def _own_routes(folders: Folders) -> Iterable[Route]:
     own = routes_file(folders)
     try:
         text = own.read_text(encoding="utf-8-sig")
@@ -90,8 +129,14 @@ def load_routes(folders: Folders) -> tuple[Route, ...]:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{own} cannot be read ({error}): correct it, or remove it.") from error
-    found |= {(one.family, one.model): one for one in _parsed(text, str(own))}
-    return tuple(found.values())
+    return _parsed(text, str(own))
+
+
+def _named(names: Collection[str]) -> str:
+    """Return names as a sentence has them: the first few, each cut where it is long."""
+    few = [f"{name[:40]!r}" for name in sorted(names)[:_NAMED]]
+    more = len(names) - len(few)
+    return ", ".join(few) + (f" and {more} more" if more > 0 else "")
 
 
 def _parsed(text: str, where: str) -> Iterable[Route]:
@@ -207,10 +252,12 @@ def use(name: str, folders: Folders) -> None:
         raise Failure(f"Writing to {path} failed: {error.strerror or error}.") from error
 
 
-def resolve(job: Job, folders: Folders) -> Job:
+def resolve(job: Job, folders: Folders, base: Job | None = None) -> Job:
     """Return a job that says which model answers each of its sounds, and what may compete unasked.
 
-    One that says so already is left as it is. A job has at most one model that is no specialist.
+    One that says so already is left as it is. A job has at most one model that is no specialist; if
+    that has a choice of runtimes, and need not try them first, the job says which it is, too. With
+    a `base`, which was resolved, the same models answer the same sounds, in the same runtime.
 
     Raises
     ------
@@ -237,7 +284,18 @@ def resolve(job: Job, folders: Folders) -> Job:
         answers = [chosen] * len(job.sounds)
     else:
         answers = [route(text, routes, able, chosen) for text in job.sounds]
-    return replace(job, answers=tuple(answers), beside=_beside(job, routes, specialists))
+    beside = _beside(job, routes, specialists)
+    runtime = job.runtime
+    if base is not None and base.options.model == named:
+        known = dict(zip(base.sounds, base.answers, strict=False))
+        answers = [known.get(text, name) for text, name in zip(job.sounds, answers, strict=True)]
+        runtime = runtime or base.runtime
+        if beside:
+            beside = base.beside or beside
+    if not runtime:
+        found = [by_name[name] for name in dict.fromkeys(answers) if name in by_name]
+        runtime = next(filter(None, map(runtime_choice.chosen, found)), "")
+    return replace(job, answers=tuple(answers), beside=beside, runtime=runtime)
 
 
 def specialist_for(query: str, folders: Folders) -> str:

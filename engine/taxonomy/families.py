@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from engine.taxonomy.kinship import kinship
-from engine.taxonomy.speech import Share, share_of
-from engine.taxonomy.stems import stem_of
+from engine.taxonomy.phrases import folded
+from engine.taxonomy.speech import Share, share_of, speech_left_out
+from engine.taxonomy.stems import stem_of, vocals_left_out
 
-__all__ = ["FAMILIES", "SPEECH", "family", "may_be_beside_speech"]
+__all__ = ["FAMILIES", "SPEECH", "family", "left_out", "may_be_beside_speech"]
 
 SPEECH = "speech"
 """The family of speech as a whole."""
@@ -33,6 +35,10 @@ _NEVER_WITHIN = frozenset(
 """Classes, and AudioSet's names after a slash, that hold speech or are taken for it."""
 _NEVER = frozenset({"music", "/Music"})
 """The same, without what is below them: a violin holds no speech."""
+_ALL_BUT = re.compile(
+    r"(?:everything|anything|all)(?: (?:else|sounds|other sounds))? "
+    r"(?:but|except for|except|without|besides|apart from|other than|minus) (.+)"
+)
 
 
 def family(query: str) -> str:
@@ -48,6 +54,17 @@ def family(query: str) -> str:
     if share is Share.REST and not kinship().taxonomy.named(query):
         return "no speech"
     return stem_of(query) or ""
+
+
+def left_out(query: str) -> str:
+    """Return the sound that a query for all but one sound leaves out; '' for any other query.
+
+    >>> left_out("everything but the speech"), left_out("no vocals"), left_out("no dogs")
+    ('speech', 'vocals', '')
+    """
+    known = speech_left_out(query) or vocals_left_out(query)
+    without = _ALL_BUT.fullmatch(folded(query))
+    return known or (folded(without[1]) if without else "")
 
 
 def may_be_beside_speech(query: str) -> bool:

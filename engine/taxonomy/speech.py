@@ -13,7 +13,7 @@ from functools import cache
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.phrases import folded, numbers
 
-__all__ = ["Share", "share_of"]
+__all__ = ["Share", "share_of", "speech_left_out"]
 
 
 class Share(Enum):
@@ -53,10 +53,20 @@ def share_of(query: str) -> Share | None:
     words = folded(query)
     if _is_one_of(words, _speech()):
         return Share.SPEECH
-    without = _BUT.fullmatch(words)
-    if _is_one_of(words, _REST) or (without and _is_one_of(folded(without[1]), _speech())):
+    if _is_one_of(words, _REST) or speech_left_out(query):
         return Share.REST
     return None
+
+
+def speech_left_out(query: str) -> str:
+    """Return the words for speech in a query for all but speech; '' where it names none.
+
+    >>> speech_left_out("everything but the voices"), speech_left_out("background noise")
+    ('voices', '')
+    """
+    without = _BUT.fullmatch(folded(query))
+    left_out = folded(without[1]) if without else ""
+    return left_out if _is_one_of(left_out, _speech()) else ""
 
 
 @cache

@@ -6,7 +6,7 @@ import re
 
 from engine.taxonomy.phrases import folded
 
-__all__ = ["STEMS", "stem_of"]
+__all__ = ["STEMS", "stem_of", "vocals_left_out"]
 
 STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
 """What `stem_of` returns; the accompaniment is all but the vocals."""
@@ -51,10 +51,20 @@ def stem_of(query: str) -> str | None:
     ('vocals', 'accompaniment', None)
     """
     words = folded(query)
-    left_out = _ALL_BUT.fullmatch(words)
-    if left_out:
-        return "accompaniment" if _named(left_out[1]) == "vocals" else None
+    if _ALL_BUT.fullmatch(words):
+        return "accompaniment" if vocals_left_out(query) else None
     return _named(words)
+
+
+def vocals_left_out(query: str) -> str:
+    """Return the words for the vocals in a query for all but them; '' where it names none.
+
+    >>> vocals_left_out("music without the singer"), vocals_left_out("karaoke")
+    ('singer', '')
+    """
+    without = _ALL_BUT.fullmatch(folded(query))
+    left_out = folded(without[1]) if without else ""
+    return left_out if _named(left_out) == "vocals" else ""
 
 
 def _named(words: str) -> str | None:

@@ -3,9 +3,10 @@
     python -m engine.training.demo RAW --sounds FOLDER
 
 ``RAW`` is the folder that ``engine.training.corpus fetch`` filled, ``FOLDER`` holds the sources of
-kind ``folder``. Writes ``engine/demo``: each mixture and its parts, FLAC at 44.1 kHz, such that the
-parts add up to the mixture exactly, sample by sample. No recording of them was trained on: those of
-the river are left out (``labels.csv``), those of the rain are from sources that are measured on.
+kind ``folder``. Writes ``engine/demo``: each mixture and its parts but the last, FLAC at 44.1 kHz.
+All parts add up to the mixture exactly, sample by sample, so the last is what the others leave of
+it. No recording of them was trained on: those of the river are left out (``labels.csv``), those of
+the rain are from sources that are measured on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RATE = 44100
 LEVEL_DB = -26.0
 """RMS of the first part."""
+BITS = 16
+"""More would be noise that takes space: half of what the parts weigh with 24."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,6 @@ class Recording:
     name: str
     """Of the mixture's file."""
     seconds: int
-    bits: int
-    """That are used, of those of the files: more would be noise that takes space."""
     parts: tuple[Part, ...]
 
 
@@ -60,7 +61,6 @@ RECORDINGS = (
     Recording(
         "mixture",
         10,
-        20,
         (
             Part("guitar", "sonic-pi-samples", "sonic-pi/samples/guit_em9.flac", 0.0, -0.1),
             Part(
@@ -83,7 +83,6 @@ RECORDINGS = (
     Recording(
         "interview",
         7,
-        16,
         (
             Part("speech", "librosa-data", "5703-47212-0000.opus", 0.0, 0.0, start=0.4),
             Part("rain", "sms-tools", "rain.opus", -3.0, 0.0, 2.9),
@@ -124,7 +123,7 @@ def build(raw: Path, sounds: Path, out: Path, only: str = "") -> None:
     for recording in RECORDINGS:
         if only not in ("", recording.name):
             continue
-        step = 1 << (recording.bits - 1)
+        step = 1 << (BITS - 1)
         parts = {
             part.name: np.round(
                 render(part, recording.seconds, _file(part, raw, sounds)).astype(np.float64) * step
@@ -134,10 +133,9 @@ def build(raw: Path, sounds: Path, out: Path, only: str = "") -> None:
         mixture = np.sum(list(parts.values()), axis=0)
         if np.abs(mixture).max() >= step:
             raise ValueError(f"{recording.name} would clip: lower LEVEL_DB")
-        form = "PCM_16" if recording.bits == 16 else "PCM_24"
+        parts.popitem()  # what the others leave of the mixture
         for name, audio in {**parts, recording.name: mixture}.items():
-            samples = (audio << (32 - recording.bits)).astype(np.int32).T
-            soundfile.write(out / f"{name}.flac", samples, RATE, subtype=form)
+            soundfile.write(out / f"{name}.flac", audio.astype(np.int16).T, RATE, subtype="PCM_16")
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
-from engine import cores
 from engine.cores import limit_threads, quota, threads
 
 TWO = "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -72,7 +72,7 @@ def test_without_groups_there_is_no_quota(tmp_path: Path) -> None:
 
 @pytest.fixture
 def one_core_of_four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(cores.psutil, "cpu_count", lambda logical: 4)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     return tree(tmp_path, TWO, "0::/\n", {"sys/fs/cgroup/cpu.max": "100000 100000\n"})
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_
 words = texts.map(lambda text: " ".join(text.split())).filter(bool)
 ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
 paths = texts.map(lambda text: Path("/music") / text.replace("/", "_"))
+
+
+WORDS = tuple(f"sound {number}" for number in range(18))
 
 
 @st.composite
@@ -60,6 +65,7 @@ jobs = st.builds(
     title=texts,
     placement=st.none() | placements,
     client=texts,
+    runtime=st.sampled_from(["", "torch", "openvino"]),
 )
 clips = st.builds(Clip, path=paths, kind=st.sampled_from(ClipKind), query=texts, name=texts)
 hundredths = st.integers(0, 10**9).map(lambda n: n / 100)
@@ -111,10 +117,39 @@ def test_a_listening_job_comes_back_from_its_text(id_: str, path: Path, options:
 
 
 def test_a_listening_job_has_no_queries_and_any_other_has() -> None:
-    with pytest.raises(BadJob, match="leave out its queries"):
+    with pytest.raises(BadJob, match="takes no queries"):
         Job("j1", Path("/a.wav"), ("dog",), task=Task.LISTEN)
-    with pytest.raises(BadQuery, match="has no query"):
+    with pytest.raises(BadQuery, match="There is no query"):
         Job("j1", Path("/a.wav"), ())
+
+
+@pytest.mark.parametrize(
+    ("said", "changed"),
+    [
+        ("17 sounds, wanted or not, and 16 is the most", {"nots": WORDS[2:]}),
+        ("18 sounds, and 16 is the most", {"queries": WORDS, "nots": ()}),
+        ("is not absolute", {"mixture": Path("a.wav")}),
+        ("takes no queries", {"task": Task.LISTEN, "nots": ()}),
+        ("There is no query", {"queries": (), "nots": ()}),
+        ("only what is not wanted", {"task": Task.LISTEN, "queries": ()}),
+        ("'a  dog' has stray white space", {"queries": ("a  dog",)}),
+        ("names 1 models for 2 sounds", {"answers": ("compact",)}),
+    ],
+)
+def test_a_job_that_is_refused_is_not_named_by_its_id(said: str, changed: dict[str, Any]) -> None:
+    id_ = "20250102-030405-678-abcdef"
+    job = Job(id_, Path("/a.wav"), ("a dog",), nots=("rain",))
+    with pytest.raises(BadInput, match=said) as refused:
+        replace(job, **changed)
+    assert id_ not in str(refused.value)
+
+
+def test_a_job_says_no_runtime_that_it_does_not_have() -> None:
+    job = Job("j1", Path("/a.wav"), ("dog",))
+    assert "runtime" not in job.to_text()  # an older reader goes on
+    named = replace(job, answers=("audiosep",), runtime="torch")
+    assert "runtime=torch\n" in named.to_text()
+    assert named.unresolved == job
 
 
 def test_what_a_status_does_not_know_is_not_in_its_text() -> None:

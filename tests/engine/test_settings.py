@@ -49,11 +49,11 @@ def test_xdg_variables_that_say_nothing(
         monkeypatch.setenv(variable, named)
     assert xdg_folder("XDG_CONFIG_HOME", ".config") == tmp_path / ".config"
     assert Folders.of_user().root == tmp_path / ".local/share/tweeze"
-    from audacity import install as audacity
+    from audacity import places
     from bridge import login
     from reaper import install as reaper
 
-    settings, plugins = audacity._user_files()
+    settings, plugins = places._user_files()
     assert settings == tmp_path / ".config/audacity/audacity.cfg"
     assert plugins == tmp_path / ".local/share/audacity/Plug-Ins"
     assert login._place() == tmp_path / ".config/systemd/user/tweeze.service"

@@ -4,7 +4,8 @@ Known layouts, told apart by the names in the file:
 
 * Lightning `.ckpt` (the official release, AudioSep-hive): `state_dict` with `ss_model.*` and
   `query_encoder.model.*`;
-* the same tensors flat, as Hugging Face's hub mixin saves them: `.safetensors` or `.bin`;
+* the same tensors flat, as Hugging Face's hub mixin saves them (nielsr/audiosep-demo):
+  `.safetensors` or `.bin`;
 * the separate CLAP `.pt`: `text_branch.*` and others, with or without a leading `module.`.
 
 Of all these only the separation network and the text branch are read.
@@ -86,10 +87,25 @@ def read(path: Path) -> Checkpoint:
     if stray:
         raise ModelBroken(f"{path} holds the unexpected tensor '{stray[0]}' ({len(stray)} in all).")
     if separator:
+        _refuse_another_window(path, separator)
         check(path, separator, network.shapes(), _SEPARATOR)
     if words:
         check(path, words, text.shapes(), _CLAP if separator else "")
     return Checkpoint(separator, words)
+
+
+def _refuse_another_window(path: Path, separator: Mapping[str, Tensor]) -> None:
+    """Say of a network for another sample rate that it is one, and not which tensor is odd."""
+    norm = separator.get("base.bn0.weight")  # one number for each bin
+    if norm is None or norm.dim() != 1 or len(norm) == network.N_FFT // 2 + 1:
+        return
+    window = 2 * (len(norm) - 1)
+    of_what = ", as AudioSep's for 16 kHz have it (the baseline of DCASE 2024)," * (window == 1024)
+    raise ModelBroken(
+        f"{path} holds a network of AudioSep's family for windows of {window} samples{of_what} and "
+        f"not of {network.N_FFT}: Tweeze takes those for 32 kHz, like that of 'tweeze models pull "
+        "audiosep'."
+    )
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -21,13 +21,13 @@ from torch import Tensor
 from engine.errors import Failure, ModelBroken
 from engine.models.audiosep import checkpoint, network, text
 from engine.models.records import Progress, ignore, sha256
+from engine.models.runtime_choice import RECORD
 
 __all__ = ["FORM", "FastForm", "write"]
 
 FORM = 1  # raised when what `network.fold` or the text encoder expect changes
 _SEPARATOR = "separator.safetensors"
 _TEXT = "text.safetensors"
-_RECORD = "form.json"
 _ROOM = 700_000_000  # bytes that a fast form takes, with some to spare
 
 
@@ -87,7 +87,7 @@ def write(folder: Path, separator: Path, words: Path, tokenizer: Path, origin: s
             "origin": origin,
             "files": {name: sha256(part / name) for name in files},
         }
-        (part / _RECORD).write_text(json.dumps(record, indent=1))
+        (part / RECORD).write_text(json.dumps(record, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         part.replace(folder)
     except OSError as error:
@@ -144,9 +144,9 @@ class FastForm:
         graph = {path.name: sha256(path) for path in (self.graph, self.graph.with_suffix(".bin"))}
         record["files"] = {**self._files(), **graph}
         record["graph"] = dict(facts)
-        temporary = self.folder / f"{_RECORD}.{os.getpid()}.part"
+        temporary = self.folder / f"{RECORD}.{os.getpid()}.part"
         temporary.write_text(json.dumps(record, indent=1))
-        temporary.replace(self.folder / _RECORD)
+        temporary.replace(self.folder / RECORD)
 
     def graph_facts(self) -> Mapping[str, object]:
         """Return what `note_graph` was told; empty if there is no graph."""
@@ -161,7 +161,7 @@ class FastForm:
             path = self.folder / name
             if not _is_as_written(path, expected, progress):
                 found.append(path)
-        return tuple(found) if files else (self.folder / _RECORD,)
+        return tuple(found) if files else (self.folder / RECORD,)
 
     def _files(self) -> dict[str, str]:
         files = self._record().get("files")
@@ -169,7 +169,7 @@ class FastForm:
 
     def _record(self) -> dict[str, object]:
         try:
-            record = json.loads((self.folder / _RECORD).read_text())
+            record = json.loads((self.folder / RECORD).read_text())
         except (OSError, ValueError, RecursionError):
             return {}
         return record if isinstance(record, dict) else {}

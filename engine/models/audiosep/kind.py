@@ -11,6 +11,7 @@ from engine.errors import BadInput, ModelBroken
 from engine.models.audiosep import fast, text
 from engine.models.audiosep.separator import AudioSep
 from engine.models.records import Entry, Finding, Progress, check_source, source_of
+from engine.models.runtime_choice import FAST
 
 __all__ = [
     "ROLES",
@@ -97,7 +98,7 @@ def verify(entry: Entry, progress: Progress) -> tuple[Finding, ...]:
 
 def fast_form(entry: Entry) -> fast.FastForm:
     """Return the fast form of a model, made or not."""
-    return fast.FastForm(entry.folder / "fast")
+    return fast.FastForm(entry.folder / FAST)
 
 
 def tokenizer_of(entry: Entry) -> Path:

@@ -5,7 +5,6 @@ Both take one channel and one query at a time: a batch would cost memory and sav
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -18,9 +17,10 @@ from engine.errors import ModelBroken
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.base import FloatArray
 from engine.models.device import device
+from engine.models.torch_threads import torch_threads
 from engine.options import Precision
 
-__all__ = ["OpenVino", "Runtime", "Torch", "device", "has_openvino", "write_graph"]
+__all__ = ["OpenVino", "Runtime", "Torch", "device", "write_graph"]
 
 
 Keep = tuple[int, int]
@@ -44,11 +44,6 @@ class Runtime(Protocol):
         """
 
 
-def has_openvino() -> bool:
-    """Whether OpenVINO is installed (`pip install 'tweeze[cpu]'`)."""
-    return importlib.util.find_spec("openvino") is not None
-
-
 class Torch:
     """The network in torch, in the memory layout that its convolutions are fastest in."""
 
@@ -67,7 +62,7 @@ class Torch:
 
     def logits(self, spectrum: FloatArray, shifts: FloatArray, keep: Keep) -> FloatArray:
         """See `Runtime.logits`."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch_threads():
             x = torch.from_numpy(spectrum)[None, None].to(self._device, self._type)
             shift = torch.from_numpy(shifts).to(self._device, self._type)
             x = x.contiguous(memory_format=torch.channels_last)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import version
 
 import numpy as np
 import torch
 
-from engine.errors import ModelBroken
+from engine.errors import BadJob, Failure, ModelBroken
 from engine.models.audiosep import runtimes
 from engine.models.audiosep.fast import FastForm
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.audiosep.text import TextEncoder
 from engine.models.base import ComplexArray, FloatArray, FrameGrid
+from engine.models.runtime_choice import OPENVINO, RUNTIMES, TORCH, faster, openvino
 from engine.options import Context, Memory, Options, Precision
 
 __all__ = ["AudioSep"]
@@ -26,14 +26,15 @@ _TRIAL = 4 * BLOCK  # frames; long enough to tell which runtime is faster
 
 
 class AudioSep:
-    """A `MaskSeparator`, and `Tunable`."""
+    """A `MaskSeparator`, `Tunable`, and `Movable`."""
 
     def __init__(
         self, name: str, form: FastForm, *, runtime: str = "", options: Options | None = None
     ) -> None:
         """Take the model from its fast form; `runtime` can insist on `torch` or `openvino`."""
         self.name = name
-        self._resident = _Resident(form, runtime)
+        self._resident = _Resident(form)
+        self._wanted = runtime
         self._set_up(options or Options())
 
     def _set_up(self, options: Options) -> None:
@@ -49,16 +50,48 @@ class AudioSep:
 
     def tuned(self, options: Options) -> AudioSep:
         """Return the same model with the precision, context and memory that `options` ask."""
+        return self._like(self._wanted, options)
+
+    def on(self, runtime: str) -> AudioSep:
+        """Return the same model in a runtime, `torch` or `openvino`; in the faster one for ''.
+
+        Raises
+        ------
+        BadJob
+            There is no runtime of that name.
+        Failure
+            It is not installed.
+
+        """
+        if runtime and runtime not in RUNTIMES:
+            raise BadJob(
+                f"There is no runtime {runtime[:40]!r} for {self.name}: name "
+                f"{' or '.join(RUNTIMES)}, or none."
+            )
+        if runtime == OPENVINO and not openvino():
+            raise Failure(
+                f"{self.name} was to compute with OpenVINO when this was asked for, and OpenVINO "
+                "is no longer installed: install it (\"pip install 'tweeze[cpu]'\"), or ask again."
+            )
+        return self._like(runtime or self._resident.choice(), self._options)
+
+    def _like(self, runtime: str, options: Options) -> AudioSep:
         other = object.__new__(AudioSep)
         other.name = self.name
         other._resident = self._resident
+        other._wanted = runtime
         other._set_up(options)
         return other
 
     @property
+    def runtime_name(self) -> str:
+        """Name of what computes the network: `torch` or `openvino`."""
+        return self._wanted or self._resident.choice()
+
+    @property
     def runtime(self) -> runtimes.Runtime:
         """What computes the network under the present options."""
-        return self._resident.runtime(self._options)
+        return self._resident.runtime(self._options, self.runtime_name)
 
     def embed(self, query: str) -> FloatArray:
         """Return the embedding of a query: shape `(512,)`, length 1."""
@@ -98,16 +131,16 @@ def _complex(logits: FloatArray) -> ComplexArray:
 
 
 class _Resident:
-    """What stays in memory, shared by all that `tuned` returns."""
+    """What stays in memory, shared by all that `tuned` and `on` return."""
 
-    def __init__(self, form: FastForm, runtime: str) -> None:
+    def __init__(self, form: FastForm) -> None:
         self._form = form
-        self._wanted = runtime
         self._network: Network = form.network()
         self._encoder: TextEncoder | None = None
         self._embeddings = form.embeddings
         self._runtime: runtimes.Runtime | None = None
-        self._runtime_for: tuple[Precision, Memory] | None = None
+        self._runtime_for: tuple[Precision, Memory, str] | None = None
+        self._choice = ""
 
     def embed(self, query: str, *, keep: bool) -> FloatArray:
         vector = self._embeddings.get(query)
@@ -132,24 +165,27 @@ class _Resident:
         heard += self._network.input_shift.numpy()
         return spectrum
 
-    def runtime(self, options: Options) -> runtimes.Runtime:
+    def runtime(self, options: Options, name: str) -> runtimes.Runtime:
         """Return the runtime for the options; only one is kept, for it holds its work space."""
-        wanted = (options.precision, options.memory)
+        wanted = (options.precision, options.memory, name)
         if self._runtime is None or self._runtime_for != wanted:
             self._runtime = None
-            self._runtime = self._made(options.precision)
+            self._runtime = (
+                self._compiled(options.precision)
+                if name == OPENVINO
+                else runtimes.Torch(self._network, options.precision, runtimes.device())
+            )
             self._runtime_for = wanted
         return self._runtime
 
-    def _made(self, precision: Precision) -> runtimes.Runtime:
-        where = runtimes.device()
-        choice = self._wanted
-        if not choice:
-            usable = where.type == "cpu" and runtimes.has_openvino()
-            choice = "openvino" if usable and self._openvino_is_faster() else "torch"
-        if choice == "openvino":
-            return self._compiled(precision)
-        return runtimes.Torch(self._network, precision, where)
+    def choice(self) -> str:
+        """Return the name of the faster runtime; OpenVINO is one for processors."""
+        if not self._choice:
+            on_cpu = runtimes.device().type == "cpu"
+            if not on_cpu and self._form.graph_facts():
+                self._form.note_graph({})  # a trial on the processor says nothing any more
+            self._choice = self._faster() if on_cpu and openvino() else TORCH
+        return self._choice
 
     def _compiled(self, precision: Precision) -> runtimes.OpenVino:
         if not self._form.has_graph():
@@ -164,21 +200,21 @@ class _Resident:
         runtimes.write_graph(self._network, self._form.graph)
         self._form.note_graph(self._form.graph_facts())
 
-    def _openvino_is_faster(self) -> bool:
+    def _faster(self) -> str:
         """Tell by a trial, once for each version of OpenVINO, which runtime is faster here."""
-        facts = self._form.graph_facts()
-        installed = version("openvino")
-        if facts.get("openvino") != installed:
+        found = faster(self._form.graph_facts())
+        if not found:
             self._write_graph()
-            facts = {
-                "openvino": installed,
+            facts: dict[str, object] = {
+                "openvino": openvino(),
                 "seconds_openvino": self._trial(self._compiled(Precision.EXACT)),
                 "seconds_torch": self._trial(
                     runtimes.Torch(self._network, Precision.EXACT, torch.device("cpu"))
                 ),
             }
             self._form.note_graph(facts)
-        return float(str(facts["seconds_openvino"])) < float(str(facts["seconds_torch"]))
+            found = faster(facts)
+        return found
 
     def _trial(self, runtime: runtimes.Runtime) -> float:
         spectrum = np.zeros((_TRIAL, BINS), np.float32)

@@ -16,11 +16,13 @@ from engine.models.base import FloatArray, FrameGrid
 from engine.models.compact.heads import Heads, evidence, heads_from, summarised
 from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, VECTOR, CompactNet
 from engine.models.compact.weights import network_from
+from engine.models.torch_threads import torch_threads
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import TextTable, load_text_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 __all__ = [
@@ -70,16 +72,15 @@ class Compact:
                 rest += self.embed(other)
         return np.concatenate([own, rest / (np.linalg.norm(rest) + 1e-9)]).astype(np.float32)
 
-    def _asked(self, vector: FloatArray, channels: int) -> tuple[CompactNet, torch.Tensor]:
-        """Return the network that answers to a vector, and the vector once a channel.
+    def _asked(self, vector: FloatArray) -> tuple[CompactNet, torch.Tensor]:
+        """Return the network that answers to a vector, and the vector as it takes it.
 
         Another one answers where something is named that is there, too: it learned that way.
         """
         net, used = self.net, vector[:VECTOR]
         if self.beside is not None and vector[VECTOR:].any():
             net, used = self.beside, vector
-        asked = torch.from_numpy(np.ascontiguousarray(used, np.float32)).expand(channels, -1)
-        return net, asked
+        return net, torch.from_numpy(np.ascontiguousarray(used, np.float32))[None]
 
     def embed_sound(self, place: FloatArray, query: str | None) -> FloatArray:
         """Return the vector of a sound, or the middle between it and its words', ``(dim,)``.
@@ -101,21 +102,27 @@ class Compact:
         """The vectors that the network was trained with, ``(captions, dim)``."""
         return np.stack([self.table.embed(caption) for caption in load_taxonomy().captions])
 
+    def computing(self, threads: int) -> AbstractContextManager[None]:
+        """Compute in so many threads; see :class:`engine.models.base.Shareable`."""
+        return torch_threads(threads)
+
     def mask(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> FloatArray:
         """Return masks between 0 and 1, ``(queries, channels, frames, bins)``.
 
         ``magnitude`` is ``(channels, frames, bins)``, ``vectors`` ``(queries, dim)``, ``rms``
-        the RMS of the whole clip over all channels. ``keep`` is not used: all frames get theirs.
+        the RMS of the whole clip over all channels. Frames beside ``keep`` get zeros.
         """
-        queries, channels = len(vectors), len(magnitude)
-        out = np.empty((queries, *magnitude.shape), np.float32)
+        out = np.zeros((len(vectors), *magnitude.shape), np.float32)
+        start, stop, _ = keep.indices(magnitude.shape[1])
         with torch.inference_mode():
-            heard, level = _tensors(magnitude, rms)
-            for query, vector in enumerate(vectors):
-                net, asked = self._asked(vector, channels)
-                out[query] = net(heard, asked, level).numpy()
+            for channel, one in enumerate(magnitude):
+                heard, level = _tensors(one, rms)
+                for query, vector in enumerate(vectors):
+                    net, asked = self._asked(vector)
+                    mask, _ = net.analyse(heard, asked, level, (start, stop))
+                    out[query, channel, start:stop] = mask[0].numpy()
         return out
 
 
@@ -140,29 +147,30 @@ class HearingCompact(Compact):
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
     ) -> tuple[FloatArray, FloatArray]:
         """Return what :meth:`mask` does, and presence in ``keep``: ``(queries, blocks)``."""
-        queries, channels = len(vectors), len(magnitude)
-        out = np.empty((queries, *magnitude.shape), np.float32)
+        out = np.zeros((len(vectors), *magnitude.shape), np.float32)
         block = self.frame_grid.block
         start, stop, _ = keep.indices(magnitude.shape[1])
         kept = slice(start // block, -(-stop // block))
-        presence = np.empty((queries, kept.stop - kept.start), np.float32)
+        whole = slice(kept.start * block, min(kept.stop * block, magnitude.shape[1]))
+        logits = np.full((len(vectors), kept.stop - kept.start), -np.inf, np.float32)
         with torch.inference_mode():
-            heard, level = _tensors(magnitude, rms)
-            for query, vector in enumerate(vectors):
-                net, asked = self._asked(vector, channels)
-                heads = self._beside_heads if net is self.beside else self.heads
-                mask, inside = net.analyse(heard, asked, level)
-                passed = evidence(mask, heard, block)
-                logits = heads.present(summarised(inside), passed, asked[:, :VECTOR])
-                out[query] = mask.numpy()
-                presence[query] = torch.sigmoid(logits[:, kept].amax(0)).numpy()
-        return out, presence
+            for channel, one in enumerate(magnitude):
+                heard, level = _tensors(one, rms)
+                for query, vector in enumerate(vectors):
+                    net, asked = self._asked(vector)
+                    heads = self._beside_heads if net is self.beside else self.heads
+                    mask, inside = net.analyse(heard, asked, level, (whole.start, whole.stop))
+                    passed = evidence(mask, heard[:, whole], block)
+                    found = heads.present(summarised(inside[:, :, kept]), passed, asked[:, :VECTOR])
+                    out[query, channel, whole] = mask[0].numpy()
+                    np.maximum(logits[query], found[0].numpy(), out=logits[query])
+            return out, torch.sigmoid(torch.from_numpy(logits)).numpy()
 
 
 def _tensors(magnitude: FloatArray, rms: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return magnitudes, and the clip's rms once a channel."""
-    heard = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))
-    return heard, torch.full((len(magnitude),), rms, dtype=torch.float32)
+    """Return one channel's magnitudes, and the clip's rms, as a network takes them."""
+    heard = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))[None]
+    return heard, torch.tensor([rms], dtype=torch.float32)
 
 
 def load() -> HearingCompact:

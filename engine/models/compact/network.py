@@ -129,17 +129,23 @@ class CompactNet(nn.Module):
         """
         return self.analyse(magnitude, vectors, rms)[0]
 
-    def analyse(self, magnitude: Tensor, vectors: Tensor, rms: Tensor) -> tuple[Tensor, Tensor]:
+    def analyse(
+        self,
+        magnitude: Tensor,
+        vectors: Tensor,
+        rms: Tensor,
+        keep: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return the masks of :meth:`forward` and what the network heard to make them.
 
         The latter are the coarsest activations, ``(batch, channels, blocks, bands)``; a block is
-        as many frames as the U-Net's ``time_block``.
+        as many frames as the U-Net's ``time_block``. With ``keep`` the masks are those of the
+        frames from one to another, and of no others.
         """
         condition = self.condition(vectors)
         heard, kept = self.unet.encode(self.features(magnitude, rms), condition)
-        x = self.unet.decode(heard, kept, condition)
-        band_mask = torch.sigmoid(x[:, 0, : magnitude.shape[1]].float())
-        return torch.matmul(band_mask, self.spread), heard
+        x = self.unet.decode(heard, kept, condition, keep or (0, magnitude.shape[1]))
+        return torch.matmul(torch.sigmoid(x[:, 0].float()), self.spread), heard
 
     def listen(self, magnitude: Tensor, rms: Tensor) -> Tensor:
         """Return the network's activations without a query; shaped as in `analyse`."""

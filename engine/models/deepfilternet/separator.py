@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from engine.errors import BadQuery
 from engine.models.base import ChunkGrid, FloatArray, FrameGrid
@@ -16,6 +13,7 @@ from engine.models.deepfilternet.filterbank import SAMPLE_RATE
 from engine.models.deepfilternet.network import Network
 from engine.models.deepfilternet.stream import DELAY, Memory, speech
 from engine.models.deepfilternet.weights import network_from
+from engine.models.torch_threads import torch_threads
 from engine.taxonomy.speech import Share, share_of
 
 __all__ = ["DeepFilterNet", "load"]
@@ -73,7 +71,9 @@ class DeepFilterNet:
         else:
             memory, new = Memory.none(), samples[0]
         gain = LEVEL / rms if rms > 0 else 1.0
-        with _one_thread():
+        # The recurrent layers' steps are too small to be shared: on two threads they took as long
+        # where both had a core, and ten times as long where other programs had a share of it.
+        with torch_threads(1):
             found, memory = speech(self.network, new * np.float32(gain), memory)
         out = np.zeros((2, *samples.shape), np.float32)
         out[0, 0, samples.shape[1] - len(found) :] = found / np.float32(gain)
@@ -91,18 +91,3 @@ def load(path: Path) -> DeepFilterNet:
 
     """
     return DeepFilterNet(network_from(wheel.read(path)))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: the recurrent layers' steps are too small to be shared.
-
-    On two threads they took as long where both had a core, and ten times as long where other
-    programs had a share of it.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

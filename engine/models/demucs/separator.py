@@ -12,6 +12,7 @@ from engine.errors import BadQuery
 from engine.models.base import ChunkGrid, FloatArray, FrameGrid
 from engine.models.demucs.network import SAMPLES, SOURCES, HTDemucs
 from engine.models.device import device
+from engine.models.torch_threads import torch_threads
 from engine.taxonomy.stems import stem_of
 
 __all__ = ["Demucs"]
@@ -68,6 +69,7 @@ class Demucs:
         return np.array([source in wanted for source in SOURCES], np.float32)
 
     @torch.inference_mode()
+    @torch_threads()
     def sources_of(self, samples: FloatArray, rms: float) -> FloatArray:
         """Separate a chunk; see `engine.models.base.WaveformSeparator`.
 

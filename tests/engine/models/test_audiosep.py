@@ -13,8 +13,9 @@ import pytest
 import soundfile
 import torch
 
-from engine.errors import BadJob
+from engine.errors import BadJob, Failure
 from engine.job import Job
+from engine.models import runtime_choice
 from engine.models.audiosep import AudioSep, FastForm, network, runtimes, text
 from engine.models.audiosep.kind import fast_form
 from engine.options import Context, Keep, Memory, Options, Precision
@@ -43,6 +44,11 @@ class Fixed:
     def __init__(self, model: AudioSep, core: int) -> None:
         self.name, self.embed, self.mask = model.name, model.embed, model.mask
         self.frame_grid = replace(model.frame_grid, core=core)
+
+
+@pytest.fixture(scope="module")
+def encoder(entry):
+    return fast_form(entry).encoder()
 
 
 @pytest.fixture
@@ -101,7 +107,11 @@ def test_a_whole_clip_is_the_published_one(golden, formula, golden_query):
     assert_same(found, np.load(golden / "out_4s.npy"))
 
 
-@pytest.mark.parametrize("core", [1280, 224])
+# As a whole in both runtimes; that segments are the whole is asked of both below.
+@pytest.mark.parametrize(
+    ("audiosep", "core"), [("torch", 1280), ("openvino", 1280), ("openvino", 224)],
+    indirect=["audiosep"],
+)  # fmt: skip
 def test_the_engine_gives_the_published_clip(golden, formula, golden_query, tmp_path, core):
     found = run(Fixed(golden_query, core), formula.signal(4)[None], tmp_path)
     assert_same(found[0], np.load(golden / "out_4s.npy"))
@@ -126,6 +136,7 @@ def test_segments_join_to_the_whole(golden_query, formula, tmp_path, samples):
     assert error <= 1e-6 * np.abs(whole).max()
 
 
+@pytest.mark.parametrize("audiosep", ["openvino"], indirect=True)
 def test_a_short_context_is_nearly_the_whole(golden, golden_query, formula, tmp_path):
     short = golden_query.tuned(Options(context=Context.SHORT))
     assert short.frame_grid.context == 192
@@ -201,8 +212,7 @@ def test_an_impossible_sharpness_is_refused(sharpness):
         Options(sharpness=sharpness)
 
 
-def test_token_ids_and_embeddings_are_the_published_ones(golden, entry):
-    encoder = fast_form(entry).encoder()
+def test_token_ids_and_embeddings_are_the_published_ones(golden, encoder):
     queries = json.loads((golden / "text_queries.json").read_text())
     published = np.load(golden / "text_embeddings.npy")
     assert len(queries["queries"]) == len(published) == 10
@@ -230,8 +240,7 @@ def test_a_damaged_embedding_is_computed_anew(entry):
         assert np.array_equal(model.embed("a kettle"), first)
 
 
-def test_a_very_long_query_is_cut_at_512_tokens(entry):
-    encoder = fast_form(entry).encoder()
+def test_a_very_long_query_is_cut_at_512_tokens(encoder):
     assert len(encoder.token_ids("dog " * 2000)) == 512
 
 
@@ -242,6 +251,35 @@ def test_the_faster_runtime_is_found_once(entry, measured, monkeypatch):
     again = AudioSep(entry.name, measured).runtime
     faster = float(facts["seconds_openvino"]) < float(facts["seconds_torch"])
     assert isinstance(again, runtimes.OpenVino if faster else runtimes.Torch)
+
+
+def test_a_job_s_runtime_is_kept_whatever_is_installed(entry, measured, monkeypatch):
+    model = AudioSep(entry.name, measured)
+    assert runtime_choice.chosen(entry) == model.runtime_name  # known without loading it
+    assert model.on("").runtime_name == model.runtime_name
+    for name, kind in (("torch", runtimes.Torch), ("openvino", runtimes.OpenVino)):
+        moved = model.on(name).tuned(Options(memory=Memory.LOW))
+        assert moved.runtime_name == name
+        assert isinstance(moved.runtime, kind)
+    with pytest.raises(BadJob, match="no runtime 'onnx' for formula: name torch or openvino"):
+        model.on("onnx")
+    monkeypatch.setattr(runtime_choice, "version", lambda _: "another")
+    assert runtime_choice.chosen(entry) == ""  # the trial was made with an older one
+    monkeypatch.setattr(runtime_choice, "find_spec", lambda _: None)
+    assert runtime_choice.chosen(entry) == "torch"
+    assert AudioSep(entry.name, measured).runtime_name == "torch"
+    with pytest.raises(Failure, match=r"formula was .* OpenVINO .* no longer installed: .*\[cpu\]"):
+        model.on("openvino")
+
+
+def test_a_trial_on_the_processor_says_nothing_where_there_is_a_gpu(entry, measured, monkeypatch):
+    facts = measured.graph_facts()
+    monkeypatch.setattr(runtimes, "device", lambda: torch.device("cuda"))
+    try:
+        assert AudioSep(entry.name, measured).runtime_name == "torch"
+        assert runtime_choice.chosen(entry) == ""
+    finally:
+        measured.note_graph(facts)
 
 
 def test_a_damaged_graph_is_written_anew(entry, measured):

@@ -1,13 +1,8 @@
-"""The catalogue: adding, finding, checking and removing models; and pulling published ones."""
+"""The catalogue: adding, finding, checking and removing models."""
 
 from __future__ import annotations
 
-import hashlib
-import http.server
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +12,7 @@ import torch
 from engine import models
 from engine.errors import BadInput, Failure, ModelBroken, UnknownModel
 from engine.folders import Folders
-from engine.models import catalogue, kinds, pulling, releases
+from engine.models import catalogue, pulling, releases
 from engine.models.audiosep import AudioSep, FastForm, fast
 from engine.models.audiosep import kind as audiosep
 
@@ -284,131 +279,3 @@ def test_the_bundled_model_is_an_entry(home):
     with pytest.raises(BadInput, match="part of Tweeze"):
         catalogue.remove("compact", home)
     assert bundled.folder.is_dir()
-
-
-class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the Hugging Face hub as a download needs. It hangs up in the middle, once."""
-
-    files: dict[str, bytes]
-    cut: int
-    ranges: list[str | None]
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        content = self.files.get(self.path)
-        if content is None:
-            self.send_error(404)
-            return
-        asked = self.headers.get("Range")
-        start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
-        self.send_response(206 if asked else 200)
-        if asked:
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.send_header("Content-Range", span)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-        if not body:
-            return
-        self.ranges.append(asked)
-        stop = len(content)
-        if type(self).cut and self.path.endswith(".ckpt"):
-            stop, type(self).cut = start + type(self).cut, 0
-            self.close_connection = True
-        self.wfile.write(content[start:stop])
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def hub(files: dict[str, bytes], cut: int = 0) -> Iterator[tuple[str, type[Hub]]]:
-    handler = type("Handler", (Hub,), {"files": files, "cut": cut, "ranges": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", handler
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def published(hollow_state, roberta, tmp_path) -> tuple[releases.Release, dict[str, bytes]]:
-    """A small release, and the files of the hub that has it."""
-    # Large enough for the hub's client to write what it has of it, which is 10 MiB at a time.
-    state = {**hollow_state, f"{UNREAD}.filler": torch.zeros(4 << 20)}
-    checkpoint = save(state, tmp_path / "published.ckpt", "").read_bytes()
-    known = releases.release("audiosep")
-    files, remote = {}, []
-    for _, file in known.files:
-        content = checkpoint if file is known.main else (roberta / file.path).read_bytes()
-        folder = "/spaces" if file.repo_type == "space" else ""
-        files[f"{folder}/{file.repository}/resolve/{file.revision}/{file.path}"] = content
-        digest = hashlib.sha256(content).hexdigest()
-        remote.append(replace(file, size=len(content), sha256=digest))
-    *tokenizer, main = remote
-    return replace(known, main=main, also={"tokenizer": tuple(tokenizer)}), files
-
-
-def test_a_published_model_is_pulled(published, home, no_cache):
-    """The transfer breaks in the middle of the checkpoint, and goes on from there."""
-    release, files = published
-    with hub(files, cut=12 << 20) as (address, seen):
-        made = pulling.pull(release, home, endpoint=address)
-    assert [asked for asked in seen.ranges if asked] == [f"bytes={10 << 20}-"]
-    assert made.licence == "MIT"
-    assert "spaces/Audio-AGI/AudioSep" in made.origin
-    assert made.main.is_relative_to(made.folder)
-    assert "Copyright (c) Xubo Liu" in (made.folder / "LICENCE.txt").read_text()
-    assert not any(finding.problem for finding in catalogue.verify(made))
-    assert isinstance(models.load("audiosep", home), AudioSep)
-    with pytest.raises(BadInput, match="There is a model named 'audiosep'"):
-        pulling.pull(release, home)
-    catalogue.remove(made.name, home)
-    assert not made.folder.exists()
-
-
-def test_another_file_than_the_published_one_is_refused(published, home, stub):
-    release, files = published
-    path = next(path for path in files if path.endswith(".ckpt"))
-    with (
-        hub({**files, path: files[path][:-1] + b"!"}) as (address, _),
-        pytest.raises(Failure, match="not the published file"),
-    ):
-        pulling.pull(release, home, endpoint=address)
-    assert catalogue.added(home) == ()
-    with hub(files) as (address, seen):  # and the next pull fetches that file alone
-        assert pulling.pull(release, home, endpoint=address).name == "audiosep"
-    assert len(seen.ranges) == 1
-
-
-def test_a_hub_that_lacks_the_file_or_is_away(published, home, monkeypatch):
-    release, _ = published
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's client waits between tries
-    with hub({}) as (address, _), pytest.raises(Failure, match=r"Downloading merges\.txt"):
-        pulling.pull(release, home, endpoint=address)
-    with pytest.raises(Failure, match="cannot be reached"):
-        pulling.pull(release, home, endpoint=address)
-
-
-def test_each_release_is_pinned(home):
-    for release in releases.RELEASES:
-        catalogue.check_free(release.name, home)
-        assert release.kind in kinds.KINDS
-        assert set(release.also) <= set(kinds.kind(release.kind).ROLES)
-        assert release.terms
-        for _, file in release.files:
-            assert len(file.sha256) == 64
-            assert file.url.startswith("https://") if file.url else len(file.revision) == 40
-            assert file.size > 0

@@ -130,6 +130,30 @@ def test_a_misshapen_tensor_is_named(write, hollow_state, tmp_path):
     assert str(shape[::-1]) in str(caught.value)
 
 
+@pytest.mark.parametrize(("window", "said"), [(1024, "for 16 kHz"), (512, "512 samples and not")])
+def test_a_network_for_another_rate_is_refused_for_what_it_is(
+    write, hollow_state, tmp_path, window, said
+):
+    """The baseline of DCASE 2024: the same network at 16 kHz, window 1024, hop 160."""
+    ours, theirs = (network.N_FFT, network.N_FFT // 2 + 1), (window, window // 2 + 1)
+    sizes = dict(zip(ours, theirs, strict=True))
+    state = {
+        name: torch.zeros((), dtype=t.dtype).expand([sizes.get(n, n) for n in t.shape])
+        if name.startswith("ss_model.")
+        else t
+        for name, t in hollow_state.items()
+    }
+    assert state["ss_model.base.stft.conv_real.weight"].shape == (theirs[1], 1, window)
+    write(state, tmp_path / "model")
+    if write is clap:  # it has no network
+        checkpoint.read(tmp_path / "model")
+        return
+    with pytest.raises(ModelBroken, match=said) as caught:
+        checkpoint.read(tmp_path / "model")
+    assert str(caught.value).count("\n") == 0
+    assert "Tweeze takes those for 32 kHz" in str(caught.value)
+
+
 def test_a_number_that_is_none_is_named(hollow_state, tmp_path):
     name = "ss_model.base.encoder_block4.conv_block1.bn2.running_var"
     state = {n: t for n, t in hollow_state.items() if n.startswith("ss_model.")}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from engine.models import resunet
 from engine.models.resunet import Bottom, Level, ResUNet, ResUNetConfig
 
 SMALL = ResUNetConfig(
@@ -71,3 +72,22 @@ def test_the_condition_matters() -> None:
     one, other = torch.randn(2, 1, 5, dtype=torch.double)
     with torch.inference_mode():
         assert not torch.allclose(net(x, one), net(x, other))
+
+
+@pytest.mark.parametrize("tile", [1, 37, 200, 1 << 20])
+@pytest.mark.parametrize("config", [SMALL, SHIFT_ONLY])
+def test_tiles_of_any_size_give_what_the_layers_give_at_once(
+    config: ResUNetConfig, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resunet, "TILE", tile)
+    net = scrambled(config)
+    frames = 12 * config.time_block
+    x = torch.randn(1, config.inputs, frames, config.band_block * 2, dtype=torch.double)
+    condition = torch.randn(1, config.condition, dtype=torch.double)
+    at_once = net(x, condition)  # with gradients: nothing is tiled
+    assert at_once.requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(net(x, condition), at_once.detach())
+        for first, last in ((0, 5), (3, 4), (17, frames - 2), (frames - 9, frames)):
+            found = net.decode(*net.encode(x, condition), condition, (first, last))
+            torch.testing.assert_close(found, at_once.detach()[:, :, first:last])

@@ -9,7 +9,7 @@ import pytest
 from engine.errors import BadInput, Failure, UnknownModel
 from engine.folders import Folders
 from engine.job import Job, Task
-from engine.models import catalogue, kinds, router
+from engine.models import catalogue, kinds, router, runtime_choice
 from engine.models.records import Entry
 from engine.options import Options
 from engine.taxonomy.families import FAMILIES
@@ -95,6 +95,35 @@ def test_what_is_resolved_stays(folders):
     assert again == job
 
 
+def test_the_runtime_is_noted_when_a_job_is_submitted(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime_choice, "find_spec", lambda _: None)
+    job = resolved(folders, "dog", model="wide")
+    assert job.runtime == "torch"  # there is nothing else
+    assert resolved(folders, "dog").runtime == ""  # compact has no choice
+    installed = {"openvino": "7"}
+    monkeypatch.setattr(runtime_choice, "find_spec", lambda _: "there")
+    monkeypatch.setattr(runtime_choice, "version", lambda name: installed[name])
+    assert router.resolve(job, folders) is job
+    assert resolved(folders, "dog", model="wide").runtime == ""  # it must be tried first
+    record = tmp_path / "fast" / "form.json"
+    record.parent.mkdir()
+    for text, chosen in (
+        ('{"graph": {"openvino": "7", "seconds_openvino": 1, "seconds_torch": 2}}', "openvino"),
+        ('{"graph": {"openvino": "7", "seconds_openvino": 3, "seconds_torch": 2}}', "torch"),
+        ('{"graph": {"openvino": "6", "seconds_openvino": 3, "seconds_torch": 2}}', ""),
+        ('{"graph": {"openvino": "7"}}', ""),
+        ('{"graph": 3}', ""),
+        ("[]", ""),
+        ("not JSON", ""),
+    ):
+        record.write_text(text)
+        assert resolved(folders, "dog", "speech", model="wide").runtime == chosen
+    adjusted = Job("job-2", Path("/tmp/a.wav"), ("dog", "rain"), Options("wide"), base="job-1")
+    assert router.resolve(adjusted, folders, job).runtime == "torch"  # as the job that it adjusts
+    asked = Job("job-1", Path("/tmp/a.wav"), ("dog",), Options("wide"), runtime="openvino")
+    assert router.resolve(asked, folders).runtime == "openvino"
+
+
 def test_an_example_goes_to_the_model_for_any_sound(folders):
     assert resolved(folders, "speech", like="/tmp/a.wav").answers == ("compact",)
 
@@ -138,6 +167,24 @@ def test_a_damaged_table_of_the_user_is_named(folders, text, message):
     with pytest.raises(BadInput, match=message) as raised:
         resolved(folders, "speech")
     assert str(path) in str(raised.value)
+
+
+def test_what_the_users_table_names_in_vain_is_said(folders):
+    path = router.routes_file(folders)
+    assert router.unknown_in_routes(folders) == ""
+    path.write_text(f"{TABLE}drums,htdemucs,9.0,0,known though not here\n")
+    assert router.unknown_in_routes(folders) == ""
+    path.write_text(f"{TABLE}drums,singr,9.0,3,x\nbirds,compact,9.0,3,x\n")
+    assert router.unknown_in_routes(folders) == (
+        f"{path} names models that are not known ('singr') and families that there are not "
+        f"('birds'; there are: {', '.join(FAMILIES)}): those rows count for nothing; correct or "
+        "remove them."
+    )
+    assert resolved(folders, "speech", "birds").answers == ("talker", "compact")
+    path.write_text(TABLE + "".join(f"drums,{name},9.0,3,x\n" for name in "abcde"))
+    assert "('a', 'b', 'c' and 2 more)" in router.unknown_in_routes(folders)
+    path.unlink()
+    assert router.unknown_in_routes(folders) == ""
 
 
 def test_the_bundled_table_can_be_read(tmp_path):

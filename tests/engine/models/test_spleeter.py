@@ -9,7 +9,7 @@ import os
 import sys
 import types
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ USUAL = 0.14  # the RMS at which the network hears a clip as it is
 THEIRS = {ours: theirs for theirs, ours in published._MODULES.items()}
 
 
+@cache
 def weights(seed: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     state = UNet().state_dict()
@@ -97,12 +98,17 @@ class Loudness:
         return magnitude * torch.sigmoid(self.slope * (bins + around.log1p()))
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Spleeter:
+    return Spleeter("spleeter", {source: weights(seed) for seed, source in enumerate(SOURCES)})
+
+
 @pytest.fixture
-def quick() -> Spleeter:
-    model = Spleeter("spleeter", {source: weights(0) for source in SOURCES})
-    model._nets = [Loudness(1.0), Loudness(-1.0)]
-    model.frame_grid = replace(model.frame_grid, core=128)
-    return model
+def quick(loaded, monkeypatch) -> Spleeter:
+    monkeypatch.setattr(loaded, "_nets", [Loudness(1.0), Loudness(-1.0)])
+    grid = replace(Spleeter.frame_grid, core=128)
+    monkeypatch.setattr(loaded, "frame_grid", grid, raising=False)
+    return loaded
 
 
 def noise(rate, seconds, channels=2):
@@ -150,11 +156,11 @@ def test_nothing_is_shifted_and_the_stems_add_up(quick, rate, channels):
             assert np.argmax(around) == x.shape[1] - 1
 
 
-def test_segments_equal_the_whole(quick):
+def test_segments_equal_the_whole(quick, monkeypatch):
     x = noise(44_100, 12)
     usual, found = separated(quick, x, 44_100, "vocals")
     assert len([piece for piece in found if piece.checkpoint]) > 2
-    quick.frame_grid = replace(quick.frame_grid, core=1 << 20)
+    monkeypatch.setattr(quick, "frame_grid", replace(quick.frame_grid, core=1 << 20))
     whole, _ = separated(quick, x, 44_100, "vocals")
     assert np.abs(usual - whole).max() <= 1e-6 * np.abs(x).max()
 
@@ -207,7 +213,7 @@ def test_what_lies_above_the_networks_bins_goes_with_those_below(quick):
     assert np.median(share[:, hz > 12_000]) == pytest.approx(near, rel=0.03)
 
 
-def test_files_are_added_and_load(files, home):
+def test_files_are_added_and_load(files, home, loaded):
     other = f"accompaniment={files['accompaniment']}"
     words = ["models", "add", str(files["vocals"]), "--kind", "spleeter", "--name", "mine"]
     assert run(words) == 2
@@ -218,40 +224,43 @@ def test_files_are_added_and_load(files, home):
     rms = float(np.sqrt(np.mean(x**2)))
     padded = np.pad(x, ((0, 0), (0, model.chunk_grid.length - x.shape[1])))
     answer = model.sources_of(padded, rms)
-    wanted = Spleeter("wanted", {s: weights(seed) for seed, s in enumerate(SOURCES)})
-    assert np.array_equal(answer, wanted.sources_of(padded, rms))
+    for net, given in zip(model._nets, loaded._nets, strict=True):
+        found, wanted = net.state_dict(), given.state_dict()
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], value) for key, value in wanted.items())
     np.testing.assert_allclose(answer.sum(axis=0), padded, atol=1e-6)
     (home.models / "mine" / "vocals.ckpt").write_bytes(b"")
     with pytest.raises(ModelBroken, match=r"vocals\.ckpt was changed; remove it"):
         models.load("mine", home)
 
 
-def changed(how):
-    state = in_published_form(weights(0))
-    how(state)
-    return state
-
-
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("change", "said"),
     [
-        (changed(lambda s: s.pop("up7.0.bias")), r"lacks the tensor 'up7\.0\.bias'"),
-        (changed(lambda s: s.update(more=np.zeros(2, np.float32))), "unexpected tensor 'more'"),
+        (lambda s: s.pop("up7.0.bias"), r"lacks the tensor 'up7\.0\.bias'"),
+        (lambda s: s.update(more=np.zeros(2, np.float32)), "unexpected tensor 'more'"),
         (
-            changed(lambda s: s.update({"up7.0.bias": np.zeros(3, np.float32)})),
+            lambda s: s.update({"up7.0.bias": np.zeros(3, np.float32)}),
             r"'up7\.0\.bias' has the shape \(3,\)",
         ),
         (
-            changed(lambda s: s.update({"up7.0.bias": np.full(2, np.nan, np.float32)})),
+            lambda s: s.update({"up7.0.bias": np.full(2, np.nan, np.float32)}),
             "holds no finite numbers",
         ),
-        (changed(lambda s: s.update({"up7.0.bias": [0.0]})), "'up7.0.bias' is no array"),
-        ([1.0], "it holds one list"),
+        (lambda s: s.update({"up7.0.bias": [0.0]}), "'up7.0.bias' is no array"),
     ],
 )
-def test_a_file_that_does_not_fit_is_named(content, said, tmp_path):
-    torch.save(content, tmp_path / "stem.ckpt")
+def test_a_file_that_does_not_fit_is_named(change, said, tmp_path):
+    state = in_published_form(weights(0))
+    change(state)
+    torch.save(state, tmp_path / "stem.ckpt")
     with pytest.raises(ModelBroken, match=said):
+        published.read(tmp_path / "stem.ckpt")
+
+
+def test_a_file_without_weights_is_named(tmp_path):
+    torch.save([1.0], tmp_path / "stem.ckpt")
+    with pytest.raises(ModelBroken, match="it holds one list"):
         published.read(tmp_path / "stem.ckpt")
 
 
@@ -296,7 +305,7 @@ def test_a_changed_file_of_the_package_is_refused(package, home, capsys):
 
 
 def test_without_the_package_one_sentence_says_what_to_install(home, monkeypatch, capsys):
-    missing = Packaged("spleeter", "spleeter", "no_such_package", "stems", "MIT", 1)
+    missing = Packaged("spleeter", "spleeter", "no_such_package", "stems", "MIT", 1, "0")
     monkeypatch.setattr(kinds, "PACKAGED", (missing,))
     with pytest.raises(UnknownModel) as raised:
         models.load("spleeter", home)
