@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.host import Check, Notify, Option, Resident
@@ -15,36 +16,52 @@ __all__ = ["AudacityHost"]
 
 
 class AudacityHost:
-    """Audacity 3, whose menu commands are Nyquist plug-ins and whose pipe the engine talks to."""
+    """Audacity 3, whose pipe the engine talks to, and Audacity 4, whose extension asks the engine.
+
+    The menu commands of Audacity 3 are Nyquist plug-ins, which only send requests.
+    """
 
     name = "audacity"
     title = "Audacity"
-    options: tuple[Option, ...] = ()
-    first_steps = "In Audacity: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y)."
+    options: tuple[Option, ...] = (
+        Option("--audacity4", bool, "Prepare Audacity 4, though none is found."),
+        Option("--nyquist", bool, "For Audacity 4: two Nyquist plug-ins, no extension."),
+        Option("--portable", Path, "The folder of a portable Audacity (Windows)."),
+    )
+    first_steps = (
+        "In Audacity 3: select audio, then Tools > Tweeze > Tweeze... (or Ctrl+Alt+Y). In Audacity "
+        "4: start it anew, select audio, then look for Tweeze in the Effect menu."
+    )
 
     def install(self, folders: Folders, options: Mapping[str, Any]) -> list[str]:
-        """Put the menu commands in; BadInput while Audacity runs, HostError if there is none."""
-        from audacity.install import find, install
+        """Put the commands into each Audacity; BadInput while one runs, HostError without any."""
+        from audacity.both import install
         from engine import models
         from engine.options import AUTO
 
-        return install(find(), folders, (AUTO, *models.names(folders)))
+        return install(
+            folders,
+            (AUTO, *models.names(folders)),
+            portable=options.get("portable"),
+            unseen=bool(options.get("audacity4")),
+            nyquist=bool(options.get("nyquist")),
+        )
 
     def uninstall(self, folders: Folders) -> list[str]:
-        """Take the menu commands out; BadInput while Audacity runs."""
-        from audacity.install import uninstall
+        """Take the commands out; BadInput while Audacity runs."""
+        from audacity.both import uninstall
 
         return uninstall(folders)
 
     def installed(self, folders: Folders) -> bool:
-        """Return whether the menu commands were put in."""
-        from audacity.install import installed
+        """Return whether the commands were put into an Audacity."""
+        from audacity import extending, install
 
-        return installed(folders)
+        return install.installed(folders) or extending.installed(folders)
 
     def check(self, folders: Folders) -> Iterator[Check]:
-        """Examine the menu commands and what they need in Audacity's settings."""
-        from audacity.install import check
+        """Examine the commands, and what they need in Audacity's settings."""
+        from audacity.both import check
 
         return check(folders)
 

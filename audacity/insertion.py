@@ -15,13 +15,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from audacity.marks import limits
 from audacity.pipe import Pipe
 from audacity.pipe_thread import Abandoned, PipeThread
 from audacity.timeline import OtherProject, Place
 from engine.errors import BadInput, Cancelled, Failure, HostError, TweezeError
-from engine.job import Job
+from engine.job import Job, check_id
+from engine.options import Options
 from engine.queue.journal import Entry, Insertion
 from engine.queue.service import Service
+from engine.request import Request, events
 from engine.status import JobState, Status
 from engine.waiting import aside, within
 
@@ -96,7 +99,7 @@ class Inserter:
                     f"'tweeze log' ({self._folders.log})."
                 )
             else:
-                notes = " ".join(status.notes)
+                notes = " ".join([*_limited(job.options), *status.notes])
                 if count:
                     sentence = f"{_clips(count)} of {job.title!r}: {asked}. {notes}".strip()
                 elif self._in_doubt(job, status):
@@ -221,6 +224,31 @@ class Inserter:
             if journal.insertion(entry.job.id, number) is Insertion.CLAIMED:
                 journal.settle(entry.job.id, number, Insertion.FREE)
 
+    async def label(self, request: Request) -> str:
+        """Put labels beside the recording of a job, as a request names them.
+
+        Raises
+        ------
+        BadInput
+            The job did not come from Audacity, or an event is none.
+        HostError
+            Audacity does not answer, or another project is in front.
+
+        """
+        entry = self._service.journal.get(check_id(request.one("job")))
+        if entry is None or not is_ours(entry.job):
+            raise BadInput(f"There is no job {request.one('job')[:64]!r} from Audacity.")
+        place_at, spans, name = entry.job.placement, events(request), request.one("name")
+        assert place_at is not None
+
+        def put(abandoned: Abandoned) -> None:
+            with Pipe(abandon=abandoned) as pipe, Place(pipe, place_at) as place:
+                place.label(spans, name)
+
+        await self._thread.do(put)
+        count = len(spans)
+        return f"{count} label{'' if count == 1 else 's'} on a new track {name!r}."
+
     # Housekeeping.
 
     async def clean(self) -> None:
@@ -254,6 +282,12 @@ async def news_of(event: asyncio.Event) -> None:
     """Wait for an event, which may get lost, or for the clock."""
     with contextlib.suppress(asyncio.TimeoutError):
         await within(_LOOK, event.wait())
+
+
+def _limited(options: Options) -> list[str]:
+    """Return the sentence that says to which places a job was limited, if it was."""
+    said = limits(options.at, options.never, options.band, options.rect)
+    return [f"{said[0].upper()}{said[1:]}."] if said else []
 
 
 def _clips(count: int) -> str:

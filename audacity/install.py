@@ -1,4 +1,4 @@
-"""Tweeze's menu commands in Audacity: put in, taken out, looked at.
+"""Tweeze's menu commands in Audacity 3: put in, taken out, looked at.
 
 What is changed in Audacity's settings is written down key by key, with what was there before, so
 that taking out restores exactly that, and leaves alone what the user changed since.
@@ -6,27 +6,27 @@ that taking out restores exactly that, and leaves alone what the user changed si
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import hashlib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from audacity import dialog
+from audacity import places
+from audacity.owned import digest
+from audacity.places import Editor
 from audacity.settings import Settings, escape
+from audacity.stamping import in_lisp, plugin
 from engine import editing
 from engine.errors import BadInput, HostError
-from engine.folders import Folders, xdg_folder
+from engine.folders import Folders
 from engine.host import Check
 from engine.request import OPTIONS
 
-__all__ = ["SHORTCUTS", "Editor", "check", "find", "install", "installed", "uninstall"]
+__all__ = ["SHORTCUTS", "check", "install", "installed", "uninstall"]
 
 SHORTCUTS = {"tweeze.ny": "Ctrl+Alt+Y", "tweeze-again.ny": "Ctrl+Alt+Shift+Y"}
 """Keys for the commands: free in Audacity's own defaults."""
@@ -34,58 +34,16 @@ SHORTCUTS = {"tweeze.ny": "Ctrl+Alt+Y", "tweeze-again.ny": "Ctrl+Alt+Shift+Y"}
 _NAMES = {
     "tweeze.ny": "Tweeze",
     "tweeze-again.ny": "Tweeze Again",
+    "tweeze-panel.ny": "Tweeze Panel",
     "tweeze-status.ny": "Tweeze Status",
     "tweeze-cancel.ny": "Tweeze Cancel",
 }
-_SOURCES = Path(__file__).parent / "plugins"
 _MODULE = "mod-script-pipe"
 _Key = tuple[str, str]
 
 
 class AudacityRuns(BadInput):
     """Audacity is open, and would write its settings over ours when it ends."""
-
-
-@dataclass(frozen=True)
-class Editor:
-    """Where an Audacity keeps its things.
-
-    Attributes
-    ----------
-    settings
-        `audacity.cfg`; need not be there yet.
-    plugins
-        The user's plug-in folder.
-    module
-        The file of mod-script-pipe, as Audacity names it.
-    module_time
-        When that file was last changed, seconds since 1970.
-
-    """
-
-    settings: Path
-    plugins: Path
-    module: Path
-    module_time: int
-
-
-def find() -> Editor:
-    """Return this user's Audacity.
-
-    Raises
-    ------
-    HostError
-        No mod-script-pipe is found where Audacity puts it on this system.
-
-    """
-    settings, plugins = _user_files()
-    for module in _module_places():
-        if module.is_file():
-            return Editor(settings, plugins, module, int(module.stat().st_mtime))
-    raise HostError(
-        "Tweeze found no Audacity 3 with mod-script-pipe: install Audacity 3.2 to 3.7 from its "
-        "website or your system's packages (the AppImage, Flatpak and Audacity 4 lack it)."
-    )
 
 
 def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str]:
@@ -128,8 +86,8 @@ def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str
         record.settings = str(editor.settings)
         record.made = record.made or not editor.settings.exists()
         editor.plugins.mkdir(parents=True, exist_ok=True)
-        texts = {editor.plugins / name: _plugin(name, folders, models) for name in _NAMES}
-        record.files = {str(path): _hash(text.encode()) for path, text in texts.items()}
+        texts = {editor.plugins / name: plugin(name, folders, OPTIONS, models) for name in _NAMES}
+        record.files = {str(path): digest(text.encode()) for path, text in texts.items()}
         record.save()
         for path, text in texts.items():
             if not path.exists() or path.read_bytes() != text.encode():
@@ -146,7 +104,7 @@ def install(editor: Editor, folders: Folders, models: Sequence[str]) -> list[str
         raise HostError(
             f"{error.filename} cannot be written ({error.strerror}): check its permissions."
         ) from error
-    return done or ["Everything was in place."]
+    return done or ["Everything was in place for Audacity 3."]
 
 
 def uninstall(folders: Folders) -> list[str]:
@@ -164,11 +122,11 @@ def uninstall(folders: Folders) -> list[str]:
     record = _Record.load(folders)
     done = []
     try:
-        for name, digest in record.files.items():
+        for name, value in record.files.items():
             path = Path(name)
             if not path.exists():
                 continue
-            if _hash(path.read_bytes()) != digest:
+            if digest(path.read_bytes()) != value:
                 done.append(f"Left {path} alone: it was changed since.")
                 continue
             path.unlink()
@@ -206,13 +164,17 @@ def check(folders: Folders) -> Iterator[Check]:
     if not record.files:
         return
     again = "Close Audacity and run 'tweeze install audacity' again."
-    try:
-        editor = find()
-    except HostError as error:
-        yield Check("audacity", False, str(error), again)
+    editor = _recorded(record)
+    if editor is None:
+        said = f"no Audacity 3 with mod-script-pipe is here any more for {record.settings}"
+        yield Check("audacity", False, said, again)
         return
     missing = [Path(name).name for name in record.files if not Path(name).exists()]
-    said = f"{', '.join(missing)} missing" if missing else f"4 menu commands in {editor.plugins}"
+    said = (
+        f"{', '.join(missing)} missing"
+        if missing
+        else f"{len(_NAMES)} menu commands in {editor.plugins}"
+    )
     yield Check("audacity menu", not missing, said, again)
     settings = Settings(editing.read(editor.settings))
     off = [
@@ -222,7 +184,7 @@ def check(folders: Folders) -> Iterator[Check]:
     ]
     said = "is switched off, or new to Audacity" if off else f"enabled, {editor.module}"
     yield Check(f"audacity {_MODULE}", not off, said, again)
-    spool = _lisp(folders.spool)
+    spool = in_lisp(folders.spool)
     other = [
         Path(name).name
         for name in record.files
@@ -230,6 +192,17 @@ def check(folders: Folders) -> Iterator[Check]:
     ]
     said = f"{', '.join(other)} name another" if other else "is the one the menu commands name"
     yield Check("audacity spool", not other, said, again)
+
+
+def _recorded(record: _Record) -> Editor | None:
+    """Return the Audacity that Tweeze was put into, if it is still here."""
+    for editor in places.editors():
+        if str(editor.settings) == record.settings:
+            return editor
+    with contextlib.suppress(BadInput):
+        one = places.portable(Path(record.settings).parents[1])
+        return one if isinstance(one, Editor) else None
+    return None
 
 
 def _wanted(editor: Editor) -> dict[_Key, str]:
@@ -245,58 +218,6 @@ def _wanted(editor: Editor) -> dict[_Key, str]:
             command = f"Effect_Nyquist_Tweeze_{_NAMES[name]}_{editor.plugins}"
             wanted[f"NewKeys/{escape(command)}", escape(name)] = shortcut
     return wanted
-
-
-def _plugin(name: str, folders: Folders, models: Sequence[str]) -> str:
-    text = (_SOURCES / name).read_text("utf-8")
-    common = (_SOURCES / "common.lsp").read_text("utf-8")
-    offered = {"model": models}
-    return (
-        text.replace(";@COMMON@", common.strip())
-        .replace("@SPOOL@", _lisp(folders.spool))
-        .replace(";@CONTROLS@", dialog.controls(OPTIONS, offered))
-        .replace(";@FIELDS@", dialog.fields(OPTIONS, offered))
-    )
-
-
-def _lisp(path: Path) -> str:
-    return path.as_posix().replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _user_files() -> tuple[Path, Path]:
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA", home / "AppData/Roaming")) / "audacity"
-        return base / "audacity.cfg", base / "Plug-Ins"
-    if sys.platform == "darwin":
-        base = home / "Library/Application Support/audacity"
-        return base / "audacity.cfg", base / "Plug-Ins"
-    old = home / ".audacity-data"
-    if old.is_dir():  # an Audacity that was first started before 3.2 goes on using it
-        return old / "audacity.cfg", old / "Plug-Ins"
-    config = xdg_folder("XDG_CONFIG_HOME", ".config")
-    data = xdg_folder("XDG_DATA_HOME", ".local/share")
-    return config / "audacity/audacity.cfg", data / "audacity/Plug-Ins"
-
-
-def _module_places() -> Iterator[Path]:
-    if sys.platform == "win32":
-        for base in ("ProgramFiles", "ProgramFiles(x86)"):
-            if base in os.environ:
-                yield Path(os.environ[base]) / "Audacity/modules/mod-script-pipe.dll"
-        return
-    if sys.platform == "darwin":
-        for base in (Path("/Applications"), Path.home() / "Applications"):
-            yield base / "Audacity.app/Contents/modules/mod-script-pipe.so"
-        return
-    program = shutil.which("audacity")
-    prefixes = [Path("/usr"), Path("/usr/local")]
-    if program:
-        prefixes.insert(0, Path(program).resolve().parent.parent)
-    for prefix in prefixes:
-        for pattern in ("lib*/audacity/modules", "lib/*/audacity/modules"):
-            for folder in sorted(prefix.glob(pattern)):
-                yield folder / "mod-script-pipe.so"
 
 
 def _refuse_while_running(verb: str) -> None:
@@ -354,7 +275,3 @@ class _Record:
 
 def _join(group: str, key: str) -> str:
     return f"{group}|{key}"
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

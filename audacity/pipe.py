@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import queue
 import re
@@ -332,6 +333,10 @@ def _open_own(path: Path, way: int) -> int:
 
 
 _FOREIGN = "{} is not the pipe of your own Audacity: have it removed and start Audacity again."
+_GONE = "Audacity was closed in the middle of the work."
+_DEAF = (
+    "Audacity does not take commands: look for an open dialog in Audacity, close it, and try again."
+)
 _CLOSED = "Audacity is not running, or runs without mod-script-pipe: start it and try again"
 
 
@@ -388,16 +393,13 @@ class _Fifos:
         while data:
             ready = select.select([], [self._to], [], max(0.0, deadline - time.monotonic()))[1]
             if not ready:
-                raise Blocked(
-                    "Audacity does not take commands: look for an open dialog in Audacity, "
-                    "close it, and try again."
-                )
+                raise Blocked(_DEAF)
             try:
                 data = data[os.write(self._to, data) :]
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise Gone("Audacity was closed in the middle of the work.") from error
+                raise Gone(_GONE) from error
 
     def receive(self, deadline: float) -> bytes | None:
         while True:
@@ -414,7 +416,7 @@ class _Fifos:
                 return data
             # End of file: Audacity has not yet opened its end, or is gone.
             if not self._read_by_someone():
-                raise Gone("Audacity was closed in the middle of the work.")
+                raise Gone(_GONE)
             time.sleep(0.002)
 
     def close(self) -> None:
@@ -494,50 +496,77 @@ class _NamedPipes:
     r"""The pair of named pipes on Windows; written to the protocol, never run there.
 
     `os.path.exists` on `\\.\pipe\ToSrvPipe` uses up the server's one instance, so the pipe is
-    opened without asking first. Reads block on Windows, hence the thread.
+    opened without asking first. Reads and writes block on Windows, hence the threads.
     """
 
     def __init__(self, patience: float) -> None:
-        deadline = time.monotonic() + max(patience, _SETTLE)
+        began = time.monotonic()
         while True:
             try:
                 self._to = open(r"\\.\pipe\ToSrvPipe", "wb", buffering=0)  # noqa: SIM115, PTH123
                 break
             except FileNotFoundError as error:
-                raise NotRunning(f"{_CLOSED}.") from error
+                # Audacity makes its pipes anew when a client has left.
+                if time.monotonic() >= began + _SETTLE:
+                    raise NotRunning(f"{_CLOSED}.") from error
             except OSError as error:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= began + max(patience, _SETTLE):
                     raise Busy(
                         "Another program holds Audacity's pipe: wait until it is done."
                     ) from error
-                time.sleep(0.05)
+            time.sleep(0.05)
         try:
             self._from = open(r"\\.\pipe\FromSrvPipe", "rb", buffering=0)  # noqa: SIM115, PTH123
         except OSError as error:
             self._to.close()
             raise NotRunning(f"Audacity's pipe cannot be opened: {error}.") from error
         self._parts: queue.Queue[bytes] = queue.Queue()
+        self._rest = b""  # a carriage return whose newline may still come
+        self._writing: threading.Thread | None = None
+        self._left = False
         threading.Thread(target=self._pump, daemon=True).start()
 
     def send(self, data: bytes, timeout: float) -> None:
-        try:
-            self._to.write(data)
-        except OSError as error:
-            raise Gone("Audacity was closed in the middle of the work.") from error
+        errors: list[OSError | ValueError] = []
+
+        def write() -> None:
+            try:
+                left = data
+                while left:
+                    left = left[self._to.write(left) :]
+            except (OSError, ValueError) as error:
+                errors.append(error)
+            if self._left:
+                self._close(self._to)
+
+        self._writing = threading.Thread(target=write, daemon=True)
+        self._writing.start()
+        self._writing.join(timeout)
+        if self._writing.is_alive():
+            raise Blocked(_DEAF)
+        if errors:
+            raise Gone(_GONE) from errors[0]
 
     def receive(self, deadline: float) -> bytes | None:
-        try:
-            part = self._parts.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            return None
-        if not part:
-            raise Gone("Audacity was closed in the middle of the work.")
-        return part.replace(b"\r\n", b"\n").replace(b"\0", b"")
+        while True:
+            try:
+                part = self._parts.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if not part:
+                self._parts.put(part)  # nothing comes after it
+                raise Gone(_GONE)
+            part = self._rest + part
+            self._rest = b"\r" if part.endswith(b"\r") else b""
+            text = part.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\0", b"")
+            if text:
+                return text
 
     def close(self) -> None:
-        for end in (self._to, self._from):
-            with contextlib.suppress(OSError):
-                end.close()
+        # While an end is read or written, closing it would wait: the thread that does it closes it.
+        self._left = True
+        if self._writing is None or not self._writing.is_alive():
+            self._close(self._to)
 
     def _pump(self) -> None:
         part = b"x"
@@ -547,3 +576,9 @@ class _NamedPipes:
             except (OSError, ValueError):
                 part = b""
             self._parts.put(part)
+        self._close(self._from)
+
+    @staticmethod
+    def _close(end: io.FileIO) -> None:
+        with contextlib.suppress(OSError):
+            end.close()

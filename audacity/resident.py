@@ -11,19 +11,21 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import partial
 
 from audacity import timeline
 from audacity.insertion import NAME, Inserter, is_ours, news_of
 from audacity.install import installed
+from audacity.marks import SPANS, points_ignored
 from audacity.pipe import Pipe
 from audacity.pipe_thread import Abandoned, PipeThread
 from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured
 from engine.errors import BadInput, HostError, TweezeError
 from engine.files import replace_text
-from engine.host import Notify, Report
+from engine.host import Notify, Report, Selected
 from engine.job import Job, Placement
 from engine.queue.service import Service
 from engine.request import Request, raise_refused
@@ -42,9 +44,13 @@ class AudacityResident:
     """Carries out requests of Audacity's menu commands, and inserts what comes of them.
 
     A request's `action` is `separate` (with `query` and any option), `again` (the last
-    one once more), `insert` (clips that are still waiting; `job` and `again` narrow and widen
-    that), or `cancel`. `notify` shows a sentence on the desktop.
+    one once more, but for what is named beside it), `insert` (clips that are still waiting; `job`
+    and `again` narrow and widen that), `events` (labels at each `event` of a `job`'s recording,
+    called `name`), or `cancel`. `notify` shows a sentence on the desktop.
     """
+
+    inserts = True
+    marks = "label"
 
     def __init__(self, service: Service, notify: Notify) -> None:
         self._service = service
@@ -105,32 +111,66 @@ class AudacityResident:
                 request.one("job"), again=request.one("again") == "yes"
             )
             return _done(said)
+        if action == "events":
+            return _done(await self._inserter.label(request))
         if action == "again":
-            return await self._separate(self._last(request.id))
+            fields = [pair for pair in request.fields if pair[0] != "action"]
+            return await self._separate(self._last(request.id).changed(fields))
         if action == "separate":
             return await self._separate(request)
         raise BadInput(
             f"A request to Audacity cannot have the action {action[:40]!r}: it can be separate, "
-            "again, insert or cancel."
+            "again, insert, events or cancel."
         )
 
     # Out of the timeline.
+
+    async def selection(self, request: Request) -> list[Selected]:
+        """Return what is selected in Audacity, a recording for each track.
+
+        Raises
+        ------
+        TweezeError
+            Nothing is, or Audacity does not answer.
+
+        """
+        try:
+            # As if spans were named: labels and points do not limit what is only opened.
+            capture = partial(self._capture, SPANS)
+            captured = await self._thread.do(capture, discard=_remove_captured)
+        except TweezeError as error:
+            self._say(str(error))
+            raise
+        return [
+            Selected(
+                one.path,
+                one_line(one.track),
+                Placement(NAME, one.project, one.track, one.start, one.rate, mute=False),
+            )
+            for one in captured
+        ]
 
     async def _separate(self, request: Request) -> Status:
         """Capture the selection, submit the jobs, and return the request's own outcome."""
         queries, options, placing = request.queries(), request.options(), request.placing()
         nots = request.nots()
+        named = {name for name, _ in request.fields}
         self._remember(request)
-        captured = await self._thread.do(self._capture, discard=_remove_captured)
+        capture = partial(self._capture, named)
+        captured = await self._thread.do(capture, discard=_remove_captured)
+        ignored = {points_ignored(one.marks.points) for one in captured}
+        for sentence in filter(None, ignored):
+            self._say(sentence)
         sent: dict[str, str] = {}  # sentences about jobs, by id
         refused: list[Status] = []
         for one in captured:
+            marks = one.marks.beside(named)
             place = Placement(NAME, one.project, one.track, one.start, one.rate, **placing)
             job = Job(
                 id=one.path.stem,
                 mixture=one.path,
                 queries=queries,
-                options=options,
+                options=marks.limited(options),
                 title=one_line(one.track),
                 placement=place,
                 client=NAME,
@@ -146,7 +186,8 @@ class AudacityResident:
                 _remove_captured([one])
                 refused.append(_failed(job.id, error))
             else:
-                sent[job.id] = f"{one.track} ({one.frames / one.rate:.1f} s): job {job.id}"
+                limits = f", {marks.said}" if marks.said else ""
+                sent[job.id] = f"{one.track} ({one.frames / one.rate:.1f} s){limits}: job {job.id}"
         self._inserter.awaited |= sent.keys()
         try:
             looked = [await self._service.admitted(id_) for id_ in sent]
@@ -170,12 +211,13 @@ class AudacityResident:
             with contextlib.suppress(TweezeError):
                 self._service.cancel(id_)
 
-    def _capture(self, abandoned: Abandoned) -> list[Captured]:
+    def _capture(self, named: Collection[str], abandoned: Abandoned) -> list[Captured]:
         with Pipe(abandon=abandoned) as pipe:
             return timeline.capture(
                 pipe,
                 self._folders.mixtures,
                 keepsake=self._folders.root / "audacity-export-setting",
+                labels=SPANS.isdisjoint(named),
                 abandoned=abandoned,
             )
 

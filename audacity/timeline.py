@@ -4,6 +4,7 @@ What the selection is, and what is exact about it: each selected audio track is 
 the *project's* rate, as float32, with the track's gain (and clip envelopes) baked in. A mono track
 is exported without its pan, and the track of its clip gets that pan; a stereo track's pan is baked
 in. Muted, or silenced by another track's solo, a track exports as nothing, so these are refused.
+What is marked within the selection, labels and frequencies, comes along: see `audacity.marks`.
 """
 
 from __future__ import annotations
@@ -15,24 +16,29 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import soundfile
 
+from audacity.marks import Label, Marks, marked
 from audacity.pipe import Blocked, NoProject, Pipe, Refused, command, plain
 from engine.errors import BadInput, Cancelled, HostError
 from engine.file_names import file_name
 from engine.job import Placement, new_id
+from engine.places import Band, Span
 from engine.status import Clip
 
 __all__ = ["Captured", "Fingerprint", "NothingSelected", "OtherProject", "Place", "capture"]
 
 _EXPORT_FORMAT = "/FileFormats/ExportFormat_SF1_Type/WAV_10000"
+_SYNC_LOCK = "/GUI/SyncLockTracks"
 _FLOAT, _PCM16 = "6", "2"  # libsndfile's subtypes; Audacity takes 16 bit where none is set
 _LAST_TRACK = 100  # a larger index for SelectTracks opens a dialog
+_NARROW = 2 ** (1 / 3)  # ratio of its ends from which a range counts: a third of an octave
 _LONG = 300.0  # seconds that an export or import may take
+_T = TypeVar("_T")
 
 
 class NothingSelected(BadInput):
@@ -58,18 +64,27 @@ class _Track:
     def is_audio(self) -> bool:
         return self.kind == "wave"
 
+    @property
+    def is_label(self) -> bool:
+        return self.kind == "label"
+
     def identity(self) -> str:
         return _digest(self.kind, self.name, self.channels)
 
 
 @dataclass(frozen=True)
 class _View:
-    """What a Nyquist script sees: seconds, Hz, and the project's name ('' if it has none)."""
+    """What a Nyquist script sees of a track.
+
+    The selection in seconds, the project's rate in Hz, its name ('' if it has none), and the
+    frequencies that are selected, None unless the track shows them.
+    """
 
     start: float
     end: float
     rate: int
     name: str
+    band: Band | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,8 @@ class Fingerprint:
 class Captured:
     """The selected part of one track, in a file.
 
-    `start` is in frames at `rate` Hz from the project's start; `project` is the fingerprint's text.
+    `start` is in frames at `rate` Hz from the project's start; `project` is the fingerprint's text;
+    `marks` is what the user marked in it.
     """
 
     path: Path
@@ -153,10 +169,16 @@ class Captured:
     frames: int
     channels: int
     project: str
+    marks: Marks = field(default_factory=Marks)
 
 
 def capture(
-    pipe: Pipe, folder: Path, *, keepsake: Path, abandoned: Callable[[], bool] = lambda: False
+    pipe: Pipe,
+    folder: Path,
+    *,
+    keepsake: Path,
+    labels: bool = True,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> list[Captured]:
     """Export the selected part of each selected audio track to a float32 WAV file in `folder`.
 
@@ -172,6 +194,8 @@ def capture(
     keepsake
         A file that holds the user's export setting while ours is in force, so that a later call
         can put it back if this one is cut short.
+    labels
+        Whether to look at the labels in the selection.
     abandoned
         Asked before each export; true ends the capture.
 
@@ -179,6 +203,8 @@ def capture(
     ------
     NothingSelected
         There is nothing to export; the message says what to do.
+    BadInput
+        The labels leave nothing of it.
     Cancelled
         It was abandoned; selection and settings are as they were.
     HostError
@@ -189,7 +215,7 @@ def capture(
     chosen = _choose(tracks)
     parts = {index: folder / f"{new_id()}.part.wav" for index in chosen}
     try:
-        sound = _export(pipe, tracks, parts, keepsake, abandoned)
+        sound = _export(pipe, tracks, parts, keepsake, labels, abandoned)
         for captured in sound.values():
             captured.path.with_name(f"{captured.path.stem}.part.wav").replace(captured.path)
         return list(sound.values())
@@ -208,6 +234,7 @@ def _export(
     tracks: Sequence[_Track],
     parts: Mapping[int, Path],
     keepsake: Path,
+    labels: bool,
     abandoned: Callable[[], bool],
 ) -> dict[int, Captured]:
     """Export tracks to the files of `parts`; what holds audio is returned under its final name."""
@@ -243,25 +270,35 @@ def _export(
             raise NothingSelected(
                 "Nothing is selected: mark a range of time that holds audio on the selected track."
             )
-        view = _look(pipe)
-        for info in sound.values():
+        if len(parts) > 1:
+            kept.select(list(sound))
+        views = dict(zip(sound, _look(pipe, len(sound)), strict=True))
+        for index, info in sound.items():
+            view = views[index]
             if info.subtype != "FLOAT" or info.samplerate != view.rate:
                 raise HostError(
                     f"Audacity exported {info.subtype} at {info.samplerate} Hz instead of FLOAT at "
                     f"{view.rate} Hz: set the WAV export to 32-bit float, and try again."
                 )
+    written = _labels(pipe) if labels and any(track.is_label for track in tracks) else []
     return {
         index: Captured(
             path=parts[index].with_name(parts[index].name.replace(".part", "")),
             track=plain(tracks[index].name),
-            start=round(view.start * view.rate),
-            rate=view.rate,
+            start=round(views[index].start * views[index].rate),
+            rate=views[index].rate,
             frames=info.frames,
             channels=info.channels,
-            project=Fingerprint.of(view, tracks, index).to_text(),
+            project=Fingerprint.of(views[index], tracks, index).to_text(),
+            marks=_marks(written, views[index], info.frames, plain(tracks[index].name)),
         )
         for index, info in sound.items()
     }
+
+
+def _marks(labels: Sequence[Label], view: _View, frames: int, track: str) -> Marks:
+    found = marked(labels, view.start, view.end, frames / view.rate, track)
+    return replace(found, band=view.band)
 
 
 class Place:
@@ -298,7 +335,7 @@ class Place:
             # A second from the selection's end (counted backwards from there): never empty, and
             # it tells whether the user's selection is 0-0, the only one SelRestore leaves out.
             pipe.do(command("SelectTime", Start=0, End=-1, RelativeTo="SelectionEnd"))
-            view = _look(pipe)
+            (view,) = _look(pipe)
             self._restore.at_origin = view.start == 0
             here = Fingerprint.of(view, self._tracks, source)
             named = self._fingerprint.name
@@ -362,6 +399,77 @@ class Place:
         self._in_doubt = False
         self._count = new + 1
 
+    def label(self, spans: Sequence[Span], name: str) -> None:
+        """Put a label on each span, on a new label track, as one step of the undo history.
+
+        Audacity takes one label a command, and one undo step each; a Nyquist script gives it all.
+
+        Parameters
+        ----------
+        spans
+            In seconds from the selection's start, each with an end.
+        name
+            What the track and each label are called.
+
+        Raises
+        ------
+        HostError
+            Audacity refused, and the project is as it was before; or it is gone or blocked.
+
+        """
+        pipe, new, name = self._pipe, self._count, plain(name) or "Tweeze"
+        start = self._placement.start / self._placement.rate
+        with _scratch() as folder:
+            file = Path(folder) / "labels"
+            text = name.replace('"', '\\"')
+            rows = (f'({one.start:.6f} {one.stop:.6f} "{text}")' for one in spans)
+            file.write_text(f"({' '.join(rows)})\n", "utf-8")
+            script = f'(let* ((fp (open "{file.as_posix()}")) (found (read fp))) (close fp) found)'
+            self._restore.elsewhere()
+            pipe.do("NewLabelTrack:")
+            try:
+                _select(pipe, [new])
+                pipe.do(command("SetTrackStatus", Name=name))
+                # The script runs for the source track; its labels go to the label track beside it.
+                self._restore.select([self._source, new])
+                pipe.do(command("SelectTime", Start=start, End=start + 1.0))
+                with _without_sync_lock(pipe):
+                    pipe.do(command("NyquistPrompt", Version=4, Command=script), timeout=60)
+                if _count_labels(pipe, new) != len(spans):
+                    raise Refused(
+                        "Audacity did not take Tweeze's labels: close the effect that is open, and "
+                        "try again."
+                    )
+                self._restore.now()  # writes all of this into the step that made the track
+            except Refused:
+                pipe.do("Undo:")
+                raise
+        self._count = new + 1
+
+
+@contextlib.contextmanager
+def _without_sync_lock(pipe: Pipe) -> Iterator[None]:
+    """Have scripts see the selected tracks alone: else labels go to those of the whole group."""
+    try:
+        locked = pipe.do(command("GetPreference", Name=_SYNC_LOCK)).strip() == "1"
+    except Refused:  # it was never set
+        locked = False
+    if locked:
+        pipe.do("SyncLock:")
+    try:
+        yield
+    finally:
+        if locked and not pipe.broken:
+            pipe.do("SyncLock:")
+
+
+def _count_labels(pipe: Pipe, track: int) -> int:
+    """Return how many labels a track holds."""
+    for row in _json(pipe, "Labels", list):
+        if len(row) == 2 and row[0] == track and isinstance(row[1], list):
+            return len(row[1])
+    return 0
+
 
 def _other(placement: Placement) -> str:
     return (
@@ -372,7 +480,7 @@ def _other(placement: Placement) -> str:
 
 def _tracks(pipe: Pipe) -> list[_Track]:
     clips: dict[int, list[tuple[float, float]]] = {}
-    for row in _json(pipe, "Clips"):
+    for row in _json(pipe, "Clips", dict):
         start, end = _number(row, "start"), _number(row, "end")
         clips.setdefault(int(_number(row, "track")), []).append((start, end))
     return [
@@ -386,8 +494,22 @@ def _tracks(pipe: Pipe) -> list[_Track]:
             pan=_number(row, "pan", 0),
             clips=tuple(clips.get(index, [])),
         )
-        for index, row in enumerate(_json(pipe, "Tracks"))
+        for index, row in enumerate(_json(pipe, "Tracks", dict))
     ]
+
+
+def _labels(pipe: Pipe) -> list[Label]:
+    """Return the labels of all label tracks: a list of `[start, end, text]` for each track."""
+    found = []
+    for track in _json(pipe, "Labels", list):
+        rows = track[1] if len(track) == 2 and isinstance(track[1], list) else [None]
+        for row in rows:
+            if not isinstance(row, list) or len(row) != 3:
+                raise HostError("Audacity's list of Labels holds something that is no label.")
+            label = dict(zip(("start", "end", "text"), row, strict=True))
+            times = _number(label, "start"), _number(label, "end")
+            found.append(Label(*times, plain(_text(label, "text"))))
+    return found
 
 
 def _number(row: Mapping[str, Any], key: str, default: float | None = None) -> float:
@@ -405,13 +527,14 @@ def _text(row: Mapping[str, Any], key: str) -> str:
     return str(row.get(key, "")).encode("utf-8", "replace").decode()
 
 
-def _json(pipe: Pipe, what: str) -> list[dict[str, Any]]:
+def _json(pipe: Pipe, what: str, row: type[_T]) -> list[_T]:
+    """Return one of Audacity's lists; HostError if it is none, or one of its rows is no `row`."""
     reply = pipe.do(command("GetInfo", Type=what, Format="JSON"))
     try:
         rows = json.loads(reply, strict=False)
     except (ValueError, RecursionError) as error:
         raise HostError(f"Audacity's list of {what} cannot be read: {reply[:80]!r}.") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list) or not all(isinstance(one, row) for one in rows):
         raise HostError(f"Audacity's list of {what} is none: {reply[:80]!r}.")
     return rows
 
@@ -495,31 +618,63 @@ def _selection_kept(pipe: Pipe, tracks: Sequence[_Track]) -> Iterator[_Restore]:
                 restore.now()
 
 
-def _look(pipe: Pipe) -> _View:
-    """Ask a Nyquist script; a track and a range of time must be selected, else a dialog opens."""
+def _look(pipe: Pipe, tracks: int = 1) -> list[_View]:
+    """Ask a Nyquist script, which runs once for each of the selected audio tracks, in their order.
+
+    A track and a range of time must be selected, else a dialog opens.
+    """
     with _scratch() as folder:
         file = Path(folder) / "view"
+        asked = [
+            *(("selection", name) for name in ("start", "end", "low-hz", "high-hz")),
+            *(("track", name) for name in ("view", "spectral-edit-enabled")),
+            *(("project", name) for name in ("rate", "name")),
+        ]
         script = (
-            f'(let ((fp (open "{file.as_posix()}" :direction :output)))'
-            ' (setf *float-format* "%.9f")'
-            ' (format fp "~a~%~a~%~a~%~a~%" (get (quote *selection*) (quote start))'
-            " (get (quote *selection*) (quote end)) (get (quote *project*) (quote rate))"
-            ' (get (quote *project*) (quote name))) (close fp) "")'
+            f'(let ((fp (open (strcat "{file.as_posix()}" (format nil "~a" (get (quote *track*)'
+            " (quote index)))) :direction :output)))"
+            ' (setf *float-format* "%.9f") (dolist (q (quote ('
+            + " ".join(f"(*{of}* {name})" for of, name in asked)
+            + '))) (format fp "~a~%" (get (car q) (cadr q)))) (close fp) "")'
         )
         pipe.do(command("NyquistPrompt", Version=4, Command=script), timeout=60)
-        try:
-            lines = file.read_text("utf-8", "replace").split("\n")
-        except FileNotFoundError:
-            lines = []
-        numbers = [text for text in lines[:3] if re.fullmatch(r"-?[0-9]+(\.[0-9]*)?", text)]
-        if len(numbers) != 3:
-            raise Blocked(
-                "Audacity did not run Tweeze's question: close the effect that is open, and try "
-                "again."
-            )
-        start, end, rate = (float(number) for number in numbers)
-        name = "".join(lines[3:])
-        return _View(start, end, round(rate), "" if name == "NIL" else name)
+        return [_view(file.with_name(f"view{number}")) for number in range(1, tracks + 1)]
+
+
+def _view(file: Path) -> _View:
+    """Read what the script wrote of one track."""
+    lines = [""] * 8
+    with contextlib.suppress(FileNotFoundError):
+        lines[:0] = file.read_text("utf-8", "replace").split("\n")
+    start, end, rate = _float(lines[0]), _float(lines[1]), _float(lines[6])
+    if start is None or end is None or rate is None:
+        raise Blocked(
+            "Audacity did not run Tweeze's question: close the effect that is open, and try again."
+        )
+    name = "".join(lines[7:])
+    low, high = _float(lines[2]), _float(lines[3])
+    band = None
+    # A range that was selected in a spectrogram stays, unseen, where a waveform is shown now.
+    if "Spectrogram" in lines[4] and lines[5] == "T" and low is not None and high is not None:
+        band = _band(low, high, rate / 2)
+    return _View(start, end, round(rate), "" if name == "NIL" else name, band)
+
+
+def _band(low: float, high: float, highest: float) -> Band | None:
+    """Return the frequencies that are selected; None if they are none, or all.
+
+    A range of less than `_NARROW` is what a level drag of the mouse leaves: time was meant.
+    """
+    low, high = round(low, 1), round(high, 1)
+    if high >= highest:
+        return Band(low) if 0 < low < highest else None
+    if 0 < low <= high < low * _NARROW:
+        return None
+    return Band(low, high) if 0 <= low < high else None
+
+
+def _float(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]*)?", text) else None
 
 
 def _put_back(pipe: Pipe, keepsake: Path) -> None:

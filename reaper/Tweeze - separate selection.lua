@@ -7,6 +7,7 @@
 --   [main] Tweeze - cancel.lua
 --   [main] Tweeze - collect.lua
 --   [main] Tweeze - listen.lua
+--   [main] Tweeze - panel.lua
 --   [main] Tweeze - selftest.lua
 --   [nomain] tweeze/*.lua
 -- @about

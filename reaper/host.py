@@ -59,4 +59,4 @@ class ReaperHost:
         """Return what hands requests to the script that listens in REAPER."""
         from reaper.resident import ReaperResident
 
-        return ReaperResident(service)
+        return ReaperResident(service, notify)

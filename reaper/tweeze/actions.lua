@@ -4,6 +4,7 @@ local advice = require 'tweeze.advice'
 local form = require 'tweeze.form'
 local home = require 'tweeze.home'
 local jobs = require 'tweeze.jobs'
+local marking = require 'tweeze.marking'
 local pending = require 'tweeze.pending'
 local run = require 'tweeze.run'
 local selection = require 'tweeze.selection'
@@ -48,7 +49,7 @@ local function keep_going(runs, each_cycle)
 end
 
 local function begin(where, project, request)
-  local regions, why = selection.find(project)
+  local regions, why = selection.find(project, request.options)
   if not regions then return nil, why end
   return run.begin(where, project, regions, request, home.new_id()),
     selection.warnings(regions, request.mute)
@@ -93,7 +94,7 @@ end
 -- Tweeze: separate selection.
 function actions.separate(scripts)
   local where, project = home.find(scripts), reaper.EnumProjects(-1)
-  local regions, why = selection.find(project)
+  local regions, why = selection.find(project, {})
   if not regions then return tell(why) end
   local ready = #waiting(project)
   local function remarks(entry)
@@ -154,6 +155,16 @@ function actions.again(scripts)
   end)
 end
 
+-- Tweeze: panel, with what is selected.
+function actions.panel(scripts)
+  local where, project = home.find(scripts), reaper.EnumProjects(-1)
+  local regions, why = selection.find(project, selection.WHOLE)
+  if not regions then return tell(why) end
+  local runs = { run.open(where, project, regions, home.new_id()) }
+  window.open(TITLE)
+  keep_going(runs, watch(runs[1], selection.warnings(regions, false), runs))
+end
+
 -- Tweeze: cancel whatever of this project is at work.
 function actions.cancel(scripts)
   local where, project = home.find(scripts), reaper.EnumProjects(-1)
@@ -205,7 +216,7 @@ local function begin_request(where, request, id)
   if #request.queries == 0 then
     why = 'There is nothing to repeat yet: name a query.'
   else
-    regions, why = selection.find(project)
+    regions, why = selection.find(project, request.options)
   end
   if not regions then
     requests.answer(where, id, 'failed', why, {})
@@ -216,6 +227,24 @@ local function begin_request(where, request, id)
   self.requested = true
   self.warnings = selection.warnings(regions, request.mute)
   return self
+end
+
+-- Begin to put clips that the engine has where their selection was read.
+local function begin_placing(where, request, id)
+  local self, why = run.place(where, reaper.EnumProjects(-1), request, id)
+  if not self then
+    requests.answer(where, id, 'failed', why, {})
+    return nil
+  end
+  self.requested, self.told, self.warnings = true, true, {} -- the next answer says how it ended
+  return self
+end
+
+-- Mark events as regions; that is done at once.
+local function add_regions(where, request, id)
+  local count, why = marking.add(reaper.EnumProjects(-1), request.rows)
+  local said = count and ('%d added.'):format(count) or why
+  requests.answer(where, id, count and 'done' or 'failed', said, {})
 end
 
 local function answer_group(where, group)
@@ -242,7 +271,9 @@ local function attend(where, self)
     if self.group then count_in(where, self.group, self) end
   elseif self.outcome then
     local said = table.concat({ self.sentence or '', table.unpack(self.warnings) }, ' ')
-    requests.answer(where, id, self.outcome, said, regions)
+    -- What may be in by halves is not simply failed: nothing may put it in once more by itself.
+    local outcome = self.outcome == 'failed' and self.inserting and 'later' or self.outcome
+    requests.answer(where, id, outcome, said, regions)
   elseif self.requested and not self.told
     and self.stage ~= 'engine' and self.stage ~= 'capture' then
     self.told = true
@@ -299,6 +330,9 @@ function actions.listen(scripts)
     requests.be_alive(where)
     local request, id = requests.take(where)
     if request and request.action == 'insert' then insert_waiting(where, id, runs)
+    elseif request and request.action == 'regions' then add_regions(where, request, id)
+    elseif request and request.action == 'place' then
+      runs[#runs + 1] = begin_placing(where, request, id)
     elseif request then runs[#runs + 1] = begin_request(where, request, id) end
     local project = reaper.EnumProjects(-1)
     if project ~= shown then

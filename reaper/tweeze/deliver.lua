@@ -1,5 +1,6 @@
 -- Brings clips from the engine's folder to the project's own recording path, where no clean-up
--- touches them: by renaming, or on another disk by copying a little at a time.
+-- touches them: by renaming; on another disk, or where a clip `stays` with the engine, by copying
+-- a little at a time.
 -- @noindex
 local deliver = {}
 
@@ -86,7 +87,7 @@ end
 -- Let go of the engine's own copies and folders, once the clips are in the project.
 function deliver.finish(state)
   for _, clip in ipairs(state.clips) do
-    if clip.copied then os.remove(clip.path) end
+    if clip.copied and not clip.stays then os.remove(clip.path) end
     os.remove(folder_of(clip.path)) -- the job's folder, once it is empty
   end
 end
@@ -125,7 +126,7 @@ local function begin_clip(state, clip)
   if not is_there(clip.path) then return next_clip(state, clip.placed, 'moved') end
   clip.placed = free_name(state.folder, stem_of(clip.path))
   if not state.keep() then return false end
-  local path = placed(clip.path, clip.placed, os.rename)
+  local path = not clip.stays and placed(clip.path, clip.placed, os.rename)
   if path then return next_clip(state, path, 'moved') end
   return begin_copy(state, clip)
 end

@@ -1,5 +1,6 @@
 -- A script's side of the spool: send a job, hear how it goes, cancel it.
 -- @noindex
+local spans = require 'tweeze.spans'
 local text = require 'tweeze.text'
 
 local jobs = {}
@@ -20,6 +21,7 @@ function jobs.send(where, id, region, request, project)
   say('model', request.model)
   say('keep', request.keep)
   for _, pair in ipairs(request.options) do say(pair[1], pair[2]) end
+  for _, pair in ipairs(spans.options(region)) do say(pair[1], pair[2]) end
   say('title', region.title)
   say('client', 'reaper')
   say('host', 'reaper')
@@ -28,13 +30,31 @@ function jobs.send(where, id, region, request, project)
   say('start', ('%d'):format(math.floor(region.position * region.rate + 0.5)))
   say('rate', ('%d'):format(region.rate))
   say('mute', request.mute and 'yes' or 'no')
+  say('note', id)
   return text.write(where.spool .. '/jobs/' .. id, rows)
 end
 
--- Return what the engine last said of a job: state, progress, message, clips, notes; or nil, also
--- where a clip is named by halves.
-function jobs.status(where, id)
-  local rows = text.read(where.spool .. '/status/' .. id)
+-- Ask the engine to open regions in the panel, whose audio is written as the mixtures of their
+-- `job`; true, or nil and a reason.
+function jobs.open(where, id, regions, project)
+  local rows = { { 'tweeze', '1' }, { 'id', id }, { 'project', project } }
+  for _, region in ipairs(regions) do
+    rows[#rows + 1] = { 'file', jobs.mixture(where, region.job) }
+    rows[#rows + 1] = { 'title', region.title }
+    rows[#rows + 1] = { 'start', ('%d'):format(math.floor(region.position * region.rate + 0.5)) }
+    rows[#rows + 1] = { 'rate', ('%d'):format(region.rate) }
+    rows[#rows + 1] = { 'note', region.job }
+  end
+  local written, why = text.write(where.spool .. '/reaper/opened/' .. id, rows)
+  if not written then return nil, why end
+  return text.write(where.spool .. '/requests/' .. id, {
+    { 'tweeze', '1' }, { 'id', id }, { 'host', 'reaper' }, { 'action', 'panel' },
+  })
+end
+
+-- Return the status in a file; nil also where a clip is named by halves.
+local function read_status(file)
+  local rows = text.read(file)
   if not rows then return nil end
   local status = {
     state = text.one(rows, 'state', 'queued'),
@@ -50,6 +70,17 @@ function jobs.status(where, id)
   end
   status.final = status.state == 'done' or status.state == 'failed' or status.state == 'cancelled'
   return status
+end
+
+-- Return what the engine last said of a job: state, progress, message, clips, notes; or nil, also
+-- where a clip is named by halves.
+function jobs.status(where, id)
+  return read_status(where.spool .. '/status/' .. id)
+end
+
+-- Return what the engine last said of a request: state and message; or nil.
+function jobs.request_status(where, id)
+  return read_status(where.spool .. '/request-status/' .. id)
 end
 
 -- Return whether the job waits in the spool for an engine to take it.

@@ -10,7 +10,11 @@ local SECTION = 'Tweeze'
 local FAR = 1e9 -- seconds; no project is longer
 local ATTENDED = 10 -- seconds without a sign after which a script counts as gone
 
-local function folder() return reaper.GetResourcePath() .. '/Data/Tweeze/pending' end
+local KEPT = 60 * 24 * 3600 -- seconds that the note of a place is kept
+
+local function data() return reaper.GetResourcePath() .. '/Data/Tweeze' end
+local function folder() return data() .. '/pending' end
+local function places() return data() .. '/places' end
 local function claimed(id) return folder() .. '/' .. id .. '.claimed' end
 local function free(id) return folder() .. '/' .. id end
 
@@ -44,7 +48,7 @@ local function append_values(rows, prefix, values)
 end
 
 -- Where the clips of a region are placed, an empty text for those that are where they were.
-local function places(region)
+local function placed(region)
   local found = {}
   for number, clip in ipairs(region.clips or {}) do found[number] = clip.placed or '' end
   return region.clips and found or region.placed
@@ -61,10 +65,11 @@ local function note(batch)
     rows[#rows + 1] = { 'title', region.title }
     rows[#rows + 1] = { 'position', ('%.17g'):format(region.position) }
     rows[#rows + 1] = { 'length', ('%.17g'):format(region.length) }
+    if region.stays then rows[#rows + 1] = { 'stays', 'yes' } end
     for _, id in ipairs(region.mute) do rows[#rows + 1] = { 'original', id } end
     append_values(rows, 'item:', region.item_values)
     append_values(rows, 'take:', region.take_values)
-    for _, path in ipairs(places(region) or {}) do rows[#rows + 1] = { 'placed', path } end
+    for _, path in ipairs(placed(region) or {}) do rows[#rows + 1] = { 'placed', path } end
   end
   return rows
 end
@@ -110,6 +115,7 @@ local function read(path)
     elseif key == 'title' and region then region.title = value
     elseif key == 'position' and region then region.position = tonumber(value)
     elseif key == 'length' and region then region.length = tonumber(value)
+    elseif key == 'stays' and region then region.stays = value == 'yes'
     elseif key == 'original' and region then region.mute[#region.mute + 1] = value
     elseif key == 'placed' and region then region.placed[#region.placed + 1] = value
     elseif kind == 'item' and region then region.item_values[name] = tonumber(value)
@@ -120,6 +126,34 @@ local function read(path)
     if not is_whole(one) then return nil end
   end
   return batch.id and batch or nil
+end
+
+local function forget_old_places()
+  local oldest, index, old = os.date('!%Y%m%d', os.time() - KEPT), 0, {}
+  reaper.EnumerateFiles(places(), -1)
+  while true do
+    local name = reaper.EnumerateFiles(places(), index)
+    if not name then break end
+    if name:match('^%d+') and name:sub(1, 8) < oldest then old[#old + 1] = name end
+    index = index + 1
+  end
+  for _, name in ipairs(old) do os.remove(places() .. '/' .. name) end
+end
+
+-- Note under the id of a region's job where it lies, so that other clips can be put there later;
+-- true, or nil and a reason.
+function pending.note_place(region, project)
+  reaper.RecursiveCreateDirectory(places(), 0)
+  forget_old_places()
+  return text.write(places() .. '/' .. region.job, note {
+    id = region.job, project = pending.project_mark(project), file = project_file(project),
+    mute = false, label = region.title, regions = { region },
+  })
+end
+
+-- Return the note of a place as a batch with one region, or nil.
+function pending.place(id)
+  return id:match('^%w[%w_-]*$') and read(places() .. '/' .. id) or nil
 end
 
 -- Return the batches of all notes, the oldest first, each with whether somebody `claimed` it.

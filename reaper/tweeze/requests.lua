@@ -20,18 +20,26 @@ function requests.be_alive(where)
   if not text.write(path, rows) then text.write_over(path, rows) end
 end
 
--- Return the options that rows name, but those for which the window has a row.
-local function options_in(rows, offered)
-  local options = {}
+-- Return the options that rows name, but those for which the window has a row, and those of `last`
+-- that they leave open.
+local function options_in(rows, offered, last)
+  local options, named = {}, {}
   for _, option in ipairs(offered) do
     local value = text.one(rows, option.name)
-    if value and not IN_WINDOW[option.name] then options[#options + 1] = { option.name, value } end
+    if value and not IN_WINDOW[option.name] then
+      options[#options + 1] = { option.name, value }
+      named[option.name] = true
+    end
+  end
+  for _, pair in ipairs(last) do
+    if not named[pair[1]] then options[#options + 1] = pair end
   end
   return options
 end
 
 -- Return a request as its text gives it. What it leaves open is as it was the last time; but an
--- option that the window does not show has its default, unless the last queries are repeated.
+-- option that the window does not show has its default, unless it asks for the last sounds, or for
+-- the last request again.
 local function understand(rows, offer)
   local last = settings.load(offer)
   local queries, nots = text.all(rows, 'query'), text.all(rows, 'not')
@@ -41,9 +49,12 @@ local function understand(rows, offer)
     (named or #nots > 0) and table.concat(nots, ';') or last.unwanted
   )
   request.action = text.one(rows, 'action', 'separate')
-  request.options = named and options_in(rows, offer.options) or last.options
+  local repeats = not named or request.action == 'again'
+  request.options = options_in(rows, offer.options, repeats and last.options or {})
   request.keep = text.one(rows, 'keep', last.keep)
   request.model = text.one(rows, 'model', last.model)
+  request.rows = rows
+  request.job, request.note = text.one(rows, 'job', ''), text.one(rows, 'note', '')
   request.mute = text.one(rows, 'mute', last.mute and 'yes' or 'no') == 'yes'
   return request
 end

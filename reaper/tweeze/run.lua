@@ -13,6 +13,7 @@ local run = {}
 local BUDGET = 0.015 -- seconds of work in one cycle, the last piece estimated
 local POLL = 0.1 -- seconds between looks at the spool
 local PATIENCE = 30 -- seconds that an engine gets to start, or to take a job
+local OPENING = 90 -- seconds that an engine gets to open the panel
 local STARTS = 3 -- times that the engine is started before that is given up
 local CAPTURED = 0.1 -- share of the progress bar that capturing takes
 
@@ -20,6 +21,12 @@ local NEVER_RAN = 'The engine of Tweeze has not run yet: run "tweeze start" in a
 local NO_START = 'The engine of Tweeze does not start: run "tweeze doctor" in a terminal. The job '
   .. 'waits for it; "Tweeze - collect" brings the result.'
 local LOST = 'The engine did not take the job: try again.'
+local NOT_OPENED = 'The engine did not open the panel: run "tweeze panel" in a terminal to see why.'
+local NO_PLACE = "REAPER's note of where '%s' was taken from is gone: download the clips, and drag "
+  .. 'them into the project.'
+local NO_NOTE = 'What is to go in could not be noted (%s): free some space, and try again.'
+local OTHER_PROJECT = "'%s' came from another project than the one in front: bring that to the "
+  .. 'front, and try again.'
 local LOST_BUT_KEPT = 'The engine does not say what became of the job. Its clips lie in %s: run '
   .. '"tweeze doctor" in a terminal, then "Tweeze - collect".'
 local GONE = "The clips of '%s' are gone: the engine keeps for some weeks what nobody fetches. "
@@ -45,7 +52,19 @@ local function finish(self, outcome, sentence)
   self.outcome, self.sentence = outcome, sentence
 end
 
+-- Take back what was to be opened in the panel.
+local function close_opened(self)
+  if self.stage == 'opened' then
+    jobs.cancel(self.where, self.batch.id, true)
+    return -- the audio is the engine's now
+  end
+  for _, region in ipairs(self.regions) do
+    if region.job then os.remove(jobs.mixture(self.where, region.job)) end
+  end
+end
+
 local function cancel_jobs(self)
+  if self.opens then return close_opened(self) end
   local lives = home.heartbeat(self.where) ~= nil
   for _, region in ipairs(self.batch.regions) do jobs.cancel(self.where, region.job, lives) end
   pending.forget(self.batch)
@@ -88,6 +107,28 @@ function run.begin(where, project, regions, request, id)
   local self = new(where, project, batch, 'engine')
   self.regions, self.request = regions, request
   return self
+end
+
+-- Begin to open `regions` of a project in the panel.
+function run.open(where, project, regions, id)
+  local self = run.begin(where, project, regions, { queries = { 'Panel' }, mute = false }, id)
+  self.opens = true
+  return self
+end
+
+-- Begin to put the clips of a job that is done where a region lay, as `request` says: its `job`,
+-- the `note` of the place, and whether to `mute`. Nil and a sentence where that cannot be.
+function run.place(where, project, request, id)
+  local batch = pending.place(request.note)
+  if not batch then return nil, NO_PLACE:format(request.job) end
+  local region = batch.regions[1]
+  if not pending.belongs(batch, project) then return nil, OTHER_PROJECT:format(region.title) end
+  region.job, region.stays = request.job, true
+  batch.id, batch.mute, batch.project = id, request.mute, pending.project_mark(project)
+  batch.label = table.concat(request.queries, ', ')
+  local written, why = pending.write(batch, project)
+  if not written then return nil, NO_NOTE:format(why or '?') end
+  return new(where, project, batch, 'wait')
 end
 
 -- Take up a batch whose jobs were sent before.
@@ -135,8 +176,11 @@ end
 local function send(self, region)
   local batch = self.batch
   batch.regions[#batch.regions + 1] = region
-  local sent, why = pending.write(batch, self.project)
-  if sent then
+  local sent, why = pending.note_place(region, self.project)
+  if sent and not self.opens then
+    sent, why = pending.write(batch, self.project)
+  end
+  if sent and not self.opens then
     sent, why = jobs.send(self.where, region.job, region, self.request, batch.project)
   end
   if not sent then
@@ -155,7 +199,7 @@ end
 function steps.capture(self)
   local region = self.regions[#self.batch.regions + 1]
   if not region then
-    self.stage = 'wait'
+    self.stage = self.opens and 'open' or 'wait'
     return true
   end
   self.message = 'reading the selection'
@@ -184,6 +228,34 @@ function steps.capture(self)
   local part = self.capture and self.capture.done / region.frames or 0
   self.share = CAPTURED * (#self.batch.regions + part) / #self.regions
   return not self.outcome
+end
+
+function steps.open(self, now)
+  local batch = self.batch
+  local sent, why = jobs.open(self.where, batch.id, batch.regions, batch.project)
+  if not sent then
+    fail(self, ('The panel could not be asked for (%s): run "tweeze doctor".'):format(why or '?'))
+    return false
+  end
+  self.stage, self.sent, self.message = 'opened', now, 'opening the panel'
+  return true
+end
+
+-- Wait until the engine has opened the page, or says why not.
+function steps.opened(self, now)
+  if now < self.next_poll then return false end
+  self.next_poll = now + POLL
+  if not attend_engine(self, now) then
+    finish(self, 'failed', NO_START)
+    return false
+  end
+  local status = jobs.request_status(self.where, self.batch.id)
+  if status and status.state == 'done' then finish(self, 'done')
+  elseif status and status.final then
+    finish(self, 'failed', status.message ~= '' and status.message or NOT_OPENED)
+  elseif not self.started and now - self.sent > OPENING then finish(self, 'failed', NOT_OPENED)
+  end
+  return false
 end
 
 -- Look at one job: its share, and whether it has come to its end; nil if it is lost.
@@ -256,6 +328,7 @@ local function find_clips(self)
     local there = true
     for number, clip in ipairs(region.clips or {}) do
       local place = region.placed and region.placed[number] or ''
+      clip.stays = region.stays
       if place ~= '' then clip.placed = place end
       there = there and deliver.finds(clip)
     end
@@ -331,7 +404,7 @@ local function project_is_here(self)
     finish(self, 'later')
     return false
   end
-  if self.stage == 'wait' then return true end -- needs nothing of the project
+  if self.stage == 'wait' or self.stage == 'opened' then return true end -- need nothing of it
   return reaper.EnumProjects(-1) == self.project
 end
 

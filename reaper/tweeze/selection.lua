@@ -1,6 +1,7 @@
 -- What the user marked, as regions to separate: selected items, a time selection on selected
--- tracks, or where both meet.
+-- tracks, or where both meet; and in each of them the time in which the sound may be.
 -- @noindex
+local spans = require 'tweeze.spans'
 local takes = require 'tweeze.takes'
 local wav = require 'tweeze.wav'
 
@@ -11,6 +12,10 @@ local ITEM_VALUES = {
   'C_FADEINSHAPE', 'C_FADEOUTSHAPE', 'D_FADEINDIR', 'D_FADEOUTDIR', 'C_BEATATTACHMODE',
 }
 local TAKE_VALUES = { 'D_VOL', 'D_PAN', 'D_PANLAW' }
+local NO_TIME = "The regions with + and - leave no time of '%s' in which the sound may be: move "
+  .. 'or rename one of them.'
+-- Options as if spans were named: the user's regions limit nothing.
+selection.WHOLE = { { 'at', '' } }
 local NEAR = 1e-7 -- seconds; nearer edges count as the same
 
 local function item_value(item, name) return reaper.GetMediaItemInfo_Value(item, name) end
@@ -192,8 +197,9 @@ local function of_tracks(project, first, last)
   return regions
 end
 
--- Return the regions that are selected in `project`, or nil and a sentence for the user.
-function selection.find(project)
+-- Return the regions that are selected in `project`, or nil and a sentence for the user. `options`
+-- are those that were named, pairs of name and value.
+function selection.find(project, options)
   local first, last = reaper.GetSet_LoopTimeRange2(project, false, false, 0, 0, false)
   local regions, why
   if reaper.CountSelectedMediaItems(project) > 0 then
@@ -204,7 +210,10 @@ function selection.find(project)
     why = 'Nothing is selected: select items, or tracks and a time range, and try again.'
   end
   if not regions then return nil, why end
+  local marked = spans.are_named(options) and {} or spans.find(project)
   for _, region in ipairs(regions) do
+    spans.note(region, marked)
+    if not spans.leave_time(region) then return nil, NO_TIME:format(region.title) end
     region.frames = math.ceil(region.length * region.rate - 1e-6)
     if not wav.fits(region.frames, region.channels) then
       return nil, ("The selection on '%s' is too long for one WAV file (4 GB): take a "
@@ -214,7 +223,7 @@ function selection.find(project)
   return regions
 end
 
--- Return every warning of the regions once.
+-- Return once each what there is to say of the regions.
 function selection.warnings(regions, mute)
   local said, seen = {}, {}
   local function say(sentence)
@@ -223,6 +232,7 @@ function selection.warnings(regions, mute)
   end
   for _, region in ipairs(regions) do
     for _, sentence in ipairs(region.warnings) do say(sentence) end
+    for _, sentence in ipairs(spans.said(region)) do say(sentence) end
     if mute and region.unmuted then
       say(("Items on '%s' that are only partly selected are not muted."):format(region.title))
     end

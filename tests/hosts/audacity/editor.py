@@ -42,7 +42,9 @@ def missing_tools() -> list[str]:
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
-def wait_for(condition: Callable[[], _T], what: str, seconds: float = 20.0) -> _T:
+def wait_for(
+    condition: Callable[[], _T], what: str, seconds: float = 20.0, *, every: float = 0.02
+) -> _T:
     """Return the first true value of `condition`; fail where none comes in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -51,7 +53,7 @@ def wait_for(condition: Callable[[], _T], what: str, seconds: float = 20.0) -> _
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {seconds:.0f} s in vain for {what}.")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @contextlib.contextmanager

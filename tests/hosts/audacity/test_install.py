@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audacity import install as installer
+from audacity import places
 from audacity.host import AudacityHost
-from audacity.install import SHORTCUTS, AudacityRuns, Editor, check, install, installed, uninstall
+from audacity.install import SHORTCUTS, AudacityRuns, check, install, installed, uninstall
+from audacity.places import Editor
 from audacity.settings import Settings, escape
 from bridge import login
 from engine import models
@@ -79,7 +81,7 @@ def test_a_second_installation_does_nothing_and_forgets_nothing(
     editor.settings.write_text(USERS_OWN)
     install(editor, folders, ["compact"])
     once = editor.settings.read_text()
-    assert install(editor, folders, ["compact"]) == ["Everything was in place."]
+    assert install(editor, folders, ["compact"]) == ["Everything was in place for Audacity 3."]
     assert editor.settings.read_text() == once
     said = install(editor, folders, ["compact", "audiosep"])
     assert said == [f"Put tweeze.ny into {editor.plugins}."]
@@ -132,7 +134,7 @@ def test_plug_ins_are_stamped_with_a_path_of_any_name(editor: Editor, folders: F
 def test_the_dialog_asks_what_is_not_wanted_and_for_a_model(
     editor: Editor, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(installer, "find", lambda: editor)
+    monkeypatch.setattr(places, "editors", lambda: iter([editor]))
     AudacityHost().install(folders, {})
     text = (editor.plugins / "tweeze.ny").read_text("utf-8")
     assert ';control unwanted "But not (several: a; b)" string "" ""\n' in text
@@ -164,7 +166,7 @@ def test_a_running_audacity_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def found(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Editor]:
-    monkeypatch.setattr(installer, "find", lambda: editor)
+    monkeypatch.setattr(places, "editors", lambda: iter([editor]))
     return editor
 
 

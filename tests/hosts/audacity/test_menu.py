@@ -17,18 +17,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import soundfile
+from panels import Page
 
-from audacity.install import Editor as Installation
 from audacity.install import install
 from audacity.pipe import command
+from audacity.places import Editor as Installation
 from engine.errors import HostError
 from engine.folders import Folders
 from engine.job import Job
 from engine.options import Keep, Options
+from engine.places import Band, Span
 from engine.queue.heartbeat import Heartbeat
 from engine.status import Status
 from tests.hosts.audacity.editor import (
@@ -61,6 +64,12 @@ class Studio:
             for k, v in self.editor.environment.items()
             if k not in ("TWEEZE_HOME", "XDG_RUNTIME_DIR")
         }
+        self.browsed = home / "browsed"
+        browser = home / "browser"
+        browser.parent.mkdir(parents=True, exist_ok=True)
+        browser.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> "${0%er}ed"\n')
+        browser.chmod(0o755)
+        self.environment["BROWSER"] = str(browser)
         self._heard = 0
 
     def tweeze(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -141,10 +150,10 @@ class Studio:
         return max(found, key=lambda window: self.screen.geometry(window)[2])
 
     def menu(self, item: int) -> None:
-        """Choose from Tools > Tweeze: 0 Tweeze..., 1 Again, 2 Cancel, 3 Status."""
+        """Choose from Tools > Tweeze: 0 Tweeze..., 1 Again, 2 Cancel, 3 Panel, 4 Status."""
         self.screen.focus(self.main_window())
         self.screen.key("alt+o")
-        time.sleep(0.3)
+        time.sleep(0.8)  # under load the menu takes a while
         self.screen.key("Up", "Right", *["Down"] * item, "Return")
 
     def ask(
@@ -469,6 +478,46 @@ def test_the_terminal_does_what_the_menu_does(studio: Studio, sound: Sound) -> N
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
 
 
+def test_labels_and_selected_frequencies_say_where_the_sound_may_be(
+    studio: Studio, sound: Sound
+) -> None:
+    studio.load(sound("yard"))
+    for number, (start, end, text) in enumerate(
+        [(1.25, 1.75, "+ dog here"), (1.5, 1.5, "+ now"), (2.5, 4, "- rain")]
+    ):
+        studio.editor.do(command("SelectTime", Start=start, End=end), "AddLabel:")
+        studio.editor.do(command("SetLabel", Label=number, Text=text))
+    studio.editor.do("SelectNone:")
+    studio.mark([0], 1.0, 3.0)
+    studio.editor.do(command("SetTrackVisuals", Display="Spectrogram", SpectralSel=1))
+    studio.editor.do(command("SelectFrequencies", High=4000, Low=500))
+    studio.ask("dog barking")
+    studio.says(r"The label '\+ now' has no length, so it was ignored\.")
+    studio.says(
+        "1 new track of 'yard': 'dog barking'. Only at 1 span, not at 1 span, only from 500 to "
+        "4000 Hz."
+    )
+    options = studio.job("yard").options
+    assert [span.text for span in (*options.at, *options.never)] == ["0.25-0.75", "1.5-"]
+    assert options.band == (Band(500, 4000),)
+    clip = read(studio.done("yard").clips[0].path)
+    assert not clip[:11025].any()
+    assert not clip[33075:].any()
+    assert clip[11025:33075].any()
+
+    # What the request says itself comes first: here or there, but not both.
+    done = studio.tweeze("trigger", "dog barking", "--at", "0-1", "--band", "100-200,300-400")
+    assert done.stdout.startswith("yard (2.0 s): job ")
+    studio.says("Only at 1 span, only in 2 bands.")
+    options = studio.job("yard").options
+    assert (options.at, options.never) == ((Span(0, 1),), ())
+    assert options.band == (Band(100, 200), Band(300, 400))
+    done = studio.tweeze("trigger", "rain", "--band", "1000-")
+    assert done.stdout.startswith("yard (2.0 s), only at 1 labelled span, not at 1 labelled span:")
+    studio.says("The label")
+    studio.says("not at 1 span, only from 1000 Hz up")
+
+
 @pytest.mark.fault(
     "the user cuts the track that a job came from while the job runs",
     promise="nothing goes in, a sentence says so; with the edit undone the clip goes in, once",
@@ -498,7 +547,7 @@ def test_cancel_and_status_from_the_menu(studio: Studio, sound: Sound) -> None:
     studio.mark([0], 0.0, 20.0)
     with studio.held_worker():
         assert studio.tweeze("trigger", "rain").returncode == 0
-        studio.menu(3)
+        studio.menu(4)
         studio.box()
         studio.menu(2)
         wait_for(
@@ -632,3 +681,66 @@ if PICTURES:
             lambda: len(studio.screen.windows("^(Tweeze|Select|Message)")) == 0, "a quiet screen"
         )
         studio.screen.picture(Path(str(PICTURES)) / "audacity-tracks.png", *CROP)
+
+
+def test_the_selection_opens_in_the_panel_and_its_clips_go_back_once(
+    studio: Studio, sound: Sound
+) -> None:
+    source = sound("interview")
+    studio.load(source)
+    studio.mark([0], 0.5, 1.5)
+    studio.menu(3)
+    wait_for(studio.browsed.exists, "the browser", 90)
+    (address,) = studio.browsed.read_text().split()
+    assert address.startswith("file://")
+    page = Page.opened(unquote(address.removeprefix("file://")))
+    assert page.source
+    (one,) = page.get("/api/state").json["sources"]
+    assert (one["title"], one["host"], one["frames"]) == ("interview", "audacity", 44100)
+    samples = page.get(f"/api/sources/{page.source}/audio?start=0&stop=44100").floats
+    wanted = read(source)[22050:66150]
+    assert np.array_equal(samples.reshape(wanted.shape), wanted)
+
+    job = page.job(["dog barking"], options={"keep": "both"})
+    assert job["state"] == "done", job
+    assert studio.names() == ["interview"]  # nothing goes in unasked
+    path = f"/api/jobs/{job['id']}/send"
+    sent = page.ask("POST", path, {"editor": "audacity"})
+    assert sent.status == 200, sent.body
+    assert sent.json == {"said": "2 new tracks."}
+    names = ["interview", *(clip["name"] for clip in job["clips"])]
+    assert studio.names() == names
+    first = page.get(f"/api/jobs/{job['id']}/clips/0/audio?start=0&stop=44100").floats
+    back = studio.export(1, 0.5, 44100, studio.editor.home / "back.wav")
+    assert np.array_equal(back, first.reshape(back.shape))
+
+    again = page.ask("POST", path, {"editor": "audacity"})
+    assert again.status == 409
+    assert "in the project already" in again.error
+    assert studio.names() == names
+    assert page.ask("POST", path, {"editor": "audacity", "again": True}).status == 200
+    assert studio.names() == [*names, *names[1:]]
+
+    # Closed, its recording is gone; what the history has of it opens, and goes in, all the same.
+    said = {"events": [[0.25, 0.5], [0.75, 1]], "name": "dog barking"}
+    marked = page.ask("POST", f"/api/jobs/{job['id']}/events", said)
+    assert marked.json == {"said": "2 labels on a new track 'dog barking'."}
+    labels = studio.editor.do("GetInfo: Type=Labels Format=JSON")
+    assert [round(float(time), 3) for time in re.findall(r"\[ ([\d.]+), ", labels)] == [0.75, 1.25]
+    assert page.ask("DELETE", f"/api/sources/{page.source}").status == 200
+    found = page.get("/api/history?q=interview").json["jobs"]
+    (past,) = [one for one in found if one["id"] == job["id"]]
+    assert (past["id"], past["host"], past["inserted"], past["open"]) == (
+        job["id"],
+        "audacity",
+        True,
+        "",
+    )
+    assert page.ask("POST", path, {"again": True}).json == {"said": "2 new tracks."}
+    source = page.ask("POST", f"/api/history/{job['id']}/open").json
+    assert (source["title"], source["host"], source["frames"]) == ("interview", "audacity", 44100)
+    assert [one["id"] for one in source["jobs"]] == [job["id"]]
+    same = page.get(f"/api/sources/{source['id']}/audio?start=0&stop=44100").floats
+    assert np.array_equal(same, samples)
+    assert page.ask("DELETE", f"/api/history/{job['id']}").status == 200
+    assert len(studio.names()) == 8, "what is in the project stays"

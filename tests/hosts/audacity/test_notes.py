@@ -11,16 +11,22 @@ from audacity.insertion import Inserter
 from audacity.resident import AudacityResident
 from engine.folders import Folders
 from engine.job import Job, Placement
+from engine.options import Options
+from engine.places import Band, Span
 from engine.queue.journal import Journal
 from engine.queue.service import Service
 from engine.status import JobState, Status
 
 
-def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_and_advice_are_shown_with_the_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = Folders(tmp_path / "home")
     folders.make()
     place = Placement("audacity", "abc", "Take 1", 0, 44_100)
-    job = Job("job-1", tmp_path / "a.wav", ("pheasant",), title="Take 1", placement=place)
+    options = Options(at=(Span(1, 2), Span(3)), band=(Band(300, 3400),))
+    path = tmp_path / "a.wav"
+    job = Job("job-1", path, ("pheasant",), options, title="Take 1", placement=place)
     note = "'pheasant' was barely detected in this recording: try 'bird' instead."
     status = Status("job-1", JobState.DONE, progress=1.0, notes=(note,), presence=(0.1,))
     told: list[str] = []
@@ -40,5 +46,5 @@ def test_advice_is_shown_with_the_clips(tmp_path: Path, monkeypatch: pytest.Monk
 
     asyncio.run(scenario())
     (shown,) = (folders.spool / "audacity.txt").read_text().splitlines()
-    assert shown.endswith(f"'pheasant'. {note}")
+    assert shown.endswith(f"'pheasant'. Only at 2 spans, only from 300 to 3400 Hz. {note}")
     assert told == [shown.split("  ", 1)[1]]

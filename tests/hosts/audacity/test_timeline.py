@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from audacity.marks import Marks
 from audacity.pipe import Blocked, Gone, Pipe, command
 from audacity.timeline import Captured, NothingSelected, OtherProject, Place, capture
-from engine.errors import HostError
+from engine.errors import BadInput, HostError
 from engine.job import Placement
+from engine.places import Band
 from engine.status import Clip, ClipKind
 from tests.hosts.audacity.editor import Editor, version
 
@@ -260,6 +262,121 @@ def test_a_48_khz_track_is_captured_at_the_projects_rate(
     first = captured.start / 44100
     back = export(editor, 2, first, first + captured.frames / 44100, tmp_path / "back.wav")
     assert np.array_equal(back, read(made.path))
+
+
+def write(editor: Editor, *labels: tuple[float, float, str]) -> None:
+    """Add labels in the order of their times, and clear the selection."""
+    for number, (start, end, text) in enumerate(labels):
+        editor.do(command("SelectTime", Start=start, End=end), "AddLabel:")
+        editor.do(command("SetLabel", Label=number, Text=text))
+    editor.do("SelectNone:")
+
+
+class Counting(Pipe):
+    """A connection that notes the kinds of commands."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=20.0)
+        self.sent: list[str] = []
+
+    def do(self, line: str, *, timeout: float | None = None) -> str:
+        self.sent.append(line)
+        return super().do(line, timeout=timeout)
+
+
+def test_labels_with_a_sign_come_along(editor: Editor, sound: Sound, mixtures: Path) -> None:
+    load(editor, sound("one"), sound("short", seconds=2.5))
+    write(
+        editor,
+        (0.5, 1.25, "+ dog here"),
+        (1.5, 2, "a remark"),
+        (2, 2.25, '- rain, "hard" ö'),
+        (2.75, 2.75, "+ now"),
+        (2.8, 4.5, "+"),
+        (4.5, 4.75, "- not selected"),
+    )
+    mark(editor, [0, 1], 1.0, 3.0)
+    first, second = take(editor, mixtures)
+    assert [span.text for span in first.marks.at] == ["0-0.25", "1.8-"]
+    assert [span.text for span in second.marks.at] == ["0-0.25"]  # it ends before the second one
+    assert [[s.text for s in one.marks.never] for one in (first, second)] == [["1-1.25"]] * 2
+    assert first.marks.points == ("+ now",)
+    assert first.marks.band is None
+    mark(editor, [1], 2.0, 2.2)
+    with pytest.raises(BadInput, match="leave no time of 'short'"):
+        take(editor, mixtures)
+    assert set(mixtures.iterdir()) == {first.path, second.path}
+
+
+def test_labels_are_asked_for_only_where_they_may_count(
+    editor: Editor, sound: Sound, mixtures: Path
+) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    with Counting() as pipe:
+        capture(pipe, mixtures, keepsake=mixtures / "keepsake")
+    assert not [line for line in pipe.sent if "Labels" in line]
+    write(editor, (1, 2, "- rain"))
+    mark(editor, [0], 1.0, 2.0)
+    with Counting() as pipe:
+        (captured,) = capture(pipe, mixtures, keepsake=mixtures / "keepsake", labels=False)
+    assert not [line for line in pipe.sent if "Labels" in line]
+    assert captured.marks == Marks()
+
+
+def test_selected_frequencies_come_along_where_the_track_shows_them(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+
+    def band() -> Band | None:
+        (captured,) = take(editor, mixtures)
+        return captured.marks.band
+
+    spectrum = command("SetTrackVisuals", Display="Spectrogram", SpectralSel=1)
+    editor.do(spectrum)
+    assert band() is None
+    for low, high, expected in [
+        (500, 4000, Band(500, 4000)),
+        (0, 440.26, Band(0, 440.3)),
+        (20000, 30000, Band(20000)),  # up to all that the project's rate holds
+        (1000, 1000, None),
+        (2243, 2310, None),  # what a level drag of the mouse leaves
+        (1000, 1250, None),
+        (1000, 1270, Band(1000, 1270)),
+    ]:
+        editor.do(command("SelectFrequencies", High=high, Low=low))
+        assert band() == expected
+    editor.do(command("SelectFrequencies", High=4000, Low=500))
+    assert band() == band() == Band(500, 4000)  # it stays selected
+    for display, enabled, expected in [
+        ("Spectrogram", 0, None),
+        ("Waveform", 1, None),  # left from a spectrogram, and not to be seen
+        ("Multiview", 1, Band(500, 4000)),
+    ]:
+        editor.do(command("SetTrackVisuals", Display=display, SpectralSel=enabled))
+        assert band() == expected
+
+
+def test_each_track_has_its_own_view(editor: Editor, sound: Sound, mixtures: Path) -> None:
+    """Also with a track of labels, and one that is silent there, between them."""
+    load(editor, sound("wave"), sound("short", seconds=1))
+    editor.do("NewLabelTrack:")
+    load(editor, sound("spectrum"), sound("other"))
+    assert [track["kind"] for track in editor.tracks()] == ["wave", "wave", "label", "wave", "wave"]
+    mark(editor, [3], 1.5, 2.5)
+    editor.do(command("SetTrackVisuals", Display="Spectrogram", SpectralSel=1))
+    editor.do(command("SelectFrequencies", High=4000, Low=500))
+    mark(editor, [0, 1, 2, 3, 4], 1.5, 2.5)
+    captured = take(editor, mixtures)
+    assert [(one.track, one.marks.band) for one in captured] == [
+        ("wave", None),
+        ("spectrum", Band(500, 4000)),
+        ("other", None),
+    ]
+    assert {one.start for one in captured} == {66150}
+    assert all(track["selected"] for track in editor.tracks())
 
 
 def nothing(editor: Editor) -> None:

@@ -390,6 +390,33 @@ class Script:
             return self.reaper.projects[index], self.reaper.projects[index].file
         return None
 
+    def api_EnumProjectMarkers3(
+        self, project: Project, index: int
+    ) -> tuple[int, bool, float, float, str, int, int]:
+        if not 0 <= index < len(project.markers):
+            return 0, False, 0.0, 0.0, "", 0, 0
+        in_order = sorted(project.markers, key=lambda marker: marker[0])
+        if not self.reaper.semantics.markers_in_order:
+            in_order = project.markers
+        start, stop, name = in_order[index]
+        end = start + 1.0 if stop is None else stop  # a marker has none: whatever stands there
+        return index + 1, stop is not None, start, end, name, index + 1, 0
+
+    def api_AddProjectMarker2(
+        self, project: Project, isrgn: bool, pos: float, rgnend: float, name: str, wantidx: int,
+        color: int,
+    ) -> int:  # fmt: skip
+        if not isinstance(isrgn, bool) or (isrgn and not 0 <= pos < rgnend):
+            raise ReaperError("a region that is none")
+        if wantidx != -1 or color != 0:
+            raise ReaperError("a script chooses a region's number or colour")
+        project.markers.append((float(pos), float(rgnend) if isrgn else None, name))
+        return len(project.markers)
+
+    def api_DeleteProjectMarker(self, project: Project, number: int, isrgn: bool) -> bool:
+        del project.markers[number - 1]
+        return True
+
     def api_ValidatePtr2(self, project: Project, pointer: Any, kind: str) -> bool:
         if not isinstance(pointer, Thing) or f"{pointer.kind}*" != kind:
             return False

@@ -354,7 +354,10 @@ FAULTS = [
         "clips_keep_their_names_apart",
     ),
     Fault(
-        "deliver", "if clip.copied then os.remove(clip.path) end", "", "the_project_on_another_disk"
+        "deliver",
+        "if clip.copied and not clip.stays then os.remove(clip.path) end",
+        "",
+        "the_project_on_another_disk",
     ),
     Fault(
         "deliver",
@@ -493,6 +496,27 @@ FAULTS = [
     ),
     Fault("form", "    add(self.near, '', true)\n", "", "suggestions_of_the_engine", hangs=True),
     Fault("actions", "  print_all(self.notes)\n", "", "advice_is_on_the_console"),
+    # Where it may be.
+    Fault(
+        "jobs",
+        "  for _, pair in ipairs(spans.options(region)) do say(pair[1], pair[2]) end\n",
+        "",
+        "regions_say_where",
+    ),
+    Fault(
+        "spans",
+        "one.first - region.position, one.last - region.position",
+        "one.first, one.last",
+        "regions_say_where",
+    ),
+    Fault(
+        "spans",
+        "  table.sort(found, function(a, b) return a.first < b.first end)\n",
+        "",
+        "regions_say_where",
+    ),
+    Fault("spans", "(rest == '' or rest and rest:match('^%s')) and ", "", "regions_say_where"),
+    Fault("spans", "last = is_region and last or first", "last = last", "regions_say_where"),
     # What is not wanted.
     Fault(
         "jobs",

@@ -38,6 +38,7 @@ class Semantics:
     selects_new: bool = True  # inserting selects the new track, and the new item
     default_fade: float = 0.01  # seconds of fade that a new item has
     unicode_keys: str = "second value"  # or "packed": 'u' << 24 | code point
+    markers_in_order: bool = True  # EnumProjectMarkers3 lists by time, not by making
     lists_hidden: bool = True  # EnumerateFiles lists names that begin with a dot
 
 
@@ -281,6 +282,7 @@ class Project(Thing):
         self.rate_used = True
         self.tracks: list[Track] = []
         self.time_selection = (0.0, 0.0)
+        self.markers: list[tuple[float, float | None, str]] = []  # start, a region's end, name
         self.cursor = 0.0
         self.view = (0.0, 60.0)
         self.notes: dict[tuple[str, str], str] = {}
@@ -338,6 +340,7 @@ class Project(Thing):
         assert self.file
         again = Project(self.folder, self.rate, self.file)
         again.time_selection = self.time_selection
+        again.markers = list(self.markers)
         again.notes = dict(self.notes) if saved else {}
         for track in self.tracks:
             new = copy.copy(track)

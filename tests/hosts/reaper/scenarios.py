@@ -375,6 +375,62 @@ def warnings_are_shown(studio: Studio, engine: Engine) -> None:
     assert "envelopes of track" in " ".join(script.shown) + said
 
 
+def _window_says(studio: Studio) -> str:
+    """Separate, and return what stood in the window while it was typed."""
+    shown: list[str] = []
+    script = studio.begin(
+        "separate selection", *"do", lambda: shown.extend(script.shown), "g", "enter"
+    )
+    studio.wait(script)
+    return " ".join(shown)
+
+
+@scenario
+def regions_say_where(studio: Studio, engine: Engine) -> None:
+    """Regions with a sign that overlap an item, as far as they do; a marker is told and ignored."""
+    item = studio.item(studio.wav(1.0), 1.0)
+    studio.item(studio.wav(0.25, name="later.wav"), 7.0, track=item.track)
+    studio.project.markers = [
+        (1.9, 3.0, "+"),
+        (1.6, 1.9, "-"),
+        (0.5, 1.25, "+ dog here"),
+        (1.5, 1.75, "- rain"),
+        (1.3, None, "+ now"),
+        (1.0, 2.0, "Verse"),
+        (1.0, 2.0, "-12 dB"),
+        (0.0, 1.0, "+ before"),
+    ]
+    for semantics in [Semantics(), *_others("markers_in_order")]:
+        studio.reaper.semantics = semantics
+        studio.forget_statuses()
+        said = _window_says(studio)
+        assert studio.reaper.boxes == []
+        assert "'Take 1': only at 2 marked spans, not at 1 marked span." in said
+        assert "The marker '+ now' has no length, so it was ignored" in said
+        first, second = (job.options for job in studio.jobs())
+        assert [span.text for span in first.at] == ["0-0.25", "0.9-"]
+        assert [span.text for span in first.never] == ["0.5-0.9"]
+        assert (second.at, second.never) == ((), ())
+        made = [track for track in studio.project.tracks if track.name == "Take 1 - dog"]
+        clip = studio.clip(made[0].items[0])
+        assert not clip[8000:28800].any()
+        assert clip[:8000].any()
+        assert clip[28800:].any()
+    # Without the window the console says it.
+    studio.wait(studio.begin("again"))
+    assert "only at 2 marked spans" in " ".join(studio.reaper.console)
+    # Nothing is left: refused before the window is there.
+    studio.project.markers = [(0.5, 1.25, "+ dog"), (1.0, 1.3, "- rain"), (7.0, 7.1, "-")]
+    script = studio.begin("separate selection")
+    assert script.ended
+    assert studio.box().startswith("The regions with + and - leave no time of 'Take 1'")
+    studio.project.markers = []
+    studio.reaper.console.clear()
+    studio.wait(studio.begin("again"))
+    assert studio.reaper.console == []
+    studio.nothing_is_left()
+
+
 @scenario
 def the_window(studio: Studio, engine: Engine) -> None:
     """Typing, correcting, picking from the last queries, several choices; Esc closes."""
@@ -971,6 +1027,7 @@ def _others(*names: str) -> list[Semantics]:
         "selects_new": (False,),
         "default_fade": (0.0,),
         "unicode_keys": ("packed",),
+        "markers_in_order": (False,),
         "lists_hidden": (False,),
     }
     assert set(other) == {field.name for field in dataclasses.fields(Semantics)}

@@ -188,7 +188,7 @@ def test_a_reaper_without_keys_or_scripts(resource: Path, folders: Folders) -> N
     (resource / "reaper-kb.ini").unlink()
     shutil.rmtree(resource / "Scripts")
     install(resource, folders)
-    assert (resource / "reaper-kb.ini").read_text().count("SCR ") == 6
+    assert (resource / "reaper-kb.ini").read_text().count("SCR ") == 7
     uninstall(folders)
     assert [path.name for path in resource.iterdir()] == ["reaper.ini"]
 

@@ -20,8 +20,14 @@ import pytest
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from bridge.client import Client
 from bridge.doors.osc import Access
+from engine.job import new_id
+from engine.options import Keep, Options
+from engine.presets import Preset
 from engine.queue.heartbeat import Heartbeat
+from engine.queue.preset_file import PresetFile
+from engine.request import Request
 from engine.status import JobState
 from reaper.wake import Waker
 from tests.hosts.reaper.studio import (
@@ -166,6 +172,26 @@ def test_any_option_can_be_named(desk: Studio, controller: Controller) -> None:
     assert {"Take 1 - rain", "Take 1 - without rain"} < set(desk.names())
 
 
+def test_named_spans_reach_the_job_and_come_before_regions(
+    desk: Studio, controller: Controller
+) -> None:
+    desk.item(desk.wav(0.5), 1.0)
+    desk.project.markers = [(1.2, 1.3, "+ dog")]
+    listening(desk)
+    controller.send("separate", "dog", "reaper", "at=0-0.2,0.3-", "band=300-3400")
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    controller.send("again")
+    desk.cycle_until(lambda: len(desk.project.undo) == 2, "the second insertion")
+    controller.send("separate", "dog", "band=500-")
+    desk.cycle_until(lambda: len(desk.project.undo) == 3, "the third insertion")
+    options = [job.options for job in desk.jobs()]
+    assert [[span.text for span in one.at] for one in options] == [
+        *[["0-0.2", "0.3-"]] * 2,
+        ["0.2-0.3"],
+    ]
+    assert [one.band[0].text for one in options] == ["300-3400"] * 2 + ["500-"]
+
+
 def test_what_is_not_wanted_reaches_the_job(desk: Studio, controller: Controller) -> None:
     desk.item(desk.wav(0.25))
     listening(desk)
@@ -182,6 +208,69 @@ def test_what_is_not_wanted_reaches_the_job(desk: Studio, controller: Controller
         *[(("dog", "hi-hat"), unwanted)] * 2,
         (("bird",), ()),
     ]
+
+
+@pytest.fixture
+def presets(door: Engine) -> Iterator[PresetFile]:
+    file = PresetFile(door.folders)
+    options = (("sharpness", "2"), ("keep", "both"))
+    file.save(Preset("Birds", ("bird song",), ("wind",), options))
+    file.save(Preset("half", options=(("amount", "50"),)))
+    yield file
+    door.folders.presets.unlink()
+
+
+def test_presets_are_named(desk: Studio, controller: Controller, presets: PresetFile) -> None:
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    sent = (
+        ("separate", "preset=birds", "reaper"),
+        ("again", "preset=HALF"),
+        ("separate", "dog - rain", "reaper", "preset=birds", "keep=target", "sharpness=1"),
+        ("separate", "", "reaper", "preset=birds"),  # whatever was asked for last
+        ("again", "reaper", "preset=half", "sharpness=3"),
+        ("separate", "@birds; cow", "reaper", "amount=20"),
+    )
+    for number, (verb, *arguments) in enumerate(sent, start=1):
+        controller.send(verb, *arguments)
+        desk.cycle_until(lambda number=number: len(desk.project.undo) == number, "an insertion")
+    birds, both = ("bird song",), Keep.BOTH
+    assert [(job.queries, job.nots, job.options) for job in desk.jobs()] == [
+        (birds, ("wind",), Options(keep=both, sharpness=2)),
+        (birds, ("wind",), Options(keep=both, sharpness=2, amount=50)),
+        (("dog",), ("rain",), Options()),
+        (birds, ("wind",), Options(keep=both, sharpness=2)),
+        (birds, ("wind",), Options(keep=both, sharpness=3, amount=50)),
+        (("bird song", "cow"), ("wind",), Options(keep=both, sharpness=2, amount=20)),
+    ]
+
+
+def test_the_window_is_told_of_presets(door: Engine, presets: PresetFile) -> None:
+    fields = (("action", "suggest"), ("query", "@h"))
+    status = Client(door.folders).request(Request(new_id(), "reaper", fields))
+    assert status.message == "@half"
+
+
+def test_a_job_is_adjusted(desk: Studio, controller: Controller) -> None:
+    desk.item(desk.wav(0.25))
+    listening(desk)
+    controller.send("separate", "dog", "reaper", "keep=both")
+    desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
+    until(controller.hears("/tweeze/job/done"))
+    controller.send("adjust", "last", "amount=50", "not=rain; wind", "at=0-0.2")
+    desk.cycle_until(lambda: len(controller.said("/tweeze/job/done")) == 2, "the second clips")
+    first, second = desk.jobs()
+    assert (second.base, second.nots, second.options.amount) == (first.id, ("rain", "wind"), 50.0)
+    assert [span.text for span in second.options.at] == ["0-0.2"]
+    desk.cycle_until(lambda: len(desk.project.undo) == 2, "the second insertion")
+    assert second.placement == first.placement
+    assert desk.names()[1] == "Take 1 - dog"
+    controller.send("adjust", "no-such-job", "amount=50")
+    until(controller.hears("/tweeze/job/failed"))
+    assert "knows of no job 'no-such-job'" in controller.said("/tweeze/job/failed")[-1][1]
+    controller.send("adjust", "last", "model=other")
+    until(lambda: len(controller.said("/tweeze/job/failed")) == 2)
+    assert "'model' cannot be adjusted" in controller.said("/tweeze/job/failed")[-1][1]
 
 
 @pytest.mark.parametrize(
@@ -709,13 +798,17 @@ def test_the_command_shows_it(
 
 
 def test_trigger_from_a_terminal(
-    desk: Studio, door: Engine, monkeypatch: pytest.MonkeyPatch
+    desk: Studio,
+    door: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`tweeze trigger --host reaper`, for a hotkey of the desktop."""
     from bridge import cli
 
     monkeypatch.setenv("TWEEZE_HOME", str(door.folders.root))
     desk.item(desk.wav(0.25))
+    desk.project.markers = [(0.1, 0.2, "- rain")]
     listening(desk)
     codes: list[int] = []
     command = ["trigger", "dog", "--host", "reaper", "--mute", "--not", "rain", "--not", "wind"]
@@ -725,4 +818,28 @@ def test_trigger_from_a_terminal(
     thread.join()
     assert codes == [0]
     assert desk.project.items[0].values["B_MUTE"] == 1.0
-    assert [job.nots for job in desk.jobs()] == [("rain", "wind")]
+    (job,) = desk.jobs()
+    assert job.nots == ("rain", "wind")
+    assert [span.text for span in job.options.never] == ["0.1-0.2"]
+    assert capsys.readouterr().out == f"Jobs: {job.id}. 'Take 1': not at 1 marked span.\n"
+
+
+# At the end, since the log takes only so many different answers in a minute.
+@pytest.mark.parametrize(
+    ("verb", "arguments", "said"),
+    [
+        ("separate", ["preset=x"], "There is no preset 'x'; there are: 'Birds', 'half'."),
+        ("separate", ["preset="], "The preset has no name"),
+        ("separate", ["preset=half"], "The preset 'half' names no sound"),
+        ("separate", ["dog", "reaper", "preset=x", "preset=y"], "There are two presets"),
+        ("again", ["reaper", "preset=x"], "There is no preset 'x'"),
+        ("again", ["tempo=3"], "There is no option 'tempo'"),
+        ("adjust", ["last", "preset=birds"], "There is no option 'preset'"),
+    ],
+)
+def test_a_wrong_preset_is_an_error(
+    controller: Controller, presets: PresetFile, verb: str, arguments: list[str], said: str
+) -> None:
+    controller.send(verb, *arguments)
+    until(controller.hears("/tweeze/error"))
+    assert controller.said("/tweeze/error")[0][0].startswith(said)
