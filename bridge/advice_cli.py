@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 from bridge import labels as label_file
 from bridge.inputs import for_each, recordings, sounds
 from bridge.listening import listen as listen_to
+from bridge.tables import table
 from engine.display import shown
 from engine.errors import BadInput
 from engine.folders import Folders
@@ -29,8 +29,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command(short_help="Name broader and related words for a sound.")(suggest)
-    app.command(short_help="Say which sounds are in a recording, and when.")(listen)
+    app.command()(suggest)
+    app.command()(listen)
 
 
 def suggest(
@@ -68,7 +68,7 @@ def suggest(
                 file=sys.stderr,
             )
         return
-    _print(
+    table(
         ("term", "", "how well it is separated"),
         [(one.term, one.relation.value, _quality(one)) for one in found],
     )
@@ -148,7 +148,7 @@ def _listen(file: Path, model: str, *, as_json: bool, named: bool, labels: Path 
         print(f"{shown(str(file))}:", flush=True)
     if status.heard and not events:
         print("No sound stands out; the likeliest are:", file=sys.stderr)
-    _print(
+    table(
         ("sound", "likely", "heard at"),
         [(one.name, f"{one.probability:.0%}", _when(one)) for one in status.heard],
     )
@@ -183,19 +183,3 @@ def _when(one: Heard) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes)}:{rest:04.1f}"
-
-
-def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal, and elsewhere lines with tabs between the columns."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            print("\t".join(map(shown, row)))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=None, header_style="dim", pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
-    Console().print(table)

@@ -12,15 +12,19 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import psutil
 
 from bridge import hosts
 from bridge.doors.osc import Osc
+from bridge.doors.panel.door import PANEL, PanelDoor
 from bridge.doors.spool import Spool
 from bridge.layout import migrate
 from bridge.notify import notify
+from bridge.preset_use import KEEP
+from bridge.presetting import keep
 from bridge.private import check_private
 from bridge.requests import Requests
 from engine.cores import limit_threads
@@ -126,6 +130,9 @@ async def serve(folders: Folders, editors: Sequence[Host], lock: ProcessLock) ->
     requests = Requests(service, residents)
     spool = Spool(service, requests, owned=lock.holds)
     osc = Osc(service, requests)
+    panel = PanelDoor(service, requests, residents, notify)
+    requests.offer(PANEL, panel.handle)
+    requests.offer(KEEP, partial(keep, service))
     end = asyncio.Event()
     _on_signals(end)
     await spool.open()
@@ -153,6 +160,7 @@ async def serve(folders: Folders, editors: Sequence[Host], lock: ProcessLock) ->
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await osc.close()
+        await panel.close()
         await spool.close()
         await requests.close()
         await service.stop()

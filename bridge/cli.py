@@ -1,6 +1,6 @@
 """The command line. Each command asks the engine or looks at its files; none loads a model.
 
-The commands are in the modules named `…_cli`; here they become one program, with its exit codes.
+Which commands there are is said in `bridge.commands`; here they are one program, with exit codes.
 """
 
 from __future__ import annotations
@@ -23,41 +23,19 @@ import traceback
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from bridge import advice_cli, engine_cli, hosts_cli, jobs_cli, models_cli, training_cli, usage
+from bridge import usage
+from bridge.commands import Commands
 from bridge.interruption import Interrupted
 from engine.cores import limit_threads
 from engine.display import shown
 from engine.errors import BadInput, Cancelled, TweezeError
-from engine.queue.heartbeat import VERSION
 
 __all__ = ["app", "main", "run"]
 
-_BY_USE = (
-    *("separate", "listen", "suggest", "demo"),
-    *("install", "uninstall", "trigger", "insert", "osc"),
-    *("models", "evaluate", "finetune", "train"),
-    *("status", "cancel", "start", "stop", "log", "doctor"),
-)
-
-
-class _Commands(TyperGroup):
-    """Lists the commands by use, wherever they were added, and takes files like '-take.wav'."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names, what one wants first leading."""
-        return sorted(super().list_commands(ctx), key=lambda name: (*_BY_USE, name).index(name))
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return a command's name, the command, and its arguments."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command, usage.with_dashed_files(command, rest) if command else rest
-
-
 app = typer.Typer(
     name="tweeze",
-    cls=_Commands,
+    cls=Commands,
     help="Tweeze pulls the sound you describe out of your timeline.",
     invoke_without_command=True,
     add_completion=False,
@@ -66,18 +44,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for commands in (jobs_cli, advice_cli, hosts_cli, training_cli, engine_cli):
-    commands.add_to(app)
-app.add_typer(models_cli.app, name="models")
-
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     limit_threads()
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Open what whoever started this closed (`>&-`), so that no file of ours takes its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                continue
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            os.set_inheritable(number, True)  # processes that this one starts need it as well
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
 def run(arguments: list[str]) -> int:
@@ -149,6 +139,8 @@ def _working_folder_is_gone() -> bool:
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from engine.queue.heartbeat import VERSION
+
         print(f"tweeze {VERSION}")
         raise typer.Exit
 

@@ -14,6 +14,7 @@ from engine.folders import Folders
 from engine.job import Job
 from engine.queue.heartbeat import Heartbeat
 from engine.queue.lock import holder
+from engine.request import Request
 from engine.status import Status
 
 __all__ = ["Client"]
@@ -45,6 +46,21 @@ class Client:
         launch.ensure(self.folders)
         self.submit(job)
         return self.follow(job.id, on_status)
+
+    def request(
+        self, request: Request, on_status: Callable[[Status], None] = lambda status: None
+    ) -> Status:
+        """Send a request and wait for its end; `on_status` is called with each new status.
+
+        Raises
+        ------
+        EngineUnreachable
+            As for `separate`.
+
+        """
+        launch.ensure(self.folders)
+        self._put(self.folders.requests / request.id, request.to_text())
+        return self.follow(request.id, on_status, restart=False)
 
     def submit(self, job: Job) -> None:
         """Put a job into the spool; the engine takes it when it runs."""

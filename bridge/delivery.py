@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import os
 import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import BadInput, Failure
-from engine.files import sync_folder
+from engine.files import make_usual, name_anew, sync, sync_folder
 from engine.status import Clip
 
 __all__ = ["Destination"]
@@ -32,6 +31,7 @@ class Destination:
         self.folder = folder.absolute()
         self._made: list[Path] = []
         self._placed: list[tuple[Path, Path]] = []  # where a clip lay, and where it lies now
+        self._drafts: dict[str, Path] = {}  # by the clip's file name, where its draft lies
         try:
             self._make()
             probe = self.folder / f".tweeze-{secrets.token_hex(4)}"
@@ -50,6 +50,20 @@ class Destination:
             folder.mkdir()
             self._made.append(folder)
 
+    def draft(self, clips: Sequence[Clip]) -> tuple[Path, ...]:
+        """Bring drafts here; `deliver` replaces them by clips of the same names.
+
+        Without an error where that fails, since the clips themselves follow.
+        """
+        for clip in clips:
+            with contextlib.suppress(OSError):
+                copy = self.folder / f".tweeze-{secrets.token_hex(4)}.part"
+                shutil.copyfile(clip.path, copy)
+                self._name(copy, clip.path.stem, clip.path)
+                copy.unlink(missing_ok=True)
+                self._drafts[clip.path.name] = self._placed.pop()[1]
+        return tuple(self._drafts.values())
+
     def deliver(self, clips: Sequence[Clip]) -> tuple[Path, ...]:
         """Move the clips here under their names, with a number where a name is taken.
 
@@ -61,7 +75,11 @@ class Destination:
         """
         try:
             for clip in clips:
-                self._place(clip.path, clip.path.stem)
+                draft = self._drafts.pop(clip.path.name, None)
+                if draft is None:
+                    self._place(clip.path, clip.path.stem)
+                else:
+                    self._replace(clip.path, draft)
             sync_folder(self.folder)
         except OSError as error:
             lie = self._give_back(clips)
@@ -78,7 +96,7 @@ class Destination:
 
     def withdraw(self) -> None:
         """Leave nothing: remove what was delivered, and the folder if it was made."""
-        for _, path in self._placed:
+        for path in (*(path for _, path in self._placed), *self._drafts.values()):
             with contextlib.suppress(OSError):
                 path.unlink()
         self._remove_made()
@@ -121,61 +139,37 @@ class Destination:
             with clip.open("rb") as source, copy.open("xb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
                 target.flush()
-                _sync(target.fileno())
+                sync(target.fileno())
             self._name(copy, stem, clip)
         finally:
             with contextlib.suppress(OSError):
                 copy.unlink()
+
+    def _replace(self, clip: Path, draft: Path) -> None:
+        """Put a clip in the place of its draft, in one step."""
+        copy = self.folder / f".tweeze-{secrets.token_hex(4)}.part"
+        try:
+            shutil.copyfile(clip, copy)
+            with copy.open("r+b") as file:
+                sync(file.fileno())
+            make_usual(copy)
+            copy.replace(draft)
+        finally:
+            with contextlib.suppress(OSError):
+                copy.unlink()
+        self._placed.append((clip, draft))
 
     def _name(self, file: Path, stem: str, clip: Path) -> None:
         """Give a file of this disk the first free name here."""
         for number in itertools.count(1):
             path = self.folder / (f"{stem}.wav" if number == 1 else f"{stem} ({number}).wav")
             try:
-                _name_anew(file, path)
+                name_anew(file, path)
             except FileExistsError:
                 continue
             self._placed.append((clip, path))
-            # The engine's own files are for its user alone. Not every share can have it otherwise.
-            with contextlib.suppress(OSError):
-                path.chmod(0o666 & ~_umask())
+            make_usual(path)
             return
-
-
-def _umask() -> int:
-    umask = os.umask(0o077)  # there is no way to ask for it without setting it
-    os.umask(umask)
-    return umask
-
-
-def _name_anew(file: Path, path: Path) -> None:
-    """Give a file a further name, or another one, but never that of another: FileExistsError then.
-
-    A hard link does both at once. Not every disk or share has them: there the name is taken with
-    an empty file first, which the real one then replaces.
-    """
-    try:
-        os.link(file, path)
-        return
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.EXDEV):
-            raise
-    path.touch(exist_ok=False)
-    try:
-        file.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-
-
-def _sync(handle: int) -> None:
-    """Have the disk keep a file, where it can be told to."""
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise
 
 
 def _reason(error: OSError) -> str:

@@ -34,10 +34,10 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Sound:
-    """One of the sounds in the recording: how to ask for it, and the file of it alone."""
+    """One of the sounds in the recording: how to ask for it, and what it is alone."""
 
     query: str
-    truth: Path
+    truth: Samples
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def run(out: Path, *, model: str = AUTO) -> None:
     with as_file(files("engine") / "demo") as folder:
         facts = tomllib.loads((folder / "demo.toml").read_text("utf-8"))
         mixture_file = folder / facts["mixture"]
-        sounds = [_Sound(s["query"], folder / s["truth"]) for s in facts["sound"]]
         mixture, rate = read(mixture_file)
+        sounds = _sounds(facts["sound"], mixture, folder)
         seconds = mixture.shape[1] / rate
         print(
             f"The recording: {seconds:.1f} s, {mixture.shape[0]} channels at {rate:,} Hz; in it, "
@@ -94,8 +94,9 @@ def run(out: Path, *, model: str = AUTO) -> None:
                 flush=True,
             )
         together = facts["together"]
-        parts = [_Sound(s["query"], folder / s["truth"]) for s in together["sound"]]
-        clips = _show_together(together["title"], folder / together["mixture"], parts, model, out)
+        file = folder / together["mixture"]
+        parts = _sounds(together["sound"], read(file)[0], folder)
+        clips = _show_together(together["title"], file, parts, model, out)
     picture = out / "demo.png"
     with waiting("Drawing the spectrograms"):
         draw(
@@ -124,6 +125,16 @@ def run(out: Path, *, model: str = AUTO) -> None:
         print(f"Run it again: the {loading_seconds:.1f} s for loading the model will be gone.")
 
 
+def _sounds(facts: list[dict[str, str]], mixture: Samples, folder: Path) -> list[_Sound]:
+    """Return the sounds of a recording; the one without a file is what the others leave of it."""
+    alone = [read(folder / one["truth"])[0] if "truth" in one else None for one in facts]
+    rest = mixture - sum(truth for truth in alone if truth is not None)
+    return [
+        _Sound(one["query"], rest if truth is None else truth)
+        for one, truth in zip(facts, alone, strict=True)
+    ]
+
+
 def _show_together(
     title: str, file: Path, sounds: list[_Sound], model: str, out: Path
 ) -> tuple[Path, ...]:
@@ -144,9 +155,8 @@ def _show_together(
     result = separating.separate(file, queries, Options(model=model, keep=Keep.BOTH), out)
     answers = result.status.answers or (model,) * len(queries)
     for sound, before, path, by in zip(sounds, plain, result.paths, answers, strict=False):
-        truth = read(sound.truth)[0]
-        base = si_sdr(truth, mixture)
-        one, other = si_sdr(truth, before) - base, si_sdr(truth, read(path)[0]) - base
+        base = si_sdr(sound.truth, mixture)
+        one, other = si_sdr(sound.truth, before) - base, si_sdr(sound.truth, read(path)[0]) - base
         print(
             f"{sound.query:24.24} {one:+7.1f} dB {other:+8.1f} dB {other - one:+7.1f} dB  {by}",
             flush=True,
@@ -163,10 +173,9 @@ def _separate_all(
         kinds = [clip.kind for clip in result.status.clips]
         target = read(result.paths[kinds.index(ClipKind.TARGET)])[0]
         residual = read(result.paths[kinds.index(ClipKind.RESIDUAL)])[0]
-        truth = read(sound.truth)[0]
         yield _Row(
             query=sound.query,
-            improvement=si_sdr(truth, target) - si_sdr(truth, mixture),
+            improvement=si_sdr(sound.truth, target) - si_sdr(sound.truth, mixture),
             null=null_depth(mixture, (target, residual)),
             seconds=result.status.seconds,
             loading=result.status.loading,

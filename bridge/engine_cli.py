@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bridge import hosts_cli, launch
+from bridge import launch
 from bridge.client import Client
 from bridge.patience import waiting
 from engine.display import shown
@@ -18,7 +18,9 @@ from engine.errors import BadInput, BadJob
 from engine.files import read_small
 from engine.folders import Folders
 from engine.job import check_id
+from engine.mask_room import size as masks_size
 from engine.queue.heartbeat import STALLED, Heartbeat
+from engine.settings import Settings
 from engine.status import JobState, Status
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def status(
             "running": beat is not None,
             "engine": None if beat is None else vars(beat),
             "jobs": [_job_facts(found) for found in jobs],
+            "masks": masks_size(folders.masks),
         }
         print(json.dumps(facts))
         return
@@ -87,10 +90,14 @@ def status(
             )
         if beat.notice:
             print(shown(beat.notice))
+    kept = masks_size(folders.masks)
+    if kept:
+        room = Settings.of_environment().masks_gb
+        print(f"Kept masks, for 'tweeze adjust', take {kept / 1e6:,.0f} MB of {room:g} GB.")
     for found in jobs:
         share = f" {found.progress:.0%}" if found.state is JobState.RUNNING else ""
         reason = f": {shown(found.message)}" if found.state is JobState.FAILED else ""
-        print(f"{found.id}  {found.state.value}{share}{reason}")
+        print(f"{found.id}  {found.state.value}{share}{reason}{_clips(found)}")
 
 
 def cancel(job: Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]) -> None:
@@ -151,6 +158,7 @@ def doctor(
     """
     if as_json and report:
         raise BadInput("'--json' and '--report' are two forms of the same: leave one of them out.")
+    from bridge import hosts_cli
     from bridge.doctor import examine
     from bridge.report import report as written
 
@@ -182,6 +190,14 @@ def _print_check(check: Check) -> None:
     print(shown(f"{'ok   ' if check.ok else 'WRONG'}  {check.name}: {check.said}"), flush=True)
     if not check.ok and check.remedy:
         print(shown(f"       {check.remedy}"), flush=True)
+
+
+def _clips(found: Status) -> str:
+    """Return what to say of a job's clips in a line: the first one's name, and how many follow."""
+    if not found.clips:
+        return ""
+    more = f" and {len(found.clips) - 1} more" if found.clips[1:] else ""
+    return f": {shown(found.clips[0].name)}{more}"
 
 
 def _recent(folders: Folders, limit: int = 5) -> list[Status]:

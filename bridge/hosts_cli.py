@@ -12,7 +12,7 @@ import typer
 from bridge import hosts, launch, login
 from bridge.client import Client
 from bridge.inputs import sounds
-from bridge.option_flags import Nots, takes_options
+from bridge.option_flags import Nots, PresetName, is_typed, takes_options, typed
 from bridge.patience import waiting
 from engine.errors import BadInput, Failure, HostError
 from engine.files import replace_text
@@ -21,6 +21,7 @@ from engine.host import Check, Host, Option
 from engine.job import check_nots, new_id
 from engine.option_types import write
 from engine.options import Options
+from engine.presets import FIELD
 from engine.request import Request
 from engine.settings import Settings
 from engine.status import JobState, Status
@@ -34,12 +35,11 @@ Where = Annotated[str, typer.Argument(metavar="EDITOR", help=f"The editor: {_NAM
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    titles = " or ".join(host.title for host in hosts.HOSTS)
-    app.command(short_help=f"Put Tweeze's commands into {titles}.")(_with_options(install))
-    app.command(short_help="Take Tweeze's commands out of an editor.")(uninstall)
-    app.command(short_help="Do what the editor's menu command does.")(trigger)
-    app.command(short_help="Insert clips that were kept into the project in front.")(insert)
-    app.command(short_help="Show where the engine listens for OSC, and the secret for it.")(osc)
+    app.command()(_with_options(install))
+    app.command()(uninstall)
+    app.command()(trigger)
+    app.command()(insert)
+    app.command()(osc)
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -77,7 +77,8 @@ def install(editor: Where, **options: Any) -> None:
     folders = Folders.of_user()
     Settings.of_environment()  # else the engine's start would fail when all else is done
     folders.make()
-    done = host.install(folders, {option.name: options[option.name] for option in host.options})
+    with waiting(f"Preparing {host.title}"):  # a library may have to be built
+        done = host.install(folders, {one.name: options[one.name] for one in host.options})
     done.append(login.enable(folders))
     with waiting("Starting the engine"):
         beat, started = launch.ensure(folders)
@@ -93,8 +94,8 @@ def _refuse_strange(host: Host, options: dict[str, Any]) -> None:
         return bool(options[option.name] != option.default)
 
     for other in hosts.HOSTS:
-        flags = [option.flag for option in other.options]
-        if other is not host and any(map(given, other.options)):
+        flags = [option.flag for option in other.options if given(option)]
+        if other is not host and flags:
             are, them = ("are", "them") if len(flags) > 1 else ("is", "it")
             raise BadInput(f"{' and '.join(flags)} {are} for {other.title}: leave {them} out.")
 
@@ -110,10 +111,12 @@ def uninstall(editor: Where) -> None:
 
 @takes_options
 def trigger(
+    call: typer.Context,
     queries: Annotated[
         list[str] | None, typer.Argument(metavar="QUERY", help="The sounds, in words.")
     ] = None,
     nots: Nots = None,
+    preset: PresetName = "",
     host: Annotated[str, typer.Option(metavar=f"<{_NAMES}>", help="The editor.")] = _USUAL,
     *,
     options: Options,
@@ -124,19 +127,27 @@ def trigger(
 
     Done once the engine has taken a job for each selected track; else it says why not.
     What is named with --not competes with the sounds: what both could be goes to the likelier one.
+    --preset NAME stands for what a preset holds; with --again, in place of what was asked for last.
     """
-    if bool(queries) == again:
+    if again if queries else not (again or preset):
         raise BadInput("Name a sound, or say --again: 'tweeze trigger \"dog barking\"'.")
     if again and nots:
         raise BadInput("--again repeats what was not wanted, too: leave --not out.")
-    fields: list[tuple[str, str]] = [("action", "again")]
-    if queries:
+    muted = ("mute", "yes" if mute else "no")
+    fields: list[tuple[str, str]] = [("action", "again" if again else "separate")]
+    if again and is_typed(call, "mute"):
+        fields.append(muted)
+    if queries or nots:
         instead = "the editor's selection is separated, and a file by 'tweeze separate FILE QUERY'"
-        wanted, unwanted = sounds(queries, instead), sounds(nots or (), instead)
+        wanted, unwanted = sounds(queries or (), instead), sounds(nots or (), instead)
         check_nots(wanted, unwanted)
-        fields = [("action", "separate"), *(("query", query) for query in wanted)]
+        fields += [("query", query) for query in wanted]
         fields += [("not", text) for text in unwanted]
-        fields += [*write(options), ("mute", "yes" if mute else "no")]
+    if preset:
+        fields.append((FIELD, preset))
+    fields += typed(call) if preset or again else write(options)
+    if not again:
+        fields.append(muted)
     print(_ask(host, fields).message)
 
 

@@ -19,13 +19,13 @@ _SEPARATE = "'tweeze separate FILE... QUERY...'"
 
 
 def files_and_queries(
-    arguments: Sequence[str], queries: Sequence[str] = (), instead: str = ""
+    arguments: Sequence[str], queries: Sequence[str] = (), instead: Sequence[str] = ()
 ) -> tuple[list[Path], list[str]]:
     """Split the arguments of a command into files and queries.
 
     The first argument is a file, and so are those after it as long as they name existing files;
-    the rest are queries. Where queries are given apart, all arguments are files. `instead` is the
-    query where none is named; without it, that is an error.
+    the rest are queries. Where queries are given apart, all arguments are files. `instead` are the
+    queries where none is named; without them, that is an error.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def files_and_queries(
             raise _nothing(argument)
     files = recordings(arguments[:count])
     if not described and instead:
-        return files, [instead]
+        return files, list(instead)
     if not described:
         last = f": {arguments[-1]} is a file here" if count > 1 else ""
         raise BadQuery(

@@ -8,8 +8,6 @@ import re
 import subprocess
 import time
 
-import psutil
-
 from engine import processes
 from engine.display import shown
 from engine.errors import EngineUnreachable
@@ -89,6 +87,8 @@ def stop(folders: Folders) -> bool:
     if not pid:  # the disk had no room for it in the lock
         beat = Heartbeat.read(folders.heartbeat)
         pid = beat.pid if beat is not None and is_fresh(beat.time) else 0
+    import psutil
+
     for end in (psutil.Process.terminate, psutil.Process.kill):
         if pid:
             with contextlib.suppress(psutil.Error):

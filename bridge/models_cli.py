@@ -19,9 +19,9 @@ from engine.job import Task
 from engine.models import catalogue, kinds, pulling, releases, router
 from engine.models.records import Entry, Progress
 
-__all__ = ["app"]
+__all__ = ["add_to"]
 
-app = typer.Typer(
+_app = typer.Typer(
     help="The models that can be used: list, pull, add, verify, remove.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,14 +34,19 @@ Name = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.add_typer(_app, name="models")
+
+
+@_app.callback(invoke_without_command=True)
 def _default(context: typer.Context, as_json: Json = False) -> None:
     """The models that can be used; without a command, list them."""
     if context.invoked_subcommand is None:
         _list(as_json=as_json)
 
 
-@app.command("list")
+@_app.command("list")
 def list_models(as_json: Json = False) -> None:
     """List the models, and those that can be pulled.
 
@@ -51,18 +56,32 @@ def list_models(as_json: Json = False) -> None:
     _list(as_json=as_json)
 
 
-@app.command()
+@_app.command()
 def pull(
     release: Annotated[
         str, typer.Argument(metavar="RELEASE", help="A published model, like audiosep.")
     ],
     name: Annotated[str, typer.Option(help="What to call it; else the release's name.")] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="REPOSITORY",
+            help="Another repository of the Hugging Face hub that has it, like "
+            "nielsr/audiosep-demo.",
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Download a published model, after showing its size and its terms."""
-    wanted = releases.release(release)
+    wanted = releases.release(release, source)
     print(wanted.title)
     print(f"{wanted.size / 1e9:.2f} GB from {wanted.main.page}")
+    if not wanted.main.sha256:
+        print(
+            "Its publisher names no SHA-256 to check it by: the first download is taken on trust, "
+            "and later ones are held to it."
+        )
     print()
     print(textwrap.indent(wanted.terms, "  ", lambda line: bool(line.strip())))
     print(flush=True)
@@ -79,7 +98,7 @@ def pull(
     _say_ready(made)
 
 
-@app.command()
+@_app.command()
 def add(
     checkpoint: Annotated[
         Path,
@@ -123,7 +142,7 @@ def add(
     _say_ready(made)
 
 
-@app.command()
+@_app.command()
 def verify(name: Name, as_json: Json = False) -> None:
     """Read all files of a model and compare them with what was recorded."""
     found = catalogue.entry(name, Folders.of_user())
@@ -143,14 +162,14 @@ def verify(name: Name, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@_app.command()
 def remove(name: Name) -> None:
     """Remove a model. A checkpoint that you added stays; one that was pulled goes."""
     size = catalogue.remove(name, Folders.of_user())
     print(f"Removed {name} ({size / 1e9:.2f} GB).")
 
 
-@app.command()
+@_app.command()
 def use(name: Name) -> None:
     """Make a model the one for any sound; specialists go on to take what they are better at."""
     router.use(name, Folders.of_user())
@@ -165,6 +184,9 @@ def _list(*, as_json: bool) -> None:
         if row["task"] == Task.SEPARATE.value:
             families = [family for family, name in takes.items() if name == row["name"]]
             row["takes"] = ["any sound"] if row["name"] == router.general(folders) else families
+    unknown = router.unknown_in_routes(folders)
+    if unknown:
+        print(shown(unknown), file=sys.stderr)
     if as_json:
         print(json.dumps(rows))
         return
@@ -272,4 +294,5 @@ def _progress(what: str, total: int) -> Iterator[Progress]:
     try:
         yield step
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else some releases of rich end a line that nobody began
+            bar.stop()

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
+from bridge.adjusting import ADJUST, adjust
+from bridge.forgetting import FORGET, Forgetter
 from engine.errors import BadInput, BadJob, Cancelled, TweezeError
 from engine.host import Report, Resident
 from engine.job import check_id
+from engine.presets import in_request
+from engine.queue.preset_file import PresetFile
 from engine.queue.service import Service
 from engine.request import Request
 from engine.status import JobState, Status
@@ -21,6 +27,7 @@ from engine.text_form import one_line
 
 __all__ = ["Requests"]
 
+_Handle = Callable[[Request, Report], Coroutine[Any, Any, None]]
 _LOG = logging.getLogger("tweeze.requests")
 
 
@@ -34,11 +41,21 @@ class Requests:
     hosts
         The editors' parts of the resident process, by the editor's name.
 
+    Attributes
+    ----------
+    forgetter
+        Forgets jobs.
+
     """
 
     def __init__(self, service: Service, hosts: Mapping[str, Resident]) -> None:
         self._service = service
         self._hosts = hosts
+        self.forgetter = Forgetter(service, hosts)
+        self._actions: dict[str, _Handle] = {
+            ADJUST: partial(adjust, service, hosts),
+            FORGET: self.forgetter.handle,
+        }
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._statuses: dict[str, Status] = {}
 
@@ -48,28 +65,42 @@ class Requests:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._tasks
 
+    def offer(self, action: str, handle: _Handle) -> None:
+        """Have a function carry out all requests of an action, whatever editor they name."""
+        self._actions[action] = handle
+
     def submit(self, request: Request, report: Report) -> None:
         """Begin to carry out a request; `report` is called with each of its statuses.
 
-        Where the request names no editor, the one is meant from which the last job came.
+        Where the request names no editor, the one is meant from which the last job came. Where it
+        names a preset, its fields are what that holds from here on.
 
         Raises
         ------
         BadInput
-            The request cannot be written down, there is no such editor, or the id is taken.
+            The request cannot be written down, there is no such editor or preset, or the id is
+            taken.
 
         """
         request.to_text()  # what no request file could say, nothing else may say either
         if self._service.journal.get(request.id) is not None or request.id in self:
             raise BadJob(f"The id {request.id} is taken: send the request under a new one.")
+        request = in_request(request, PresetFile(self._service.folders).get)
+        offered = self._actions.get(request.one("action"))
+        if offered is not None:
+            self._begin(request, offered, report)
+            return
         name = request.host or self._last_host()
         host = self._hosts.get(name)
         if host is None:
             raise BadJob(
                 f"There is no editor '{name[:40]}'; there are: {', '.join(self._hosts) or 'none'}."
             )
+        self._begin(replace(request, host=name), host.handle, report)
+
+    def _begin(self, request: Request, handle: _Handle, report: Report) -> None:
         self._tell(Status(request.id, JobState.QUEUED), report)
-        work = self._carry_out(host, replace(request, host=name), report)
+        work = self._carry_out(handle, request, report)
         task = asyncio.create_task(work, name=f"request-{request.id}")
         self._tasks[request.id] = task
         task.add_done_callback(lambda _: self._end(request, report))
@@ -121,7 +152,7 @@ class Requests:
         if not last.state.final:
             report(_cancelled(request, last))
 
-    async def _carry_out(self, host: Resident, request: Request, report: Report) -> None:
+    async def _carry_out(self, handle: _Handle, request: Request, report: Report) -> None:
         last = Status(request.id, JobState.RUNNING)
 
         def tell(status: Status) -> None:
@@ -131,7 +162,7 @@ class Requests:
 
         tell(last)
         try:
-            await host.handle(request, tell)
+            await handle(request, tell)
             if not last.state.final:
                 tell(replace(last, state=JobState.DONE, progress=1.0))
         except Cancelled:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridge.client import Client
@@ -19,19 +19,29 @@ from engine.errors import BadInput, Cancelled, Failure, TweezeError
 from engine.folders import Folders
 from engine.job import Job, clean_query, new_id
 from engine.options import Options
+from engine.request import Request
 from engine.status import JobState, Status
 
-__all__ = ["Result", "progress", "raise_unless_done", "separate", "take_back"]
+__all__ = ["Result", "adjust", "progress", "raise_unless_done", "separate", "take_back"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished job and where its clips lie now, in the order of `status.clips`."""
+    """A finished job and where its clips lie now, in the order of `status.clips`.
+
+    `file` is the recording, None for a job that was adjusted.
+    """
 
     status: Status
-    file: Path
+    file: Path | None
     model: str
     paths: tuple[Path, ...]
+
+    @property
+    def named(self) -> list[tuple[str, Path]]:
+        """What each clip is called, and where it lies."""
+        names = [clip.query or "the rest" for clip in self.status.clips]
+        return list(zip(names, self.paths, strict=False))
 
     def to_json(self) -> str:
         """Return one JSON object that says it all."""
@@ -39,7 +49,7 @@ class Result:
         return json.dumps(
             {
                 "id": status.id,
-                "file": str(self.file),
+                "file": None if self.file is None else str(self.file),
                 "model": self.model,
                 "answers": list(status.answers),
                 "seconds": status.seconds,
@@ -65,10 +75,12 @@ def separate(
     *,
     nots: Sequence[str] = (),
     quiet: bool = False,
+    on_draft: Callable[[tuple[Path, ...]], None] | None = None,
 ) -> Result:
     """Separate a recording through the engine, and bring its clips to `folder`.
 
     `STANDARD` as the file is standard input, and as the folder standard output, for one clip.
+    `on_draft` is called with the files of a first answer, if `options` ask for one.
     Interrupted by Ctrl-C or SIGTERM, the job is cancelled and nothing is left.
 
     Raises
@@ -99,8 +111,18 @@ def separate(
             nots=unwanted,
         )
         destination = StandardOutput() if folder == STANDARD else Destination(folder)
+        drafted: tuple[Path, ...] = ()
         try:
-            with progress(title, quiet=quiet) as on_status:
+            with progress(title, quiet=quiet) as show:
+
+                def on_status(status: Status) -> None:
+                    nonlocal drafted
+                    show(status)
+                    if status.draft and not drafted:
+                        drafted = destination.draft(status.draft)
+                        if on_draft is not None and drafted:
+                            on_draft(drafted)
+
                 status = recording.renamed(client.separate(job, on_status))
             raise_unless_done(status)
             # A file must not be left half-moved; a pipe may be held up by whoever reads it.
@@ -113,6 +135,49 @@ def separate(
                 take_back(client, job)
             raise
     return Result(status, file, options.model, paths)
+
+
+def adjust(job: str, changes: Sequence[tuple[str, str]], folder: Path | None) -> Result:
+    """Adjust a job that is done, and bring the new clips to `folder`.
+
+    `changes` are fields of the request (see `bridge.adjusting`). Without a folder the clips go
+    where those of the job went: into an editor's project.
+
+    Raises
+    ------
+    BadInput
+        The job cannot be adjusted so, or the folder is wrong.
+    Failure
+        It did not succeed.
+    Interrupted
+        A signal came.
+
+    """
+    folders = Folders.of_user()
+    client = Client(folders)
+    destination = Destination(folder) if folder is not None else None
+    fields = [("action", "adjust"), ("job", job), ("client", f"cli-{os.getpid()}"), *changes]
+    if destination is None:
+        fields.append(("into", "editor"))
+    request = Request(new_id(), "", tuple(fields))
+    with Interruption() as interruption:
+        try:
+            with progress(f"job {job}", quiet=False, doing="adjusting") as on_status:
+                status = client.request(request, on_status)
+            raise_unless_done(status)
+            job_id = status.clips[0].path.parent.name if status.clips else job
+            paths = tuple(clip.path for clip in status.clips)
+            if destination is not None:
+                with interruption.shield():
+                    paths = destination.deliver(status.clips)
+        except BaseException as error:
+            if destination is not None:
+                destination.withdraw()
+            if isinstance(error, Interrupted):
+                client.cancel(request.id)
+            raise
+    status = replace(status, id=job_id)
+    return Result(status, None, ", ".join(dict.fromkeys(status.answers)), paths)
 
 
 def raise_unless_done(status: Status) -> None:

@@ -133,6 +133,10 @@ class StandardOutput:
                 "clip.wav' or a pipe."
             )
 
+    def draft(self, clips: Sequence[Clip]) -> tuple[Path, ...]:
+        """Do nothing: what is written to a pipe cannot be replaced."""
+        return ()
+
     def deliver(self, clips: Sequence[Clip]) -> tuple[Path, ...]:
         """Write the clips' bytes, and remove their files.
 

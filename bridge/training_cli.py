@@ -26,9 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command(short_help="Measure how well a model separates sounds that are known.")(evaluate)
-    app.command(short_help="Train compact's network on a corpus.")(train)
-    app.command(short_help="Teach a model your own sounds.")(finetune)
+    app.command()(evaluate)
+    app.command()(train)
+    app.command()(finetune)
 
 
 def evaluate(

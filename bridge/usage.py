@@ -80,7 +80,7 @@ def _complaint(error: Any, command: str, arguments: Sequence[str]) -> str:
         return f"'{command}' does not know what to do with '{extra[1] or extra[2]}'"
     unknown = re.match(r"No such command '(.*?)'", error.message)
     if unknown:
-        near = difflib.get_close_matches(unknown[1], list(error.ctx.command.commands), 1)
+        near = difflib.get_close_matches(unknown[1], error.ctx.command.list_commands(error.ctx), 1)
         return f"'{command}' has no command '{unknown[1]}'{_perhaps(near)}"
     return str(error.format_message()).rstrip(".")
 

@@ -20,7 +20,7 @@ from engine.status import Heard
 
 from .arguments import checked_rate, checked_samples
 
-__all__ = ["listen", "load_listener", "suggest"]
+__all__ = ["heard_by", "listen", "load_listener", "suggest"]
 
 _BLOCK = 1 << 18  # frames between two reports of progress
 
@@ -70,7 +70,7 @@ def listen(
 
     """
     samples, hertz = checked_samples(array), checked_rate(rate)
-    listener = load_listener(model) if isinstance(model, str) else as_listener(model)
+    listener = heard_by(model)
     step = on_progress or (lambda _: None)
 
     def blocks() -> Iterator[npt.NDArray[np.float32]]:
@@ -97,3 +97,8 @@ def load_listener(model: str = "ears") -> Listener:
 
     """
     return models.load_listener(Folders.of_user(), model)
+
+
+def heard_by(model: str | Model) -> Listener:
+    """Return the model itself, or the one of that name; BadInput if it does not listen."""
+    return load_listener(model) if isinstance(model, str) else as_listener(model)

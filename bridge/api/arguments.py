@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
-from typing import SupportsIndex
+from pathlib import Path
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.advice.examples import Example, Sample, Shown
 from engine.errors import BadAudio, BadInput, BadQuery
 from engine.job import QUERIES_LIMIT, check_nots, clean_query
 from engine.options import Bandwidth, Options, Stereo
 from engine.sound.audio import CHANNELS, LOUDEST, RATES
 
-__all__ = ["checked_nots", "checked_options", "checked_queries", "checked_rate", "checked_samples"]
+__all__ = [
+    "Like",
+    "checked_example",
+    "checked_nots",
+    "checked_options",
+    "checked_queries",
+    "checked_rate",
+    "checked_samples",
+]
+
+Like: TypeAlias = str | os.PathLike[str] | tuple[npt.ArrayLike, SupportsIndex]
+"""A sound that is shown: a file, with a stretch of it or not, or samples and their rate."""
 
 
 def checked_samples(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -85,6 +100,26 @@ def checked_nots(nots: str | Sequence[str], queries: Sequence[str]) -> tuple[str
         )
     check_nots(queries, found)
     return found
+
+
+def checked_example(like: Like) -> Shown:
+    """Return what is shown; BadInput (BadAudio of samples) if it cannot be that."""
+    if isinstance(like, tuple) and len(like) == 2:
+        samples, rate = like
+        return Sample(checked_samples(samples), checked_rate(rate))
+    if not isinstance(like, str | os.PathLike) or not isinstance(os.fspath(like), str):
+        kind = type(like).__name__
+        raise BadInput(
+            f"like is of type {kind}: give a file ('dog.wav', or 'dog.wav@1.5-3' for a stretch of "
+            "it, in seconds), or samples with their rate: (samples, rate)."
+        )
+    example = Example.from_text(like) if isinstance(like, str) else Example(Path(like))
+    try:
+        return replace(example, path=example.path.resolve(strict=True))
+    except (OSError, RuntimeError, ValueError):
+        raise BadInput(
+            f"There is no file {example.path}: name an example as 'FILE' or 'FILE@START-END'."
+        ) from None
 
 
 def checked_options(stereo: str, sharpness: float, bandwidth: str) -> Options:

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from engine import models
 from engine.advice.contest import competition
+from engine.advice.examples import embedding, placed
 from engine.errors import BadAudio
 from engine.folders import Folders
-from engine.models.base import Competing, Separator, Tunable
+from engine.models.base import Competing, FloatArray, Listener, Separator, Tunable
 from engine.models.tasks import as_separator
 from engine.options import Options
 from engine.sound import core
@@ -26,18 +27,28 @@ from engine.sound.mixture import ArrayMixture, Mixture, decode
 from engine.sound.team import Member, Team
 from engine.status import Certainty
 
-from .arguments import checked_nots, checked_options, checked_queries, checked_rate, checked_samples
+from .advice import heard_by
+from .arguments import (
+    Like,
+    checked_example,
+    checked_nots,
+    checked_options,
+    checked_queries,
+    checked_rate,
+    checked_samples,
+)
 
 __all__ = ["Piece", "Separation", "load", "loaded", "separate", "stream"]
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for, checked."""
+    """What is asked for, checked; `embed` turns it into vectors where a sound is shown."""
 
     queries: tuple[str, ...]
     nots: tuple[str, ...]
     compete: bool
+    embed: Callable[[str], FloatArray] | None = None
 
 
 def _ignore(_: float) -> None:
@@ -117,10 +128,12 @@ def loaded(model: str | Separator) -> Separator:
 def separate(
     array: npt.ArrayLike,
     rate: SupportsIndex,
-    queries: str | Sequence[str],
+    queries: str | Sequence[str] = (),
     *,
     nots: str | Sequence[str] = (),
     compete: bool = True,
+    like: Like | None = None,
+    listener: str | Listener = "ears",
     model: str | Separator = "compact",
     stereo: str = "independent",
     sharpness: float = 1.0,
@@ -136,12 +149,18 @@ def separate(
     rate
         Its sample rate in Hz.
     queries
-        One text, or up to 16: what each sound is, in a few words.
+        One text, or up to 16: what each sound is, in a few words. Not needed where `like` shows it.
     nots
         What is in the mixture, too, and not wanted; it competes with the queries, and stays in the
         residual.
     compete
         Whether the queries compete with each other for what several could be.
+    like
+        What the sound is like, 30 s at most: a file, a text like "bark.wav@1.5-3" for the seconds
+        1.5 to 3 of one, or samples with their rate, `(samples, rate)`. Words beside it say more.
+        For models that can be shown one, like compact.
+    listener
+        What hears the example: what `load_listener` returned, or a name to load.
     model
         What `load` returned, or a name to load.
     stereo
@@ -169,11 +188,10 @@ def separate(
 
     """
     samples, hertz = checked_samples(array), checked_rate(rate)
-    texts, options = checked_queries(queries), checked_options(stereo, sharpness, bandwidth)
-    asked = _Asked(texts, checked_nots(nots, texts), bool(compete))
-    separator = _set_up(model, options)
+    options = checked_options(stereo, sharpness, bandwidth)
+    asked, separator = _set_up(queries, nots, like, listener, model, options, compete=compete)
     mixture = ArrayMixture(samples, hertz, separator.frame_grid.sample_rate)
-    targets = np.empty((len(texts), *samples.shape), np.float32)
+    targets = np.empty((len(asked.queries), *samples.shape), np.float32)
     residual = np.empty_like(samples)
     over_time: npt.NDArray[np.float32] = np.zeros((0, 1), np.float32)
     for piece in _pieces(mixture, separator, asked, options, on_progress or _ignore):
@@ -191,10 +209,12 @@ def separate(
 def stream(
     blocks: Iterable[npt.ArrayLike],
     rate: SupportsIndex,
-    queries: str | Sequence[str],
+    queries: str | Sequence[str] = (),
     *,
     nots: str | Sequence[str] = (),
     compete: bool = True,
+    like: Like | None = None,
+    listener: str | Listener = "ears",
     model: str | Separator = "compact",
     stereo: str = "independent",
     sharpness: float = 1.0,
@@ -219,10 +239,8 @@ def stream(
         The model answered with something that cannot be used.
 
     """
-    hertz, texts = checked_rate(rate), checked_queries(queries)
-    options = checked_options(stereo, sharpness, bandwidth)
-    asked = _Asked(texts, checked_nots(nots, texts), bool(compete))
-    separator = _set_up(model, options)
+    hertz, options = checked_rate(rate), checked_options(stereo, sharpness, bandwidth)
+    asked, separator = _set_up(queries, nots, like, listener, model, options, compete=compete)
     return _streamed(blocks, hertz, asked, separator, options, on_progress or _ignore)
 
 
@@ -260,9 +278,28 @@ def _alike(blocks: Iterable[npt.ArrayLike]) -> Iterator[npt.NDArray[np.float32]]
         yield samples
 
 
-def _set_up(model: str | Separator, options: Options) -> Separator:
+def _set_up(
+    queries: str | Sequence[str],
+    nots: str | Sequence[str],
+    like: Like | None,
+    listener: str | Listener,
+    model: str | Separator,
+    options: Options,
+    *,
+    compete: bool,
+) -> tuple[_Asked, Separator]:
+    """Return what is asked for, checked, and the model that answers, set up as `options` ask."""
+    example = None if like is None else checked_example(like)
+    given = (queries,) if isinstance(queries, str) else tuple(queries)
+    texts = checked_queries((example.query,) if example is not None and not given else given)
+    unwanted = checked_nots(nots, texts)
     separator = loaded(model)
-    return separator.tuned(options) if isinstance(separator, Tunable) else separator
+    embed = None
+    if example is not None:
+        embed = embedding(separator, example, placed(example, heard_by(listener)), unwanted)
+    if isinstance(separator, Tunable):
+        separator = separator.tuned(options)
+    return _Asked(texts, unwanted, bool(compete), embed), separator
 
 
 def _pieces(
@@ -275,7 +312,7 @@ def _pieces(
     rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
     contest = competition(asked.queries, asked.nots, rule=rule, compete=asked.compete)
     sounds = (*asked.queries, *asked.nots)
-    member = Member(separator, tuple(range(len(sounds))))
+    member = Member(separator, tuple(range(len(sounds))), asked.embed)
     vectors = Team(sounds, (member,), contest).vectors(member)
     yield from core.pieces(
         mixture,

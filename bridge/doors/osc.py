@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from bridge.adjusting import ADJUST
 from bridge.doors.osc_packets import Message, Value, messages
 from bridge.requests import Requests
 from engine.display import shown
@@ -29,6 +30,7 @@ from engine.errors import BadInput, BadJob, TweezeError
 from engine.files import read_small
 from engine.folders import Folders
 from engine.job import new_id, split_nots
+from engine.presets import FIELD
 from engine.queue.service import Service
 from engine.request import Request, option_fields
 from engine.settings import Settings
@@ -101,6 +103,7 @@ class Osc:
         self._transport: asyncio.DatagramTransport | None = None
         self._subscribers: dict[_Address, float] = {}
         self._asked: set[str] = set()  # requests of this door that have not ended
+        self._drafted: set[str] = set()  # jobs whose draft was told
         self._dropped = 0
         self._logged: set[str] = set()
         self._logged_since = 0.0
@@ -173,6 +176,7 @@ class Osc:
         act: dict[str, Callable[[list[Value]], None]] = {
             "/tweeze/separate": self._separate,
             "/tweeze/again": self._again,
+            "/tweeze/adjust": self._adjust,
             "/tweeze/cancel": self._cancel,
             "/tweeze/status": lambda arguments: self._tell_engine({sender, *self._present()}),
             "/tweeze/subscribe": lambda arguments: self._subscribe(arguments, sender),
@@ -184,9 +188,13 @@ class Osc:
         act[message.address](message.arguments())
 
     def _separate(self, arguments: list[Value]) -> None:
+        if _preset(_text(arguments, 0)):
+            arguments = ["", *arguments]
+        presets = [one for one in arguments[1:] if isinstance(one, str) and _preset(one)]
+        arguments = [one for one in arguments if one not in presets]
         wanted, unwanted = split_nots(_text(arguments, 0))
         queries = _sounds(wanted)
-        if not queries:
+        if not queries and not presets:
             raise BadInput("There is no query: /tweeze/separate SECRET 'dog barking'.")
         # What is left has its place, or says what it is: 'reaper', 'both', 1, 'stereo=linked'.
         named = [one for one in arguments[1:] if isinstance(one, str) and "=" in one]
@@ -201,12 +209,30 @@ class Osc:
             named.append(f"mute={mute if isinstance(mute, str) else _MUTE.get(mute, mute)}")
         fields = [("action", "separate"), *(("query", query) for query in queries)]
         fields += [("not", text) for text in nots]
-        if nots:
+        if nots and queries:
             Request(new_id(), "", tuple(fields)).nots()  # refuses what is unfit, or wanted, too
+        fields += [pair for one in presets for pair in _preset(one)]
         self._ask([*fields, *option_fields(named)], _text(placed, 0))
 
     def _again(self, arguments: list[Value]) -> None:
-        self._ask([("action", "again")], _text(arguments, 0))
+        """Repeat what was asked for last, but for what is named: 'preset=birds', 'sharpness=2'."""
+        named = [one for one in arguments if isinstance(one, str) and "=" in one]
+        presets = [pair for one in named for pair in _preset(one)]
+        options = option_fields(one for one in named if not _preset(one))
+        others = [one for one in arguments if one not in named]
+        self._ask([("action", "again"), *presets, *options], _text(others, 0))
+
+    def _adjust(self, arguments: list[Value]) -> None:
+        """Adjust a job, or the last one: what follows says what changes, like 'sharpness=2'."""
+        named = [one for one in arguments if isinstance(one, str) and "=" in one]
+        others = [one for one in arguments if isinstance(one, str) and "=" not in one]
+        fields = [("action", ADJUST), ("job", others[0] if others else "last"), ("into", "either")]
+        for one in named:
+            key, _, value = one.partition("=")
+            if key in ("not", "query"):
+                fields += [(key, text) for text in _sounds(value) or [""]]
+        named = [one for one in named if one.partition("=")[0] not in ("not", "query")]
+        self._ask([*fields, *option_fields(named)], "")
 
     def _ask(self, fields: list[tuple[str, str]], editor: str) -> None:
         if len(self._asked) >= _ASKED:
@@ -258,6 +284,12 @@ class Osc:
         else:
             values: list[Value] = [status.id, float(status.progress)]
             self._send("/tweeze/job/progress", values, self._present())
+            if status.draft and status.id not in self._drafted:
+                self._drafted.add(status.id)
+                paths = [str(clip.path) for clip in status.draft]
+                self._send("/tweeze/job/draft", [status.id, *paths], self._present())
+        if status.state.final:
+            self._drafted.discard(status.id)
 
     def _note_change(self, status: Status) -> None:
         self._tell_engine(self._present())
@@ -307,6 +339,12 @@ def _is_here(address: _Address) -> bool:
 
 def _sounds(text: str) -> list[str]:
     return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def _preset(text: str) -> list[tuple[str, str]]:
+    """Return the field that an argument like `preset=birds` stands for; none of another one."""
+    key, equals, name = text.partition("=")
+    return [(FIELD, name.strip())] if equals and key == FIELD else []
 
 
 def _is_not(named: str) -> bool:

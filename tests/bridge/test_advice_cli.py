@@ -134,7 +134,7 @@ def test_on_a_terminal_there_is_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    advice_cli._print(("term", "how"), [("[red]dog", "well"), ("a\x1b[2Jb", "badly")])
+    advice_cli.table(("term", "how"), [("[red]dog", "well"), ("a\x1b[2Jb", "badly")])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert "[red]dog" in lines[1]  # nothing in a name is markup, or obeyed by the terminal

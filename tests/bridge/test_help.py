@@ -22,7 +22,7 @@ def test_the_help_is_readable_on_a_narrow_terminal(
     assert lines[0].startswith("Usage: tweeze ")
     assert all(len(line) <= 80 and not line.endswith("...") for line in lines[1:])
     commands = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :] if line]
-    assert commands[:3] == ["separate", "listen", "suggest"]
+    assert commands[:4] == ["separate", "adjust", "compare", "listen"]
     assert commands[-1] == "doctor"
     assert len(commands) == len(set(commands))
 

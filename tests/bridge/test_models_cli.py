@@ -54,6 +54,21 @@ def test_a_fresh_home_lists_what_there_is_and_what_can_be_had(home, capsys, comm
     assert [fact["name"] for fact in facts] == [row[0] for row in rows]
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_what_the_users_table_names_in_vain_is_said(home, capsys, flags):
+    home.make()
+    path = home.root / "routes.csv"
+    path.write_text("family,model,gain,count,from\nspeech,compct,9.0,3,x\ndrums,compact,2,3,x\n")
+    assert run(["models", *flags]) == 0
+    out, err = capsys.readouterr()
+    assert "compct" not in out
+    assert "compact" in out
+    assert err == (
+        f"{path} names models that are not known ('compct'): those rows count for nothing; "
+        "correct or remove them.\n"
+    )
+
+
 def test_an_added_model_is_named_after_its_file(home, added, capsys):
     capsys.readouterr()
     run(["models", "--json"])
@@ -87,6 +102,11 @@ def test_removing_leaves_the_checkpoint(home, added, capsys):
         (["remove", "ears"], "part of Tweeze"),
         (["add", "x.ckpt", "--name", "ears"], "is a bundled model's name"),
         (["pull", "demucs"], "it can pull: audiosep, audiosep-hive"),
+        (["pull", "audiosep", "--from", "x/y"], "pulled from: Audio-AGI/AudioSep, nielsr/audiosep"),
+        (
+            ["pull", "htdemucs", "--from", "x/y"],
+            "it can be pulled from: https://dl.fbaipublicfiles",
+        ),
         (["add", "nothing.ckpt"], "There is no file"),
         (["add", ".", "--name", "x"], "There is no file"),
         (["add", "x.ckpt", "--name", "A B"], "is not a valid name for a model"),
@@ -118,10 +138,24 @@ def test_a_checkpoint_with_code_in_it_is_refused(home, tmp_path, capsys):
     assert not (tmp_path / "was here").exists()
 
 
+def test_pull_says_what_is_not_pinned(home, capsys, monkeypatch):
+    def pull(wanted, folders, **_):
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "0.96 GB from https://huggingface.co/nielsr/audiosep-demo/tree/main" in shown
+        assert "the first download is taken on trust" in shown
+        assert "Apache License 2.0" in shown
+        return Entry(wanted.name, folders.models / wanted.name, wanted.kind)
+
+    monkeypatch.setattr(pulling, "pull", pull)
+    assert run(["models", "pull", "audiosep", "--from", "nielsr/audiosep-demo"]) == 0
+    assert "audiosep is ready" in capsys.readouterr().out
+
+
 def test_pull_shows_size_and_terms_first(home, capsys, monkeypatch):
     def pull(wanted, folders, **_):
         shown = capsys.readouterr().out
         assert "1.27 GB from https://huggingface.co/spaces/Audio-AGI/AudioSep" in shown
+        assert "on trust" not in shown
         assert "Copyright (c) Xubo Liu" in shown
         assert "THE SOFTWARE IS PROVIDED" in shown
         return Entry(wanted.name, folders.models / wanted.name, wanted.kind)

@@ -64,7 +64,8 @@ def test_a_user_without_a_home(short_wav: Path, command: tuple[str, ...]) -> Non
     words = [word.format(wav=short_wav) for word in command]
     before = (
         "import contextvars, decimal, fractions, zoneinfo, rich.progress, huggingface_hub\n"
-        "from bridge import cli, separating; cli.run(['--help'])\n"
+        "from bridge import cli, separating\n"
+        f"cli.run(['{command[0]}', '--help'])\n"
         "os.setgroups([]); os.setgid(54321); os.setuid(54321)"
     )
     done = tweeze(*words, before=before, HOME=None, TWEEZE_HOME=None, XDG_DATA_HOME=None)

@@ -199,10 +199,11 @@ def test_a_wrong_value_is_one_sentence_that_says_what_is_right(option: Any) -> N
 def test_a_wrong_value_on_the_command_line_is_one_sentence(
     command: str, option: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([command, "a.wav", "dog", f"--{option.name}", "odd"]) == 2
+    flag = f"--{option.name.replace('_', '-')}"
+    assert run([command, "a.wav", "dog", flag, "odd"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == f"--{option.name} must be {option.allowed}, not 'odd'.\n"
+    assert said.err == f"{flag} must be {option.allowed}, not 'odd'.\n"
 
 
 @pytest.mark.parametrize("command", ["separate", "trigger"])
@@ -278,10 +279,15 @@ def test_options_by_name_are_refused_in_a_sentence(texts: list[str], said: str) 
     assert str(refused.value).startswith(said)
 
 
-def test_the_readme_names_every_option_of_a_job() -> None:
-    rows = [row for row in (ROOT / "README.md").read_text("utf-8").split("\n") if "| `--" in row]
+def test_the_handbook_names_every_option_of_a_job() -> None:
+    rows = [
+        row
+        for row in (ROOT / "docs" / "command-line.md").read_text("utf-8").split("\n")
+        if "| `--" in row
+    ]
     for option in table(Options):
         off = "no-" if isinstance(option, Flag) and option.default else ""  # as it is needed
-        assert any(f"`--{off}{option.name}" in row for row in rows), option.name
+        flag = option.name.replace("_", "-")
+        assert any(f"`--{off}{flag}" in row for row in rows), option.name
         for text in option.words if option.name in ("keep", "stereo", "bandwidth") else ():
             assert any(f"`--{option.name}" in row and text in row for row in rows), text

@@ -16,6 +16,7 @@ import soundfile
 import tweeze
 from known_models import GREEDY, WaveGreedy
 
+from engine.advice.examples import Example, embedding, placed
 from engine.folders import Folders
 from engine.job import Job
 from engine.options import Keep, Options, Stereo
@@ -77,6 +78,34 @@ def test_the_samples_are_those_of_a_job(stereo, tmp_path):
     assert pieces[-1].start + pieces[-1].residual.shape[-1] == len(x)
 
 
+def test_a_sound_that_is_shown_gives_the_samples_of_a_job(tmp_path):
+    model, ears = tweeze.load(), tweeze.load_listener()
+    x, rate = soundfile.read(DEMO, 3 * 44_100, dtype="float32", always_2d=True)
+    shown = tmp_path / "shown.wav"
+    soundfile.write(shown, x, rate, subtype="FLOAT")
+    example = Example(shown, 1.0, 2.0)
+    embed = embedding(model, example, placed(example, ears), ["rain"])
+    usual = {"nots": "rain", "model": model, "listener": ears}
+    stretch = (x[rate : 2 * rate].T, rate)
+    for queries, given in (((), "like shown"), ("guitar", "guitar")):
+        job = Job(
+            "job-1", shown, (given,), Options(keep=Keep.BOTH, like=example.text), nots=("rain",),
+            answers=("compact",) * 2,
+        )  # fmt: skip
+        team = assemble(job, {"compact": model}, embed=embed).team
+        clips = [read(clip.path)[0] for clip in separate(job, team, tmp_path / given)]
+        result = tweeze.separate(x.T, rate, queries, like=f"{shown}@1-2", **usual)
+        for got, wanted in zip((*result.targets, result.residual), clips, strict=True):
+            assert got.tobytes() == wanted.tobytes()
+        in_memory = tweeze.separate(x.T, rate, queries, like=stretch, **usual)
+        np.testing.assert_allclose(in_memory.targets, result.targets, atol=1e-4)
+        pieces = tweeze.stream([x.T], rate, queries, like=stretch, **usual)
+        streamed = np.concatenate([piece.targets for piece in pieces], axis=-1)
+        assert streamed.tobytes() == in_memory.targets.tobytes()
+    words = tweeze.separate(x.T, rate, "guitar", nots="rain", model=model)
+    assert not np.allclose(words.targets, result.targets, atol=1e-3)  # the example says something
+
+
 @pytest.mark.parametrize("kind", GREEDY)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_any_model_and_floating_type(kind, dtype):
@@ -111,6 +140,24 @@ def test_any_model_and_floating_type(kind, dtype):
         ({"bandwidth": None}, tweeze.BadInput, "bandwidth is None: take 'full' or 'model'"),
         ({"sharpness": 0}, tweeze.BadInput, "'sharpness' must be a number from 0.1 to 10"),
         ({"sharpness": "2"}, tweeze.BadInput, "sharpness is '2'"),
+        ({"like": 3}, tweeze.BadInput, r"like is of type int: give a file"),
+        ({"like": b"a.wav"}, tweeze.BadInput, "like is of type bytes"),
+        (
+            {"like": noise()},
+            tweeze.BadInput,
+            r"type ndarray: .* rate: \(samples, rate\)",
+        ),
+        ({"like": (noise(3), 8_000)}, tweeze.BadAudio, "3 channels"),
+        ({"like": (noise(), 8.5)}, tweeze.BadAudio, r"8\.5: give a whole number"),
+        ({"like": "none.wav@1-2"}, tweeze.BadInput, r"no file none\.wav: name an example"),
+        ({"like": Path("none.wav@1-2")}, tweeze.BadInput, r"no file none\.wav@1-2"),
+        ({"like": "dog.wav@2-1"}, tweeze.BadInput, "ends before it has begun"),
+        ({"like": (0 * noise(), 8_000)}, tweeze.BadInput, "The example is silent"),
+        ({"like": (noise(1, 300), 8_000)}, tweeze.BadInput, r"lasts 0\.04 s: give 0\.05 to 30 s"),
+        ({"like": (noise(1, 31 * 4_000), 4_000)}, tweeze.BadInput, r"lasts 31\.00 s"),
+        ({"like": (noise(), 8_000)}, tweeze.BadInput, "understands words only"),
+        ({"like": (noise(), 8_000), "listener": WaveGreedy()}, tweeze.BadInput, "cannot say what"),
+        ({"like": (noise(), 8_000), "queries": " "}, tweeze.BadQuery, "is empty"),
         ({"model": "none"}, tweeze.UnknownModel, "no model named 'none'"),
     ],
 )

