@@ -4,21 +4,24 @@ BIN := .venv/bin
 # Many tests wait for processes and clocks, so more of them run than there are processors.
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest
+TSC := npx --yes --package typescript@5 tsc -p tests/panel/jsconfig.json
 PARALLEL := $(PYTEST) -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo fuzz soak reliability test test-quick test-audacity37 test-faults lint bench clean help
+.PHONY: demo dist reapack fuzz soak reliability test test-quick test-audacity37 test-faults lint bench clean help
 
 help:
 	@echo 'make demo             install into .venv and separate the bundled recording'
 	@echo 'make test             all tests, in WORKERS (4) processes (on Debian as root it installs the editors they drive)'
 	@echo 'make test-quick       the tests that need no editor'
 	@echo 'make test-audacity37  the Audacity tests against Audacity 3.7 of Debian 13, in a chroot'
-	@echo 'make test-faults      every fault in the list must be noticed by the REAPER tests'
+	@echo 'make test-faults      every fault in the lists must be noticed by the tests of REAPER and Audacity 4'
 	@echo 'make fuzz             bad input in bulk for FUZZ_MINUTES (10); the figures go to build/fuzz.json'
 	@echo 'make soak             every fault many times, and SOAK_MINUTES (30) of jobs with random kills'
 	@echo 'make reliability      every fault once; writes docs/reliability.md from what was found'
-	@echo 'make lint             ruff, mypy, import-linter, luacheck'
+	@echo 'make lint             ruff, mypy, import-linter, luacheck, tsc for the panel, zig for the library of Audacity 4'
 	@echo 'make bench            speed and memory, as ratios within one run'
+	@echo 'make dist             wheel and sdist into dist/, with Audacity 4's libraries, and what they must hold'
+	@echo 'make reapack          index.xml for ReaPack; URL names where this version lies on the web'
 	@echo 'make clean            remove .venv and caches'
 
 .venv/pyvenv.cfg:
@@ -56,11 +59,12 @@ test-audacity37: .venv/.tests
 	tests/hosts/audacity/run-audacity37
 
 test-faults: .venv/.tests
-	TWEEZE_ALL_FAULTS=1 $(PYTEST) -q tests/hosts/reaper/test_faults.py
+	TWEEZE_ALL_FAULTS=1 $(PYTEST) -q tests/hosts/reaper/test_faults.py tests/hosts/audacity4/test_faults.py
 
 # Each part runs, whatever became of the one before; the soak's figures go to build/soak.json.
 soak: .venv/.tests
-	TWEEZE_MANY=1 TWEEZE_RELIABILITY=build/many.json $(PYTEST) -q --timeout 3600 tests/faults; \
+	TWEEZE_MANY=1 TWEEZE_RELIABILITY=build/many.json $(PYTEST) -q --timeout 3600 tests/faults \
+	  tests/hosts/audacity4/test_library.py tests/hosts/audacity4/test_scenarios.py; \
 	  many=$$?; $(BIN)/python -m tests.faults.soak && exit $$many
 
 reliability: .venv/.tests
@@ -75,12 +79,25 @@ lint: .venv/.tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m audacity.extension.build --target all --out build/extension
 	@command -v luacheck >/dev/null || tests/install-tools
 	luacheck -q reaper
+	@if command -v npm >/dev/null; then $(TSC); \
+	  else echo "THE PANEL'S PAGE WAS NOT CHECKED: npm, which fetches TypeScript, is missing"; fi
 
 bench: .venv/.tests
 	$(BIN)/python -m bench.engine
 	$(BIN)/python -m bench.audacity
 
+dist: .venv/.tests
+	rm -rf dist
+	$(BIN)/python -m audacity.extension.build --target all --out audacity/extension
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m tests.packaging.contents dist
+
+reapack: .venv/.app
+	@test -n '$(URL)' || { echo 'Say where: make reapack URL=https://.../reaper'; exit 1; }
+	$(BIN)/python -m reaper.reapack '$(URL)'
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -36,8 +36,8 @@ from torch.nn import functional
 
 from engine.folders import Folders
 from engine.job import Job
-from engine.models import catalogue
-from engine.models.audiosep import AudioSep, FastForm, checkpoint, network, runtimes, text
+from engine.models import catalogue, runtime_choice
+from engine.models.audiosep import AudioSep, FastForm, checkpoint, network, text
 from engine.models.audiosep.kind import fast_form, find_tokenizer
 from engine.models.records import Entry
 from engine.options import Memory, Options, Precision
@@ -222,7 +222,7 @@ def speed(entry: Entry, rounds: int, long_seconds: int) -> None:
         short = noise(Path(folder) / "10s.wav", 10, channels=2)
         long = noise(Path(folder) / "long.wav", long_seconds, channels=2)
         samples = soundfile.read(short, dtype="float32")[0].T
-        kinds = ["torch"] + (["openvino"] if runtimes.has_openvino() else [])
+        kinds = ["torch"] + (["openvino"] if runtime_choice.openvino() else [])
         models = {kind: AudioSep(entry.name, form, runtime=kind) for kind in kinds}
         vector = torch.from_numpy(models["torch"].embed(QUERY))
         batch = torch.from_numpy(samples)

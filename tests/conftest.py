@@ -17,6 +17,9 @@ pytest_plugins = ["reliability"]
 # Where more processes compute than there are processors, torch's threads (libgomp, which reads this
 # when it is loaded) else use up to six times as much processor time, spinning while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Hundreds of processes import Tweeze, and each would compile it anew where no bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # What takes longest begins first. Each of these groups of tests, by how their files begin, runs in
 # one process: they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
 AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/test_"

@@ -114,6 +114,7 @@ class Timeline:
             folder: Path,
             *,
             keepsake: Path,
+            labels: bool,
             abandoned: Callable[[], bool] = lambda: False,
         ) -> list[Captured]:
             timeline.pass_by("capture")

@@ -37,6 +37,8 @@ GROUPS = {  # folder or file of the tests -> heading, in this order
     "test_insertion.py": "Hosts",
     "audacity": "Hosts",
     "reaper": "Hosts",
+    "library": "Libraries of recordings",
+    "test_index_cli.py": "Libraries of recordings",
     "security": "Security",
 }
 OTHER = "Others"

@@ -120,6 +120,19 @@ def test_clips_that_nobody_knows(folders: Folders, keeping: Keeping) -> None:
     begun_anew.close()
 
 
+def test_kept_masks_go_when_clips_of_their_age_do(folders: Folders) -> None:
+    for name, age in (("old", 40), ("young", 20)):
+        folder = folders.masks / name
+        folder.mkdir(parents=True)
+        (folder / "kept.json").write_text("{}")
+        then = time.time() - age * 24 * 3600
+        os.utime(folder, (then, then))
+    journal = Journal(folders.journal)
+    clean(folders, journal, Keeping())
+    assert [path.name for path in folders.masks.iterdir()] == ["young"]
+    journal.close()
+
+
 def test_the_engine_cleans_when_it_starts(folders: Folders) -> None:
     journal = Journal(folders.journal)
     old = made(folders, journal, "old", JobState.DONE, days=40)

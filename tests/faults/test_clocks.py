@@ -122,6 +122,10 @@ def test_cleaning_by_the_servers_clock(folders: Folders, skew: int) -> None:
     assert not list(folders.root.rglob(".clock*"))
 
 
+async def _quiet(sentence: str) -> None:
+    """Show nothing on the desktop."""
+
+
 @pytest.mark.fault(
     "REAPER's script says that it lives, on a file server whose clock is off",
     promise="it is believed, by the time that it says",
@@ -133,7 +137,7 @@ def test_reapers_sign_of_life(folders: Folders) -> None:
         is_admitted=lambda id_: True,
         status=lambda id_: Status(id_, JobState.QUEUED),
     )
-    host = ReaperResident(queue)  # type: ignore[arg-type]
+    host = ReaperResident(queue, _quiet)  # type: ignore[arg-type]
     alive, told = folders.spool / "reaper" / "alive", []
     alive.parent.mkdir()
     alive.write_text(lines([("tweeze", "1"), ("time", str(int(time.time())))]))

@@ -33,7 +33,7 @@ from tests.faults.resident import (
 )
 
 Tries = Callable[[int], None]
-JOBS = 50
+JOBS = 50 if MANY else 20
 SEED = int(os.environ.get("TWEEZE_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 
 
@@ -78,7 +78,7 @@ def all_ended(engine: Resident, ids: list[str]) -> bool:
 
 
 @pytest.mark.fault(
-    "the worker is killed (kill -9) at random moments of 50 jobs",
+    "the worker is killed (kill -9) at random moments of 50 jobs (20 in the quick run)",
     promise="every job ends in the same bytes; no half-written file has its final name",
 )
 def test_workers_killed_at_random(tmp_path: Path, tries: Tries) -> None:
@@ -102,7 +102,7 @@ def test_workers_killed_at_random(tmp_path: Path, tries: Tries) -> None:
 
 
 @pytest.mark.fault(
-    "the resident engine is killed at random moments of 50 jobs",
+    "the resident engine is killed at random moments of 50 jobs (20 in the quick run)",
     promise="every accepted job is done at the next start, in the same bytes",
 )
 def test_engines_killed_at_random(tmp_path: Path, tries: Tries) -> None:
@@ -127,7 +127,7 @@ def test_engines_killed_at_random(tmp_path: Path, tries: Tries) -> None:
 
 
 @pytest.mark.fault(
-    "worker and engine are killed in turn at random moments of 50 jobs",
+    "worker and engine are killed in turn at random moments of 50 jobs (20 in the quick run)",
     promise="every accepted job ends in the same bytes",
 )
 def test_both_killed_at_random(tmp_path: Path, tries: Tries) -> None:

@@ -217,9 +217,12 @@ def test_models_on_a_share_that_hangs(
     (folders.models / "far").symlink_to(share.path, target_is_directory=True)
     share.hang()
 
+    async def quiet(sentence: str) -> None:
+        """Show nothing on the desktop."""
+
     async def scenario() -> None:
         async with service_in(folders) as service:
-            host = reaper_resident.ReaperResident(service)
+            host = reaper_resident.ReaperResident(service, quiet)
             part = asyncio.create_task(host.run())
             await until(share.holds)
             told: list[Status] = []

@@ -77,8 +77,8 @@ def test_compact_in_little_memory(tmp_path: Path, folders: Folders) -> None:
     mixture = write_noise(tmp_path / "mixture.wav", 20.4, rate=32_000)  # one segment, the longest
     job = Job("job-1", mixture, ("dog",), Options(model="compact", presence=Presence.SEPARATOR))
     wanted = compact_alone(job, tmp_path / "calm")
-    least, most = 150, 400  # MiB; how much is little depends on the machine
-    for number in range(6):
+    least, most = 60, 300  # MiB; how much is little depends on the machine
+    for number in range(7):
         room = (least + most) // 2
         status = _in_room(folders, replace(job, id=f"job-{number}"), room << 20)
         shortened = (folders.root / "noted").read_text() != "0"

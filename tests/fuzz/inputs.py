@@ -75,7 +75,7 @@ TEXTS = tuple(
         Status("job-1", JobState.RUNNING, 0.25).to_text(),
         Status("job-1", JobState.DONE, 1.0, "", (_CLIP, _CLIP), 1.5, 2.0, ("Try 'bird'.",)).to_text(),
         Request("r-1", "audacity", (("action", "separate"), ("query", "dog"))).to_text(),
-        Job("j3", Path("/m/a.wav"), ("a",), nots=("b",), answers=("x", "y"), beside="z").to_text(),
+        Job("j3", Path("/m/a.wav"), ("a",), nots=("b",), answers=("x", "y"), beside="z", runtime="torch").to_text(),
         Request("r-2", "reaper", (("query", "dog; hi-hat - wind"), ("not", "rain"))).to_text(),
         lines([("tweeze", "1"), ("port", "9157"), ("secret", "0123456789abcdef" * 2)]),
         lines([("tweeze", "1"), ("pid", "77"), ("version", "0.1.0"), ("model", "compact"),
@@ -89,7 +89,7 @@ TEXTS = tuple(
 )  # fmt: skip
 
 _KEYS = (
-    "tweeze", "id", "mixture", "query", "not", "answers", "beside", "model", "keep", "stereo",
+    "tweeze", "id", "mixture", "query", "not", "answers", "beside", "runtime", "model", "keep", "stereo",
     "bandwidth", "sharpness", "compete", "auto", "precision", "context", "memory", "title",
     "client", "host", "project", "track", "start", "rate", "mute", "state", "progress", "message",
     "seconds", "loading", "bad_input", "note", "clip", "kind", "name", "port", "secret", "time",
@@ -318,6 +318,7 @@ REPLIES = (
     b"\n",
     b"6\nBatchCommand finished: OK\n\n",
     b"Syntax error!\n\n",
+    b'[[1,[[0.25,1.25,"+ dog here"],[2,2,"- point"]]]]\nBatchCommand finished: OK\n\n',
 )
 CUT = b"\n<cut>\n"  # between the replies of one input
 

@@ -430,8 +430,8 @@ class _Talk:
             Path(path).write_bytes(reply)
             reply = b"BatchCommand finished: OK\n\n"
         if name == b"NyquistPrompt":
-            path = data.decode().split('open \\"')[1].split('\\"')[0]
-            Path(path).write_bytes(reply)
+            path = data.decode().split('strcat \\"')[1].split('\\"')[0]
+            Path(f"{path}1").write_bytes(reply)
             reply = b"BatchCommand finished: OK\n\n"
         self.waiting.append(reply)
 
@@ -451,10 +451,13 @@ class Audacity(Target):
         sounds = inputs.sounds()
         clips, tracks, ok = inputs.REPLIES[:3]
         setting = inputs.REPLIES[5]
-        view = b"0.5\n2.5\n48000\nSong\n"
+        view = b"0.5\n2.5\n500\n4000\nSpectrogram\nT\n48000\nSong\n"
+        labels = inputs.REPLIES[-1]
         self.seeds = (  # in the order in which `capture` asks
-            inputs.CUT.join((clips, tracks, ok, sounds[2], view)),
-            inputs.CUT.join((clips, tracks, ok, sounds[0], setting, ok, sounds[2], ok, view)),
+            inputs.CUT.join((clips, tracks, ok, sounds[2], view, ok, labels)),
+            inputs.CUT.join(
+                (clips, tracks, ok, sounds[0], setting, ok, sounds[2], ok, view, ok, labels)
+            ),
             inputs.CUT.join(inputs.REPLIES),
         )
         self.captured: list[timeline.Captured] = []

@@ -79,12 +79,14 @@ class Audacity:
             said = values["Text"]
         elif name == "GetInfo" and values["Type"] == "Tracks":
             row = {"name": self.track, "kind": "wave", "selected": 1, "channels": 1}
-            said = __import__("json").dumps([row])
+            said = __import__("json").dumps([row, {"name": self.track, "kind": "label"}])
+        elif name == "GetInfo" and values["Type"] == "Labels":
+            said = __import__("json").dumps([[1, [[0, 0.5, f"+ {self.track}"]]]])
         elif name == "GetInfo":
             said = '[{"track":0,"start":0,"end":1}]'
         elif name == "NyquistPrompt":
-            path = values["Command"].split('open "')[1].split('"')[0]
-            Path(path).write_text("0.0\n1.0\n16000\nSong\n")
+            path = values["Command"].split('strcat "')[1].split('"')[0]
+            Path(f"{path}1").write_text("0.0\n1.0\nNIL\nNIL\nWaveform\nT\n16000\nSong\n")
         self._waiting.append(f"{said}\nBatchCommand finished: OK\n\n".encode())
 
     def receive(self, deadline: float) -> bytes | None:

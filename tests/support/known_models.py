@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -55,6 +56,18 @@ class Blur:
         mean = (total[:, 2 * reach + 1 :] - total[:, : -2 * reach - 1]) / (2 * reach + 1)
         mask = np.stack([np.cos(mean * v[0]) ** 2 for v in vectors]).astype(np.float32)
         return mask * np.exp(1j * mask).astype(np.complex64) if self.turning else mask
+
+
+@dataclass(frozen=True)
+class SharedBlur(Blur):
+    """A `Blur` that several threads may ask at once."""
+
+    name: str = "shared"
+    shares: list = field(default_factory=list, compare=False)
+
+    def computing(self, threads):
+        self.shares.append(threads)
+        return contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -159,6 +172,7 @@ CONSTANT = {
 }
 BLUR = {
     "mask": Blur,
+    "shared mask": SharedBlur,
     "turning mask": lambda: Blur(turning=True),
     "mono waveform": lambda: WaveBlur(channels=1),
     "stereo waveform": WaveBlur,
