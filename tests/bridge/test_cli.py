@@ -202,7 +202,8 @@ def test_one_engine_a_user(fresh_home: Any) -> None:
     engine = psutil.Process(int(pids.pop()))
     assert os.getsid(engine.pid) == engine.pid
     assert engine.cwd() == str(fresh_home.root), "it holds a folder of the caller's"
-    assert fresh_home.tweeze("stop").stdout == "The engine has ended.\n"
+    done = fresh_home.tweeze("stop")
+    assert (done.stdout, done.stderr) == ("The engine has ended.\n", "")
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
     assert fresh_home.tweeze("stop").stdout == "The engine was not running.\n"
     assert "not running" in fresh_home.tweeze("status").stdout

@@ -139,7 +139,6 @@ def test_reapers_sign_of_life(folders: Folders) -> None:
     )
     host = ReaperResident(queue, _quiet)  # type: ignore[arg-type]
     alive, told = folders.spool / "reaper" / "alive", []
-    alive.parent.mkdir()
     alive.write_text(lines([("tweeze", "1"), ("time", str(int(time.time())))]))
     os.utime(alive, (1, 1))
     request = Request("r1", "reaper", (("action", "separate"), ("query", "dog")))
