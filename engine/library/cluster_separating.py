@@ -18,7 +18,7 @@ from engine.library.crew import Crew, Pace, Piece
 from engine.library.items import Item
 from engine.library.outcome import Outcome, failed
 from engine.models.router import resolve
-from engine.models.runtime_choice import TORCH
+from engine.models.runtime_choice import INT8, OPENVINO, TORCH
 
 __all__ = ["WORK", "ClusterSeparating"]
 
@@ -94,7 +94,8 @@ class ClusterSeparating(Crew[_Separation, Outcome]):
         assert item is not None
         id_ = new_id()
         job = resolve(item.job(id_, item.found.path, "cluster"), self._folders)
-        job = replace(job, runtime=job.runtime or TORCH)
+        # 8 bits are planned, and tried, for each machine of its own.
+        job = replace(job, runtime=OPENVINO if job.runtime == INT8 else job.runtime or TORCH)
         piece.folder = self._work_folder / id_
         return actor.separate.remote(Task(item, job, piece.folder, piece.deaths))
 

@@ -294,7 +294,9 @@ def resolve(job: Job, folders: Folders, base: Job | None = None) -> Job:
             beside = base.beside or beside
     if not runtime:
         found = [by_name[name] for name in dict.fromkeys(answers) if name in by_name]
-        runtime = next(filter(None, map(runtime_choice.chosen, found)), "")
+        told = (runtime_choice.chosen(entry, job.options.precision) for entry in found)
+        runtime = next(filter(None, told), "")
+    runtime = runtime_choice.fitting(runtime, job.options.precision)
     return replace(job, answers=tuple(answers), beside=beside, runtime=runtime)
 
 

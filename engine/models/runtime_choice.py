@@ -1,7 +1,8 @@
 """Which runtime a model that has a choice computes in, as its files say: torch is not imported.
 
-The engine asks when a job is submitted, without loading a model. What a trial found lies in the
-record of the model's fast form (see `engine.models.audiosep.fast`).
+The engine asks when a job is submitted, without loading a model. What trials found lies in the
+record of the model's fast form (see `engine.models.audiosep.fast`): that of the runtimes, and that
+of drafts with parts in 8 bits (see `engine.models.audiosep.drafts`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,25 @@ from importlib.util import find_spec
 
 from engine.models.kinds import MOVABLE
 from engine.models.records import Entry
+from engine.options import Precision
 
-__all__ = ["FAST", "OPENVINO", "RECORD", "RUNTIMES", "TORCH", "chosen", "faster", "openvino"]
+__all__ = [
+    "FAST",
+    "INT8",
+    "OPENVINO",
+    "RECORD",
+    "RUNTIMES",
+    "TORCH",
+    "chosen",
+    "drafting",
+    "faster",
+    "fitting",
+    "openvino",
+]
 
-TORCH, OPENVINO = RUNTIMES = ("torch", "openvino")
+TORCH, OPENVINO, INT8 = RUNTIMES = ("torch", "openvino", "openvino-int8")
+_TRIES = 2
+"""How often a trial of drafts may have been begun that never came to an end."""
 FAST = "fast"
 """The folder of a fast form, in its model's."""
 RECORD = "form.json"
@@ -31,7 +47,7 @@ def openvino() -> str:
         return ""
 
 
-def chosen(entry: Entry) -> str:
+def chosen(entry: Entry, precision: Precision) -> str:
     """Return the runtime that a model would choose now; '' if it has no choice, or must try first.
 
     Without OpenVINO there is nothing but torch.
@@ -41,10 +57,19 @@ def chosen(entry: Entry) -> str:
     if not openvino():
         return TORCH
     try:
-        facts = json.loads((entry.folder / FAST / RECORD).read_text()).get("graph")
+        record = json.loads((entry.folder / FAST / RECORD).read_text())
+        facts, draft = record.get("graph"), record.get("int8")
     except (OSError, ValueError, RecursionError, AttributeError):
         return ""
-    return faster(facts) if isinstance(facts, dict) else ""
+    found = faster(facts) if isinstance(facts, dict) else ""
+    if found != OPENVINO or precision is not Precision.DRAFT:
+        return found
+    return drafting(draft if isinstance(draft, dict) else {})
+
+
+def fitting(runtime: str, precision: Precision) -> str:
+    """Return a runtime, or the one to take in its place: 8 bits are for drafts alone."""
+    return OPENVINO if runtime == INT8 and precision is not Precision.DRAFT else runtime
 
 
 def faster(facts: Mapping[str, object]) -> str:
@@ -52,7 +77,19 @@ def faster(facts: Mapping[str, object]) -> str:
     if facts.get("openvino") != openvino():
         return ""
     try:
-        seconds = {name: float(str(facts[f"seconds_{name}"])) for name in RUNTIMES}
+        seconds = {name: float(str(facts[f"seconds_{name}"])) for name in (OPENVINO, TORCH)}
     except (LookupError, ValueError):
         return ""
     return OPENVINO if seconds[OPENVINO] < seconds[TORCH] else TORCH
+
+
+def drafting(facts: Mapping[str, object]) -> str:
+    """Return what drafts are computed in by their trial; '' if that has yet to be made."""
+    tries = facts.get("tries")
+    if facts.get("openvino") != openvino() or type(tries) is not int:
+        return ""
+    if "why" in facts:
+        return OPENVINO
+    if facts.get("plan"):
+        return INT8
+    return OPENVINO if tries >= _TRIES else ""

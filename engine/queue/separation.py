@@ -173,7 +173,9 @@ class Separation:
         """
         if not isinstance(separator, Movable):
             return separator
-        moved = separator.on(self.job.runtime)
+        tuned = separator.tuned(self.job.options) if isinstance(separator, Tunable) else separator
+        assert isinstance(tuned, Movable)
+        moved = tuned.on(self.job.runtime)
         assert isinstance(moved, Movable)
         self.job = replace(self.job, runtime=moved.runtime_name)
         return moved

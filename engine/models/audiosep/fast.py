@@ -144,14 +144,21 @@ class FastForm:
         graph = {path.name: sha256(path) for path in (self.graph, self.graph.with_suffix(".bin"))}
         record["files"] = {**self._files(), **graph}
         record["graph"] = dict(facts)
-        temporary = self.folder / f"{RECORD}.{os.getpid()}.part"
-        temporary.write_text(json.dumps(record, indent=1))
-        temporary.replace(self.folder / RECORD)
+        self._write(record)
 
     def graph_facts(self) -> Mapping[str, object]:
         """Return what `note_graph` was told; empty if there is no graph."""
         facts = self._record().get("graph")
         return facts if isinstance(facts, dict) and self.graph.is_file() else {}
+
+    def note_draft(self, facts: Mapping[str, object]) -> None:
+        """Record what the trial of drafts in 8 bits found."""
+        self._write({**self._record(), "int8": dict(facts)})
+
+    def draft_facts(self) -> Mapping[str, object]:
+        """Return what `note_draft` was told."""
+        facts = self._record().get("int8")
+        return facts if isinstance(facts, dict) else {}
 
     def damaged(self, progress: Progress = ignore) -> tuple[Path, ...]:
         """Return the files that are missing or not as they were written."""
@@ -166,6 +173,14 @@ class FastForm:
     def _files(self) -> dict[str, str]:
         files = self._record().get("files")
         return files if isinstance(files, dict) else {}
+
+    def _write(self, record: Mapping[str, object]) -> None:
+        temporary = self.folder / f"{RECORD}.{os.getpid()}.part"
+        try:
+            temporary.write_text(json.dumps(record, indent=1))
+            temporary.replace(self.folder / RECORD)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _record(self) -> dict[str, object]:
         try:

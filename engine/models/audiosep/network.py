@@ -21,11 +21,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BINS", "BLOCK", "CONDITION", "N_FFT", "Network", "fold", "shapes", "shift_count"]
+from engine.models.base import ComplexArray, FloatArray
+
+__all__ = [
+    "BINS",
+    "BLOCK",
+    "CONDITION",
+    "N_FFT",
+    "Network",
+    "complex_mask",
+    "fold",
+    "shapes",
+    "shift_count",
+]
 
 N_FFT = 2048
 BINS = 1024  # the network sees no bin at half the sample rate
@@ -309,3 +322,15 @@ class Network(nn.Module):
             x = block(torch.cat((up(x, next(parts)), skip), 1), next(parts), next(parts))
             origin = start
         return x[:, :, keep[0] - origin : keep[1] - origin]
+
+
+def complex_mask(logits: FloatArray) -> ComplexArray:
+    """Return `sigmoid(a) * unit(tanh(b) + i tanh(c))` of logits `(3, frames, bins)`."""
+    with np.errstate(over="ignore"):
+        magnitude = 1 / (1 + np.exp(-logits[0]))
+    real, imaginary = np.tanh(logits[1]), np.tanh(logits[2])
+    magnitude /= np.maximum(np.sqrt(real * real + imaginary * imaginary), np.float32(1e-10))
+    mask = np.empty(magnitude.shape, np.complex64)
+    mask.real = magnitude * real
+    mask.imag = magnitude * imaginary
+    return mask

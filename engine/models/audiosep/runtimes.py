@@ -6,21 +6,22 @@ Both take one channel and one query at a time: a batch would cost memory and sav
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from engine.errors import ModelBroken
+from engine.models import int8
 from engine.models.audiosep.network import BINS, BLOCK, Network
 from engine.models.base import FloatArray
 from engine.models.device import device
+from engine.models.openvino import openvino
 from engine.models.torch_threads import torch_threads
 from engine.options import Precision
 
-__all__ = ["OpenVino", "Runtime", "Torch", "device", "write_graph"]
+__all__ = ["OpenVino", "Runtime", "Torch", "device", "has_bf16", "write_graph"]
 
 
 Keep = tuple[int, int]
@@ -84,19 +85,21 @@ def _torch_has_bf16(where: torch.device) -> bool:
 
 
 class OpenVino:
-    """The network compiled by OpenVINO for this processor."""
+    """The network compiled by OpenVINO for this processor; with a plan, parts of it in 8 bits."""
 
-    def __init__(self, graph: Path, precision: Precision) -> None:
-        core = _openvino().Core()
-        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = precision if capable else Precision.EXACT
-        draft = self.precision is Precision.DRAFT
+    def __init__(self, graph: Path, precision: Precision, plan: int8.Plan | None = None) -> None:
+        core = openvino().Core()
+        self.precision = precision if has_bf16() or plan is not None else Precision.EXACT
+        rest = "bf16" if self.precision is Precision.DRAFT and has_bf16() else "f32"
         try:
+            model = core.read_model(graph)
+            if plan is not None:
+                int8.apply(model, plan)
             self._compiled = core.compile_model(
-                core.read_model(graph),
+                model,
                 "CPU",
                 {
-                    "INFERENCE_PRECISION_HINT": "bf16" if draft else "f32",
+                    "INFERENCE_PRECISION_HINT": rest,
                     "INFERENCE_NUM_THREADS": torch.get_num_threads(),
                     "NUM_STREAMS": 1,
                     "PERFORMANCE_HINT": "LATENCY",
@@ -116,19 +119,18 @@ class OpenVino:
 
 def write_graph(network: Network, path: Path) -> None:
     """Write the network as OpenVINO's graph, in float32: `path` (`.xml`) and a `.bin` beside it."""
-    openvino = _openvino()
     count = len(network.norm_shift)
     example = (
         torch.zeros(1, 1, 3 * BLOCK, BINS),
         torch.zeros(count),
         torch.tensor((BLOCK, 2 * BLOCK)),
     )
-    graph = openvino.convert_model(
+    graph = openvino().convert_model(
         network, example_input=example, input=[[1, 1, -1, BINS], [count], [2]]
     )
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.part.xml")
     try:
-        openvino.save_model(graph, temporary, compress_to_fp16=False)
+        openvino().save_model(graph, temporary, compress_to_fp16=False)
         temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
         temporary.replace(path)
     finally:
@@ -136,10 +138,6 @@ def write_graph(network: Network, path: Path) -> None:
         temporary.with_suffix(".bin").unlink(missing_ok=True)
 
 
-def _openvino() -> Any:
-    # Its import reports itself to Google Analytics where this module is found, and Tweeze goes
-    # to the network only when it is asked to.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
+def has_bf16() -> bool:
+    """Whether OpenVINO computes in bfloat16 here, and not only says that it does."""
+    return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

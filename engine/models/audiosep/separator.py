@@ -8,12 +8,22 @@ import numpy as np
 import torch
 
 from engine.errors import BadJob, Failure, ModelBroken
-from engine.models.audiosep import runtimes
+from engine.models import int8
+from engine.models.audiosep import drafts, runtimes
 from engine.models.audiosep.fast import FastForm
-from engine.models.audiosep.network import BINS, BLOCK, Network
+from engine.models.audiosep.network import BINS, BLOCK, Network, complex_mask
 from engine.models.audiosep.text import TextEncoder
 from engine.models.base import ComplexArray, FloatArray, FrameGrid
-from engine.models.runtime_choice import OPENVINO, RUNTIMES, TORCH, faster, openvino
+from engine.models.runtime_choice import (
+    INT8,
+    OPENVINO,
+    RUNTIMES,
+    TORCH,
+    drafting,
+    faster,
+    fitting,
+    openvino,
+)
 from engine.options import Context, Memory, Options, Precision
 
 __all__ = ["AudioSep"]
@@ -31,7 +41,7 @@ class AudioSep:
     def __init__(
         self, name: str, form: FastForm, *, runtime: str = "", options: Options | None = None
     ) -> None:
-        """Take the model from its fast form; `runtime` can insist on `torch` or `openvino`."""
+        """Take the model from its fast form; `runtime` can insist on one of `RUNTIMES`."""
         self.name = name
         self._resident = _Resident(form)
         self._wanted = runtime
@@ -53,7 +63,7 @@ class AudioSep:
         return self._like(self._wanted, options)
 
     def on(self, runtime: str) -> AudioSep:
-        """Return the same model in a runtime, `torch` or `openvino`; in the faster one for ''.
+        """Return the same model in a runtime of `RUNTIMES`; in the fastest one for ''.
 
         Raises
         ------
@@ -66,14 +76,14 @@ class AudioSep:
         if runtime and runtime not in RUNTIMES:
             raise BadJob(
                 f"There is no runtime {runtime[:40]!r} for {self.name}: name "
-                f"{' or '.join(RUNTIMES)}, or none."
+                f"{', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}, or none."
             )
-        if runtime == OPENVINO and not openvino():
+        if runtime in (OPENVINO, INT8) and not openvino():
             raise Failure(
                 f"{self.name} was to compute with OpenVINO when this was asked for, and OpenVINO "
                 "is no longer installed: install it (\"pip install 'tweeze[cpu]'\"), or ask again."
             )
-        return self._like(runtime or self._resident.choice(), self._options)
+        return self._like(runtime or self._resident.choice(self._options), self._options)
 
     def _like(self, runtime: str, options: Options) -> AudioSep:
         other = object.__new__(AudioSep)
@@ -85,8 +95,9 @@ class AudioSep:
 
     @property
     def runtime_name(self) -> str:
-        """Name of what computes the network: `torch` or `openvino`."""
-        return self._wanted or self._resident.choice()
+        """Name of what computes the network: `torch`, `openvino` or `openvino-int8`."""
+        wanted = self._wanted or self._resident.choice(self._options)
+        return fitting(wanted, self._options.precision)
 
     @property
     def runtime(self) -> runtimes.Runtime:
@@ -114,20 +125,8 @@ class AudioSep:
                 for first in range(start, stop, _GROUP):
                     last = min(first + _GROUP, stop)
                     part = logits[:, first - grid[0] : last - grid[0]]
-                    masks[query, channel, first:last, :BINS] = _complex(part)
+                    masks[query, channel, first:last, :BINS] = complex_mask(part)
         return masks
-
-
-def _complex(logits: FloatArray) -> ComplexArray:
-    """Return `sigmoid(a) * unit(tanh(b) + i tanh(c))` of logits `(3, frames, bins)`."""
-    with np.errstate(over="ignore"):
-        magnitude = 1 / (1 + np.exp(-logits[0]))
-    real, imaginary = np.tanh(logits[1]), np.tanh(logits[2])
-    magnitude /= np.maximum(np.sqrt(real * real + imaginary * imaginary), np.float32(1e-10))
-    mask = np.empty(magnitude.shape, np.complex64)
-    mask.real = magnitude * real
-    mask.imag = magnitude * imaginary
-    return mask
 
 
 class _Resident:
@@ -141,6 +140,7 @@ class _Resident:
         self._runtime: runtimes.Runtime | None = None
         self._runtime_for: tuple[Precision, Memory, str] | None = None
         self._choice = ""
+        self._drafting = ""
 
     def embed(self, query: str, *, keep: bool) -> FloatArray:
         vector = self._embeddings.get(query)
@@ -170,31 +170,62 @@ class _Resident:
         wanted = (options.precision, options.memory, name)
         if self._runtime is None or self._runtime_for != wanted:
             self._runtime = None
-            self._runtime = (
-                self._compiled(options.precision)
-                if name == OPENVINO
-                else runtimes.Torch(self._network, options.precision, runtimes.device())
-            )
+            if name == TORCH:
+                device = runtimes.device()
+                self._runtime = runtimes.Torch(self._network, options.precision, device)
+            else:
+                plan = self._plan() if name == INT8 else None
+                self._runtime = self._compiled(options.precision, plan)
             self._runtime_for = wanted
         return self._runtime
 
-    def choice(self) -> str:
-        """Return the name of the faster runtime; OpenVINO is one for processors."""
+    def choice(self, options: Options) -> str:
+        """Return the name of the fastest runtime; OpenVINO is one for processors."""
         if not self._choice:
             on_cpu = runtimes.device().type == "cpu"
             if not on_cpu and self._form.graph_facts():
                 self._form.note_graph({})  # a trial on the processor says nothing any more
             self._choice = self._faster() if on_cpu and openvino() else TORCH
+        if self._choice == OPENVINO and options.precision is Precision.DRAFT:
+            if not self._drafting:
+                self._drafting = drafting(self._form.draft_facts()) or self._try_drafts()
+            return self._drafting
         return self._choice
 
-    def _compiled(self, precision: Precision) -> runtimes.OpenVino:
+    def _compiled(
+        self, precision: Precision, plan: int8.Plan | None = None
+    ) -> runtimes.OpenVino:
         if not self._form.has_graph():
             self._write_graph()
         try:
-            return runtimes.OpenVino(self._form.graph, precision)
-        except ModelBroken:  # a cache like any other: once more from the network
+            return runtimes.OpenVino(self._form.graph, precision, plan)
+        except (ModelBroken, LookupError):  # a cache like any other: once more from the network
             self._write_graph()
-            return runtimes.OpenVino(self._form.graph, precision)
+            return runtimes.OpenVino(self._form.graph, precision, plan)
+
+    def _plan(self) -> int8.Plan:
+        """Return what is in 8 bits, by the record; found again where that says nothing."""
+        plan = drafts.plan_of(self._form.draft_facts())
+        if plan is None:
+            self._try_drafts()
+            plan = drafts.plan_of(self._form.draft_facts())
+        if plan is None:
+            raise Failure(
+                "A draft was to be computed with parts of the network in 8 bits when it was asked "
+                "for, and how is no longer known: ask again."
+            )
+        return plan
+
+    def _try_drafts(self) -> str:
+        """Tell by a trial, once for each version of OpenVINO, whether drafts gain from 8 bits."""
+        self._runtime = None  # its work space is wanted
+        if not self._form.has_graph():
+            self._write_graph()
+        trial = drafts.Trial(self._form.graph, self.normalised, self._shifts_of)
+        return drafts.settled(self._form, trial)
+
+    def _shifts_of(self, query: str) -> FloatArray:
+        return self.shifts(self.embed(query, keep=False)[None])[0]
 
     def _write_graph(self) -> None:
         runtimes.write_graph(self._network, self._form.graph)
