@@ -1,8 +1,8 @@
 """Part of a network in 8 bits: the few lines of arithmetic behind a plan, and how one is found.
 
-What is put in 8 bits are the convolutions over more than one bin, which is where the time goes. OpenVINO
-computes a convolution so whose inputs and weights went through a `FakeQuantize`; nothing else is
-needed, no other package. A site is in one of three forms:
+The convolutions over more than one bin are where the time goes. OpenVINO computes one in 8 bits if
+its inputs and weights went through a `FakeQuantize`; nothing else is needed, no other package. A
+site is in one of three forms:
 
 * float, as it was;
 * 8 bits: inputs in 256 steps over the range that was observed, weights in 255 a channel;
@@ -13,9 +13,9 @@ Weights of the convolutions with few inputs, which are the ones at the finest re
 rounded to the nearest step one by one: what a weight loses the others make up for, as far as their
 inputs go together in what was heard (Frantar et al., "GPTQ", 2023), which neighbouring bins do.
 
-Noise of sites that are rounded each on its own adds up, nearly. So each is measured alone, forms are
-dealt out that save the most work for a given noise, and the whole is then measured on sounds that
-had no part in that. A plan is small: it lies in a record, and the graph stays the one in float.
+Noise of sites that are rounded each on its own adds up, nearly. So each is measured alone, forms
+are dealt out that save the most work for a given noise, and the whole is then measured on sounds
+that had no part in that. A plan is small, and the graph stays the one in float.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -39,6 +39,7 @@ __all__ = [
     "Range",
     "Ranges",
     "Site",
+    "Weights",
     "apply",
     "decibels",
     "find",
@@ -82,7 +83,8 @@ class Range:
 
 
 Ranges = Mapping[str, Range]
-Weights = Mapping[str, "np.ndarray[tuple[int, ...], np.dtype[np.int8]]"]
+Steps: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.int8]]"
+Weights: TypeAlias = Mapping[str, Steps]
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Plan:
             if not (isinstance(values, list) and len(values) == 3):
                 return None
             form, step, zero = values
-            number = type(step) is float and math.isfinite(step) and step == _short(step) > 0
+            number = type(step) is float and 1e-30 < step < 1e30 and step == _short(step)
             if form not in FORMS or not number or type(zero) is not int or not 0 <= zero < LEVELS:
                 return None
             forms[name], ranges[name] = form, Range(step, zero)
@@ -190,8 +192,8 @@ def fitted(
     rng = np.random.default_rng(0)
     for sample in samples:
         for node, product, x in zip(found.values(), products, run(sample), strict=True):
-            patches = _patches(node, x[0], rng).astype(np.float64)
-            product += patches @ patches.T / max(float((patches**2).mean()), 1e-30)
+            patches = _patches(node, x[0], rng)
+            product += patches @ patches.T / max(float(np.square(patches).mean()), 1e-30)
     return {
         name: _fit(_weights(node), product)
         for (name, node), product in zip(found.items(), products, strict=True)
@@ -279,7 +281,7 @@ def _dealt(
     return {}
 
 
-def _round(node: Any, steps: Range, form: Form, fitting: Any) -> None:
+def _round(node: Any, steps: Range, form: Form, fitting: Steps | None) -> None:
     op = openvino().opset13
     source = node.input(0).get_source_output()
     weights = _weights(node)
@@ -337,14 +339,12 @@ def _patches(node: Any, x: FloatArray, rng: np.random.Generator) -> FloatArray:
     deep, wide = facts["dilations"]
     rows = rng.integers(0, x.shape[1] - (height - 1) * deep, _PATCHES)
     columns = rng.integers(0, x.shape[2] - (width - 1) * wide, _PATCHES)
-    parts = [
-        x[:, rows + i * deep, columns + j * wide] for i in range(height) for j in range(width)
-    ]
+    parts = [x[:, rows + i * deep, columns + j * wide] for i in range(height) for j in range(width)]
     patches: FloatArray = np.stack(parts, axis=1).reshape(-1, _PATCHES)
     return patches
 
 
-def _fit(weights: FloatArray, product: Any) -> Any:
+def _fit(weights: FloatArray, product: Any) -> Steps:
     """Round weights one input after the other, each time making up for it in those that follow."""
     flat = weights.reshape(len(weights), -1).astype(np.float64)
     step = (_most(weights) / np.float32(127)).reshape(-1, 1).astype(np.float64)
@@ -363,7 +363,8 @@ def _fit(weights: FloatArray, product: Any) -> Any:
             flat[:, i:last] -= np.outer(errors[:, i - first], factor[i, i:last])
         flat[:, last:] -= errors @ factor[first:last, last:]
     back = np.argsort(order)
-    return steps[:, back].astype(np.int8).reshape(weights.shape)
+    found: Steps = steps[:, back].astype(np.int8).reshape(weights.shape)
+    return found
 
 
 def _convolutions(model: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from engine.errors import BadInput, Cancelled, Failure
 from engine.folders import Folders
 from engine.job import Job
 from engine.mask_room import prune
-from engine.models.base import FloatArray, Model, Movable, Separator
+from engine.models.base import FloatArray, Model, Movable, Separator, Tunable
 from engine.models.cache import ModelCache
 from engine.models.kinds import BUNDLED
 from engine.models.router import unknown_in_routes

@@ -8,8 +8,9 @@ the draft without 8 bits, and there is none.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ _FAINT = 1e-3  # of a recording's power: an answer below it is measured as if it
 _HOP, _RATE = 320, 32_000
 _FRAMES = 128  # of a stretch
 _COSTS = {"f32": {int8.EIGHT: 0.3, int8.SIXTEEN: 0.6}, "bf16": {int8.EIGHT: 0.6}}
+_LOG = logging.getLogger("tweeze.worker")
 _DEMO = Path(__file__).parents[2] / "demo"
 
 
@@ -102,8 +104,8 @@ class Trial:
         self._shifts_of = shifts_of
         self.rest = "bf16" if runtimes.has_bf16() else "f32"
 
-    def facts(self) -> dict[str, object]:
-        """Return the plan for drafts, or why there is none, and what was measured."""
+    def made(self) -> tuple[int8.Plan | None, dict[str, object]]:
+        """Return the plan for drafts, if one is worth it, and what was measured, or why none is."""
         exact = runtimes.OpenVino(self._graph, Precision.EXACT)
         choosing = [self._case(stretch, exact) for stretch in _CHOOSING]
         checking = [self._case(stretch, exact) for stretch in _CHECKING]
@@ -126,7 +128,7 @@ class Trial:
             10 ** (-WANTED / 10),
         )
         if plan is None:
-            return {"why": f"with any part in 8 bits drafts are less than {WANTED:.0f} dB from exact"}
+            return None, {"why": f"parts in 8 bits are less than {WANTED:.0f} dB from exact"}
         found = int8.decibels(max(noise(plan, checking)))
         plain = runtimes.OpenVino(self._graph, Precision.DRAFT)
         rounded = runtimes.OpenVino(self._graph, Precision.DRAFT, plan)
@@ -137,8 +139,8 @@ class Trial:
             "seconds_with": round(seconds[1], 4),
         }
         if seconds[1] * GAIN > seconds[0]:
-            return {**facts, "why": "drafts are hardly faster with parts in 8 bits"}
-        return {**facts, "plan": plan.record()}
+            return None, {**facts, "why": "drafts are hardly faster with parts in 8 bits"}
+        return plan, {**facts, "plan": plan.record()}
 
     def _case(self, stretch: _Stretch, exact: runtimes.Runtime) -> _Case:
         spectrum = _spectrum(stretch)
@@ -155,30 +157,43 @@ class Trial:
 def settled(form: FastForm, trial: Trial) -> str:
     """Make the trial of a fast form, note what it found, and return the runtime for drafts.
 
-    That a trial was begun is noted first: where nothing can be noted it would be made at every
-    start, and where the process dies of it, too.
+    That a trial was begun is noted first: where nothing can be noted, or the process dies of it,
+    it would else be made at every start.
     """
-    tries = form.draft_facts().get("tries") if form.draft_facts().get("openvino") == version() else 0
-    begun = {"openvino": version(), "rest": trial.rest, "tries": _number(tries) + 1}
+    before = form.draft_facts()
+    tries = before.get("tries") if before.get("openvino") == version() else 0
+    tries = tries + 1 if isinstance(tries, int) else 1
+    begun = {"openvino": version(), "rest": trial.rest, "tries": tries}
+    plan: int8.Plan | None = None
     try:
         form.note_draft(begun)
         try:
-            facts = trial.facts()
-        except (RuntimeError, MemoryError, LookupError, OSError, ModelBroken) as error:
+            plan, facts = trial.made()
+        except (
+            RuntimeError,
+            MemoryError,
+            LookupError,
+            ModelBroken,
+            np.linalg.LinAlgError,
+        ) as error:
             facts = {"why": f"the trial failed: {error}"[:200]}
-        form.note_draft({**begun, **facts})
-    except OSError:  # no room: as if there were no 8 bits, until there is some
+        kept = {n: plan.weights[n] for n in plan.forms if n in plan.weights} if plan else None
+        form.note_draft({**begun, **facts}, kept)
+    except OSError as error:  # no room: as if there were no 8 bits, until there is some
+        _LOG.warning("What drafts gain from 8 bits could not be noted (%s).", error)
         return OPENVINO
-    return INT8 if "plan" in facts else OPENVINO
+    _LOG.info("Drafts in 8 bits: %s", {k: v for k, v in facts.items() if k != "plan"})
+    return INT8 if plan else OPENVINO
 
 
-def plan_of(facts: Mapping[str, object]) -> int8.Plan | None:
+def plan_of(form: FastForm) -> int8.Plan | None:
     """Return the plan that a trial found, if it was one with this OpenVINO on such a processor."""
+    facts = form.draft_facts()
     if facts.get("openvino") != version():
         return None
     if facts.get("rest") != ("bf16" if runtimes.has_bf16() else "f32"):
         return None
-    return int8.Plan.of_record(facts.get("plan"))
+    return int8.Plan.of_record(facts.get("plan"), form.draft_weights())
 
 
 def fastest(
@@ -219,7 +234,3 @@ def _spectrum(stretch: _Stretch) -> ComplexArray:
 
 def _power(values: ComplexArray) -> float:
     return float((np.abs(values).astype(np.float64) ** 2).sum())
-
-
-def _number(value: object) -> int:
-    return value if type(value) is int else 0

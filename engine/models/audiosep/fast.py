@@ -1,8 +1,9 @@
 """The fast form of a checkpoint: what loads at once, made once, in a folder of its own.
 
 `separator.safetensors` holds the folded network, `text.safetensors` the text encoder, `vocab.json`
-and `merges.txt` the tokenizer, `graph.xml` and `graph.bin` what OpenVINO reads, `embeddings` those
-of earlier queries. `form.json` says what the rest was made from, and the digest of each file.
+and `merges.txt` the tokenizer, `graph.xml` and `graph.bin` what OpenVINO reads, `draft.safetensors`
+weights in 8 bits for drafts, if these gain by them, `embeddings` those of earlier queries.
+`form.json` says what the rest was made from, and the digest of each file.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
+import safetensors.numpy
 import safetensors.torch
 from torch import Tensor
 
 from engine.errors import Failure, ModelBroken
 from engine.models.audiosep import checkpoint, network, text
+from engine.models.int8 import Weights
 from engine.models.records import Progress, ignore, sha256
 from engine.models.runtime_choice import RECORD
 
@@ -28,6 +31,7 @@ __all__ = ["FORM", "FastForm", "write"]
 FORM = 1  # raised when what `network.fold` or the text encoder expect changes
 _SEPARATOR = "separator.safetensors"
 _TEXT = "text.safetensors"
+_DRAFT = "draft.safetensors"
 _ROOM = 700_000_000  # bytes that a fast form takes, with some to spare
 
 
@@ -151,14 +155,42 @@ class FastForm:
         facts = self._record().get("graph")
         return facts if isinstance(facts, dict) and self.graph.is_file() else {}
 
-    def note_draft(self, facts: Mapping[str, object]) -> None:
-        """Record what the trial of drafts in 8 bits found."""
-        self._write({**self._record(), "int8": dict(facts)})
+    def note_draft(self, facts: Mapping[str, object], weights: Weights | None = None) -> None:
+        """Record what the trial of drafts in 8 bits found, and keep the weights that go with it."""
+        path = self.folder / _DRAFT
+        files = {name: digest for name, digest in self._files().items() if name != _DRAFT}
+        if weights:
+            part = path.with_name(f"{_DRAFT}.{os.getpid()}.part")
+            try:
+                safetensors.numpy.save_file(dict(weights), part)
+                part.replace(path)
+            except safetensors.SafetensorError as error:  # how it says that the disk is full
+                raise OSError(f"Writing {part} failed: {error}") from error
+            finally:
+                part.unlink(missing_ok=True)
+            files[_DRAFT] = sha256(path)
+        else:
+            path.unlink(missing_ok=True)
+        self._write({**self._record(), "files": files, "int8": dict(facts)})
 
     def draft_facts(self) -> Mapping[str, object]:
-        """Return what `note_draft` was told."""
+        """Return what `note_draft` was told; empty where its weights are not as they were."""
         facts = self._record().get("int8")
-        return facts if isinstance(facts, dict) else {}
+        if not isinstance(facts, dict):
+            return {}
+        digest = self._files().get(_DRAFT)
+        whole = digest is None or _is_as_written(self.folder / _DRAFT, digest)
+        return facts if whole else {}
+
+    def draft_weights(self) -> Weights:
+        """Return the weights that `note_draft` was given."""
+        if _DRAFT not in self._files():
+            return {}
+        try:
+            found: Weights = safetensors.numpy.load_file(self.folder / _DRAFT)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise self._broken(_DRAFT) from error
+        return found
 
     def damaged(self, progress: Progress = ignore) -> tuple[Path, ...]:
         """Return the files that are missing or not as they were written."""

@@ -105,7 +105,7 @@ class OpenVino:
                     "PERFORMANCE_HINT": "LATENCY",
                 },
             )
-        except RuntimeError as error:
+        except (RuntimeError, LookupError) as error:
             raise ModelBroken(f"OpenVINO cannot read {graph}: {error}") from error
         self._request = self._compiled.create_infer_request()
 

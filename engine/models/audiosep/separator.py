@@ -188,27 +188,28 @@ class _Resident:
             self._choice = self._faster() if on_cpu and openvino() else TORCH
         if self._choice == OPENVINO and options.precision is Precision.DRAFT:
             if not self._drafting:
-                self._drafting = drafting(self._form.draft_facts()) or self._try_drafts()
+                known = drafting(self._form.draft_facts())
+                if known == INT8 and drafts.plan_of(self._form) is None:
+                    known = ""  # it is damaged, or another kind of processor's
+                self._drafting = known or self._try_drafts()
             return self._drafting
         return self._choice
 
-    def _compiled(
-        self, precision: Precision, plan: int8.Plan | None = None
-    ) -> runtimes.OpenVino:
+    def _compiled(self, precision: Precision, plan: int8.Plan | None = None) -> runtimes.OpenVino:
         if not self._form.has_graph():
             self._write_graph()
         try:
             return runtimes.OpenVino(self._form.graph, precision, plan)
-        except (ModelBroken, LookupError):  # a cache like any other: once more from the network
+        except ModelBroken:  # a cache like any other: once more from the network
             self._write_graph()
             return runtimes.OpenVino(self._form.graph, precision, plan)
 
     def _plan(self) -> int8.Plan:
         """Return what is in 8 bits, by the record; found again where that says nothing."""
-        plan = drafts.plan_of(self._form.draft_facts())
-        if plan is None:
+        plan = drafts.plan_of(self._form)
+        if plan is None:  # a cache like any other
             self._try_drafts()
-            plan = drafts.plan_of(self._form.draft_facts())
+            plan = drafts.plan_of(self._form)
         if plan is None:
             raise Failure(
                 "A draft was to be computed with parts of the network in 8 bits when it was asked "
