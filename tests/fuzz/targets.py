@@ -563,6 +563,7 @@ class Graphs(Target):
         self.seeds = (xml + inputs.CUT + weight, record + inputs.CUT + weight)
 
     def check(self, data: bytes) -> None:
+        from engine.models import int8
         from engine.models.audiosep.fast import FastForm
 
         form = FastForm(self.folder / "fast")
@@ -582,6 +583,7 @@ class Graphs(Target):
         (form.folder / "form.json").write_bytes(changed if len(changed) < 500 else record)
         form.is_made_from("x")
         form.graph_facts()
+        int8.Plan.of_record(form.draft_facts().get("plan"), {})
         form.damaged()
 
 
