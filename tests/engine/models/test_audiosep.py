@@ -255,7 +255,9 @@ def test_the_faster_runtime_is_found_once(entry, measured, monkeypatch):
 
 def test_a_job_s_runtime_is_kept_whatever_is_installed(entry, measured, monkeypatch):
     model = AudioSep(entry.name, measured)
-    assert runtime_choice.chosen(entry) == model.runtime_name  # known without loading it
+    assert (
+        runtime_choice.chosen(entry, Precision.EXACT) == model.runtime_name
+    )  # known without loading it
     assert model.on("").runtime_name == model.runtime_name
     for name, kind in (("torch", runtimes.Torch), ("openvino", runtimes.OpenVino)):
         moved = model.on(name).tuned(Options(memory=Memory.LOW))
@@ -264,9 +266,11 @@ def test_a_job_s_runtime_is_kept_whatever_is_installed(entry, measured, monkeypa
     with pytest.raises(BadJob, match="no runtime 'onnx' for formula: name torch, openvino or"):
         model.on("onnx")
     monkeypatch.setattr(runtime_choice, "version", lambda _: "another")
-    assert runtime_choice.chosen(entry) == ""  # the trial was made with an older one
+    assert (
+        runtime_choice.chosen(entry, Precision.EXACT) == ""
+    )  # the trial was made with an older one
     monkeypatch.setattr(runtime_choice, "find_spec", lambda _: None)
-    assert runtime_choice.chosen(entry) == "torch"
+    assert runtime_choice.chosen(entry, Precision.EXACT) == "torch"
     assert AudioSep(entry.name, measured).runtime_name == "torch"
     with pytest.raises(Failure, match=r"formula was .* OpenVINO .* no longer installed: .*\[cpu\]"):
         model.on("openvino")
@@ -277,7 +281,7 @@ def test_a_trial_on_the_processor_says_nothing_where_there_is_a_gpu(entry, measu
     monkeypatch.setattr(runtimes, "device", lambda: torch.device("cuda"))
     try:
         assert AudioSep(entry.name, measured).runtime_name == "torch"
-        assert runtime_choice.chosen(entry) == ""
+        assert runtime_choice.chosen(entry, Precision.EXACT) == ""
     finally:
         measured.note_graph(facts)
 
