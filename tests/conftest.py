@@ -23,6 +23,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 # Hundreds of processes import Tweeze, and each would compile it anew where no bytecode is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+os.environ.pop("TWEEZE_HOME", None)  # the user's own Tweeze: each test has one of its own
 # What takes longest begins first. Each of these groups of tests, by how their files begin, runs in
 # one process: they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
 AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/test_"

@@ -34,7 +34,7 @@ from engine.status import Clip, JobState, Status
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import until
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 class Timeline:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 AXE = "axe-core@4.14.1"
-DEADLINE = 60_000.0  # milliseconds
+DEADLINE = 120_000.0  # milliseconds
 FLAGS = ("--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio")
 
 

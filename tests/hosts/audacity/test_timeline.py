@@ -96,7 +96,6 @@ def mark(editor: Editor, tracks: Sequence[int], start: float, end: float) -> Non
 
 
 RANGES = {
-    "whole seconds": (1.0, 3.0, 88200),
     "between samples": (1.2345678901, 3.1000226757, 82267),
     "past the end": (4.5, 5.5, 22050),
     "from the origin": (0.0, 1.0, 44100),

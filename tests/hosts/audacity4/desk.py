@@ -33,7 +33,7 @@ from tests.hosts.audacity4.fake import Host, Instance, Run
 from tests.hosts.audacity4.project import Audio, AudioTrack, Project, Samples, Semantics
 
 ROOT = Path(__file__).parents[3]
-DEADLINE = 60.0  # seconds until what must happen counts as not happening
+DEADLINE = 180.0  # seconds until what must happen counts as not happening
 PATIENCE = 30.0  # seconds that the extension waits for a silent engine, as it is shipped
 
 
