@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load
 
-from engine.panics import panics_as_memory_errors
+from engine.tensors import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,7 +130,6 @@ def load_text_table() -> TextTable:
 def read_text_table(folder: Traversable) -> TextTable:
     """Read a table (``words.txt`` and ``words.safetensors``) from a folder."""
     tokens = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
-    with panics_as_memory_errors():
-        tensors = load((folder / "words.safetensors").read_bytes())
+    tensors = unpacked(load, (folder / "words.safetensors").read_bytes())
     rows = {token: row for row, token in enumerate(tokens)}
     return TextTable(rows, tensors["vectors"], tensors["scales"].astype(np.float32))
