@@ -417,7 +417,9 @@ def test_a_loop_is_gapless_to_the_sample(visit: Visit, panel: Panel) -> None:
     desk(page, f"desk.seek({start})")
     tapped(page, panel)
     desk(page, "desk.play()")
-    until(page, "window.taken.length > 300")
+    # On a slow machine the first blocks are silent.
+    sounding = "window.taken.filter((block) => block[0].some((sample) => sample)).length"
+    until(page, f"{sounding} > 5 * 5003 / 128 + 1")
     desk(page, "desk.pause()")
     captured = heard(page)[:, : 5 * 5003]
     wanted = np.tile(source.sound.audio[:, start:stop], 5)
@@ -565,9 +567,8 @@ def violations(page: Page, axe: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "dark"), (1280, "light"), (480, "dark"), (480, "light")]
-)
+# Colours depend on the scheme and places on the width, and neither on the other.
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (480, "light")])
 def test_axe_finds_nothing(visit: Visit, panel: Panel, axe: str, width: int, scheme: str) -> None:
     locked = visit(width, scheme, code="used")
     expect(locked.locator("#empty-title")).to_contain_text("no access")
