@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ HERE = Path(__file__).resolve().parent.parent
 PLUGIN = "tweeze-again.ny"
 CONNECT = "(connection)"
 PARTS = ("capture", "submit", "insert")  # of a round, beside the commands
+LOST = 10.0  # seconds after which a key has not reached Audacity
 PAUSE = 0.5  # seconds between two rounds
 KEY = "ctrl+alt+shift+y"
 
@@ -115,12 +117,22 @@ class Engine:
         for line in self._process.stdout:
             self._events.put(json.loads(line))
 
-    def until_inserted(self) -> list[dict[str, Any]]:
-        """Wait for the end of an insertion; returns all that came until then."""
-        found = []
+    def until_inserted(self, press: Callable[[], None]) -> Round:
+        """Press the command's key, wait for the end of the insertion, and return what happened.
+
+        A key that goes nowhere, as happens where the window was not in front yet, is pressed again.
+        """
+        pressed, found = 0.0, []
         while not found or found[-1]["what"] != "insert":
-            found.append(self._events.get(timeout=120))
-        return found
+            if not found:
+                pressed = time.perf_counter()
+                press()
+            try:
+                found.append(self._events.get(timeout=120 if found else LOST))
+            except queue.Empty:
+                if found:
+                    raise
+        return Round(pressed, found)
 
     def end(self) -> None:
         """End it."""
@@ -193,9 +205,7 @@ def measure(
             plugin.write_text(engines[name].plugin)
             time.sleep(PAUSE)
             editor.screen.focus(window)
-            pressed = time.perf_counter()
-            editor.screen.key(KEY)
-            one = Round(pressed, engines[name].until_inserted())
+            one = engines[name].until_inserted(lambda: editor.screen.key(KEY))
             took = own_work(editor, folder, seconds)
             if turn >= 0:
                 found[name].append(one)

@@ -125,7 +125,7 @@ def _spellings(word: str) -> Iterator[str]:
 
 @functools.cache
 def load_text_table() -> TextTable:
-    """Read the table that comes with ``compact``; once, for each job looks into it several times."""
+    """Read the table that comes with ``compact``; once, for a job asks several times."""
     return read_text_table(files("engine.taxonomy"))
 
 
