@@ -10,6 +10,7 @@ look for related words with it.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from importlib.resources import files
@@ -122,8 +123,9 @@ def _spellings(word: str) -> Iterator[str]:
             yield stem + replacement
 
 
+@functools.cache
 def load_text_table() -> TextTable:
-    """Read the table that comes with ``compact``."""
+    """Read the table that comes with ``compact``; once, for a job asks several times."""
     return read_text_table(files("engine.taxonomy"))
 
 
