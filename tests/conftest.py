@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["reliability"]
-# Where more processes compute than there are processors, torch's threads (libgomp, which reads this
-# when it is loaded) else use up to six times as much processor time, spinning while they wait.
+# Where more processes compute than there are processors, threads of torch (libgomp) and of NumPy
+# (OpenBLAS) else use up to ten times as much processor time, spinning while they wait. Both read
+# this when they are loaded; OpenBLAS's threads spin for two to the power of so many cycles, of
+# which 4 is the least.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 # Hundreds of processes import Tweeze, and each would compile it anew where no bytecode is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
