@@ -58,9 +58,11 @@ def visit(browser: Browser, panel: Panel) -> Iterator[Callable[..., Page]]:
     thrown: list[str] = []
     contexts = []
 
-    def open_page(width: int = 1280, scheme: Any = "dark", code: str | None = None) -> Page:
+    def open_page(
+        width: int = 1280, scheme: Any = "dark", code: str | None = None, *, touch: bool = False
+    ) -> Page:
         size: Any = {"width": width, "height": 860}
-        context = browser.new_context(viewport=size, color_scheme=scheme)
+        context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=touch)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         contexts.append(context)
         page = context.new_page()
