@@ -36,6 +36,18 @@ TOGETHER_APART = {
     MODELS: SHARED_MODEL,
     AUDACITY: (AUDACITY,),
 }
+# Files that take minutes come next, or one of them would be alone at the end.
+LONG = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "faults/test_crashes",
+        "hosts/reaper/test_scenarios",
+        "hosts/audacity4/test_scenarios",
+        "panel/test_page",
+        "engine/library/test_cluster",
+        "panel/test_steering",
+    )
+)
 APART = Path(__file__).parent / "hosts/audacity/apart"  # gives a process an Audacity of its own
 _apart = "TWEEZE_TEST_APART" in os.environ
 
@@ -57,7 +69,7 @@ def _group(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {group: place for place, group in enumerate(_together())}
+    order = {group: place for place, group in enumerate((*_together(), *LONG))}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
