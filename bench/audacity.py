@@ -122,7 +122,8 @@ class Engine:
 
         A key that goes nowhere, as happens where the window was not in front yet, is pressed again.
         """
-        pressed, found = 0.0, []
+        pressed = 0.0
+        found: list[dict[str, Any]] = []
         while not found or found[-1]["what"] != "insert":
             if not found:
                 pressed = time.perf_counter()
@@ -257,7 +258,12 @@ def main() -> None:
         install(Installation(editor.settings, editor.plugins, MODULE, changed), folders, ["auto"])
         engines: dict[str, Engine] = {}
         try:
-            editor.start()
+            for _ in range(3):  # a start that finds new plug-ins does not always take them in
+                editor.start()
+                if "Tweeze Again" in editor.do("GetInfo: Type=Menus Format=Brief"):
+                    break
+            else:
+                sys.exit("Audacity did not take in Tweeze's plug-ins.")
             for number, (which, checkout) in enumerate(checkouts.items()):
                 engines[which] = Engine(checkout, folder / f"engine{number}")
             for seconds in asked.seconds:
