@@ -225,8 +225,8 @@ class Pipe:
     def _greet(self, patience: float) -> None:
         deadline = time.monotonic() + patience
         while True:
-            # A command that does not exist: it is refused by its name, and takes half of what any
-            # command takes that does.
+            # A command that does not exist: it is refused by its name, in every language, and takes
+            # half as long as the quickest that would say something.
             token = f"tweeze{secrets.token_hex(8)}"
             self._send(f"{token}:")
             replies = 0

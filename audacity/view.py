@@ -24,6 +24,7 @@ SEEN = "seen"
 """The field of a request that holds what the menu command saw."""
 
 _NARROW = 2 ** (1 / 3)  # ratio of its ends from which a range counts: a third of an octave
+_PLACES = 6  # digits of a track's number
 _FRESH = 2.0  # seconds; what was seen earlier may be another selection than the present one
 
 
@@ -76,9 +77,10 @@ class Seen:
         if (low, high) != ("NIL", "NIL"):
             return None  # whether selected frequencies count depends on what each track shows
         moment, start, end, rate = (value if value is not None else math.nan for value in values)
-        if math.isnan(moment + start + end + rate):
+        counted = found[2].split()
+        if math.isnan(moment + start + end + rate) or max(map(len, counted), default=0) > _PLACES:
             return None
-        tracks = tuple(int(number) - 1 for number in found[2].split())
+        tracks = tuple(int(number) - 1 for number in counted)
         return cls(moment, tracks, View(start, end, round(rate), _name(found[3])))
 
     def counts(self, tracks: list[int]) -> bool:

@@ -272,6 +272,7 @@ def test_what_a_menu_command_saw_is_captured_whatever_is_selected_since(
         ("9.5 1.0 2.5 44100.0 500.0 4000.0 (2) a", None),  # it depends on the track's view
         ("9.5 1.0 2.5 44100.0 NIL NIL NIL a", None),
         ("9.5 1.0 nan 44100.0 NIL NIL (1) a", None),
+        (f"9.5 1.0 2.5 44100.0 NIL NIL ({'9' * 5000}) a", None),
         ("", None),
     ],
 )
@@ -607,7 +608,7 @@ class Stumbling(Pipe):
         return super().do(line, timeout=self._patience if waits else 20.0)
 
 
-STEPS_OUT = ["GetInfo", "Export2", "SelRestore"]
+STEPS_OUT = ["GetInfo", "SelectTime", "Export2", "SelRestore"]
 STEPS_IN = ["GetInfo", "NyquistPrompt", "CursSelStart", "Import2", "SetClip"]
 
 
@@ -657,11 +658,17 @@ def test_audacity_killed_while_capturing(
 ) -> None:
     load(editor, sound("source"))
     mark(editor, [0], 1.0, 2.0)
+    seen = Seen(time.time(), (0,), View(1.0, 2.0, 44100, "source"))
     with (
         Stumbling(step, editor.kill) as pipe,
         pytest.raises(Gone, match="closed in the middle"),
     ):
-        capture(pipe, mixtures, keepsake=mixtures / "keepsake")
+        capture(
+            pipe,
+            mixtures,
+            keepsake=mixtures / "keepsake",
+            seen=seen if step == "SelectTime" else None,
+        )
     assert [path for path in mixtures.iterdir() if path.suffix == ".wav"] == []
     editor.start()
     load(editor, sound("source"))
