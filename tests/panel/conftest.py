@@ -92,9 +92,9 @@ def size(width: int) -> Any:
     return {"width": width, "height": 860}
 
 
-def new_page(browser: Browser, width: int, scheme: Any) -> Page:
-    """Return a page that shares nothing with others."""
-    context = browser.new_context(viewport=size(width), color_scheme=scheme)
+def new_page(browser: Browser, width: int, scheme: Any, touch: bool = False) -> Page:
+    """Return a page that shares nothing with others; with `touch`, fingers are there."""
+    context = browser.new_context(viewport=size(width), color_scheme=scheme, has_touch=touch)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(DEADLINE)
@@ -109,6 +109,7 @@ def visit(browser: Browser, kept: Kept, panel: Panel) -> Iterator[Callable[..., 
     """
     thrown: list[str] = []
     pages: list[Page] = []
+    closed: list[Page] = []
 
     def on_error(error: object) -> None:
         thrown.append(str(error))
@@ -117,19 +118,24 @@ def visit(browser: Browser, kept: Kept, panel: Panel) -> Iterator[Callable[..., 
         if "Content Security Policy" in said.text:
             thrown.append(said.text)
 
-    def open_page(width: int = 1280, scheme: Any = "dark", code: str | None = None) -> Page:
-        page = new_page(browser, width, scheme) if pages else kept.open(width, scheme)
+    def open_page(
+        width: int = 1280, scheme: Any = "dark", code: str | None = None, *, touch: bool = False
+    ) -> Page:
+        fresh = bool(pages) or touch
+        page = new_page(browser, width, scheme, touch) if fresh else kept.open(width, scheme)
         pages.append(page)
+        if fresh:
+            closed.append(page)
         page.on("pageerror", on_error)
         page.on("console", on_console)
         page.goto(f"{panel.address}#code={panel.fresh_code() if code is None else code}")
         return page
 
     yield open_page
-    for page in pages[1:]:
+    for page in closed:
         page.context.close()
     kept.leave()
-    for page in pages[:1]:
+    for page in pages:
         page.remove_listener("pageerror", on_error)
         page.remove_listener("console", on_console)
     assert not thrown
