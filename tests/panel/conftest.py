@@ -105,7 +105,8 @@ def new_page(browser: Browser, width: int, scheme: Any, touch: bool = False) -> 
 def visit(browser: Browser, kept: Kept, panel: Panel) -> Iterator[Callable[..., Page]]:
     """Open the page as `tweeze panel` does; what the page throws fails the test.
 
-    The second visit of a test is another user's, with nothing of the first one's.
+    The second visit of a test is another user's, with nothing of the first one's. With `alone` no
+    later test gets the page: one that leaves a drag behind, say.
     """
     thrown: list[str] = []
     pages: list[Page] = []
@@ -119,9 +120,14 @@ def visit(browser: Browser, kept: Kept, panel: Panel) -> Iterator[Callable[..., 
             thrown.append(said.text)
 
     def open_page(
-        width: int = 1280, scheme: Any = "dark", code: str | None = None, *, touch: bool = False
+        width: int = 1280,
+        scheme: Any = "dark",
+        code: str | None = None,
+        *,
+        touch: bool = False,
+        alone: bool = False,
     ) -> Page:
-        fresh = bool(pages) or touch
+        fresh = bool(pages) or touch or alone
         page = new_page(browser, width, scheme, touch) if fresh else kept.open(width, scheme)
         pages.append(page)
         if fresh:

@@ -537,7 +537,7 @@ def test_a_clip_is_saved_as_wav(
 
 def test_a_clip_is_dragged_out(visit: Visit, panel: Panel) -> None:
     source = panel.add_garden()
-    page = visit()
+    page = visit(alone=True)
     separated(page, "bird")
     session = page.context.new_cdp_session(page)
     dragged: list[dict[str, Any]] = []
