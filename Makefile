@@ -19,7 +19,7 @@ help:
 	@echo 'make soak             every fault many times, and SOAK_MINUTES (30) of jobs with random kills'
 	@echo 'make reliability      every fault once; writes docs/reliability.md from what was found'
 	@echo 'make lint             ruff, mypy, import-linter, luacheck, tsc for the panel, zig for the library of Audacity 4'
-	@echo 'make bench            speed and memory, as ratios within one run'
+	@echo 'make bench            every figure that the docs quote, as ratios within one run (an hour; BENCH=NAME for some)'
 	@echo 'make dist             wheel and sdist into dist/, with Audacity 4's libraries, and what they must hold'
 	@echo 'make reapack          index.xml for ReaPack; URL names where this version lies on the web'
 	@echo 'make clean            remove .venv and caches'
@@ -85,9 +85,10 @@ lint: .venv/.tests
 	@if command -v npm >/dev/null; then $(TSC); \
 	  else echo "THE PANEL'S PAGE WAS NOT CHECKED: npm, which fetches TypeScript, is missing"; fi
 
+# BENCH='audiosep start' chooses; BENCH='--with STORE=corpus' adds those that need one.
 bench: .venv/.tests
-	$(BIN)/python -m bench.engine
-	$(BIN)/python -m bench.audacity
+	tests/install-tools
+	$(BIN)/python -m bench $(BENCH)
 
 dist: .venv/.tests
 	rm -rf dist

@@ -18,7 +18,8 @@ from functools import partial
 from audacity.marks import limits
 from audacity.pipe import Pipe
 from audacity.pipe_thread import Abandoned, PipeThread
-from audacity.timeline import OtherProject, Place
+from audacity.sight import Sight
+from audacity.timeline import Captured, OtherProject, Place
 from engine.errors import BadInput, Cancelled, Failure, HostError, TweezeError
 from engine.job import Job, check_id
 from engine.options import Options
@@ -36,6 +37,7 @@ NAME = "audacity"
 _CLIPS_KEPT = 24 * 3600.0  # seconds that the files of inserted clips are kept
 _LOOK = 5.0  # seconds between looks into the journal that no news asked for
 _CLEANING = 600.0  # seconds that removing old clips may take
+_SIGHTS = 100  # projects of which it is remembered how they look from outside
 _LOG = logging.getLogger("tweeze.audacity")
 
 
@@ -52,12 +54,21 @@ class Inserter:
         self._thread = thread
         self._say = say
         self.awaited: set[str] = set()
+        self._sights: dict[str, Sight] = {}  # by the text of a project's fingerprint
         self._hindered: set[str] = set()  # jobs of which it was said that the journal refuses
         self._ended = asyncio.Event()
 
     def wake(self) -> None:
         """Look into the journal at once, since a job has ended."""
         self._ended.set()
+
+    def remember(self, captured: Captured) -> None:
+        """Remember how the project looks from outside: clips of it need not ask again."""
+        if captured.sight is not None:
+            self._sights.pop(captured.project, None)
+            self._sights[captured.project] = captured.sight
+            if len(self._sights) > _SIGHTS:
+                del self._sights[next(iter(self._sights))]
 
     async def run(self) -> None:
         """Attend to the end of each job that came from Audacity, until cancelled."""
@@ -128,7 +139,8 @@ class Inserter:
         if not waiting:
             return 0
         done = 0
-        with Pipe() as pipe, Place(pipe, place_at) as place:
+        known = self._sights.get(place_at.project)
+        with Pipe() as pipe, Place(pipe, place_at, known=known) as place:
             for number in waiting:
                 if abandoned():
                     raise Cancelled("The insertion was cancelled.")

@@ -23,6 +23,7 @@ from audacity.pipe import Pipe
 from audacity.pipe_thread import Abandoned, PipeThread
 from audacity.startup import PAUSE, Startup
 from audacity.timeline import Captured
+from audacity.view import SEEN, Seen
 from engine.errors import BadInput, HostError, TweezeError
 from engine.files import replace_text
 from engine.host import Notify, Report, Selected
@@ -136,7 +137,7 @@ class AudacityResident:
         """
         try:
             # As if spans were named: labels and points do not limit what is only opened.
-            capture = partial(self._capture, SPANS)
+            capture = partial(self._capture, SPANS, Seen.from_text(request.one(SEEN)))
             captured = await self._thread.do(capture, discard=_remove_captured)
         except TweezeError as error:
             self._say(str(error))
@@ -156,7 +157,7 @@ class AudacityResident:
         nots = request.nots()
         named = {name for name, _ in request.fields}
         self._remember(request)
-        capture = partial(self._capture, named)
+        capture = partial(self._capture, named, Seen.from_text(request.one(SEEN)))
         captured = await self._thread.do(capture, discard=_remove_captured)
         ignored = {points_ignored(one.marks.points) for one in captured}
         for sentence in filter(None, ignored):
@@ -211,15 +212,21 @@ class AudacityResident:
             with contextlib.suppress(TweezeError):
                 self._service.cancel(id_)
 
-    def _capture(self, named: Collection[str], abandoned: Abandoned) -> list[Captured]:
+    def _capture(
+        self, named: Collection[str], seen: Seen | None, abandoned: Abandoned
+    ) -> list[Captured]:
         with Pipe(abandon=abandoned) as pipe:
-            return timeline.capture(
+            captured = timeline.capture(
                 pipe,
                 self._folders.mixtures,
                 keepsake=self._folders.root / "audacity-export-setting",
                 labels=SPANS.isdisjoint(named),
+                seen=seen,
                 abandoned=abandoned,
             )
+        for one in captured:
+            self._inserter.remember(one)
+        return captured
 
     def _cancel(self) -> str:
         running = [
@@ -234,7 +241,7 @@ class AudacityResident:
     # What was asked for last.
 
     def _remember(self, request: Request) -> None:
-        fields = [pair for pair in request.fields if pair[0] != "action"]
+        fields = [pair for pair in request.fields if pair[0] not in ("action", SEEN)]
         with contextlib.suppress(OSError):
             replace_text(self._folders.root / "audacity-last.json", json.dumps(fields))
 

@@ -14,7 +14,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,12 +21,15 @@ from typing import Any, TypeVar
 
 import soundfile
 
+from audacity import sight
 from audacity.marks import Label, Marks, marked
-from audacity.pipe import Blocked, NoProject, Pipe, Refused, command, plain
+from audacity.pipe import NoProject, Pipe, Refused, command, plain
+from audacity.sight import Sight
+from audacity.view import Seen, View, ask, scratch
 from engine.errors import BadInput, Cancelled, HostError
 from engine.file_names import file_name
 from engine.job import Placement, new_id
-from engine.places import Band, Span
+from engine.places import Span
 from engine.status import Clip
 
 __all__ = ["Captured", "Fingerprint", "NothingSelected", "OtherProject", "Place", "capture"]
@@ -36,7 +38,6 @@ _EXPORT_FORMAT = "/FileFormats/ExportFormat_SF1_Type/WAV_10000"
 _SYNC_LOCK = "/GUI/SyncLockTracks"
 _FLOAT, _PCM16 = "6", "2"  # libsndfile's subtypes; Audacity takes 16 bit where none is set
 _LAST_TRACK = 100  # a larger index for SelectTracks opens a dialog
-_NARROW = 2 ** (1 / 3)  # ratio of its ends from which a range counts: a third of an octave
 _LONG = 300.0  # seconds that an export or import may take
 _T = TypeVar("_T")
 
@@ -70,21 +71,6 @@ class _Track:
 
     def identity(self) -> str:
         return _digest(self.kind, self.name, self.channels)
-
-
-@dataclass(frozen=True)
-class _View:
-    """What a Nyquist script sees of a track.
-
-    The selection in seconds, the project's rate in Hz, its name ('' if it has none), and the
-    frequencies that are selected, None unless the track shows them.
-    """
-
-    start: float
-    end: float
-    rate: int
-    name: str
-    band: Band | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +111,7 @@ class Fingerprint:
         return cls(int(rate), "" if name == "-" else name, int(source), extent, tuple(tracks))
 
     @classmethod
-    def of(cls, view: _View, tracks: Sequence[_Track], source: int) -> Fingerprint:
+    def of(cls, view: View, tracks: Sequence[_Track], source: int) -> Fingerprint:
         """Return the fingerprint of a project for clips of the track with index `source`."""
         return cls(
             rate=view.rate,
@@ -159,7 +145,7 @@ class Captured:
     """The selected part of one track, in a file.
 
     `start` is in frames at `rate` Hz from the project's start; `project` is the fingerprint's text;
-    `marks` is what the user marked in it.
+    `marks` is what the user marked in it; `sight` is what tells the project without asking for it.
     """
 
     path: Path
@@ -170,6 +156,7 @@ class Captured:
     channels: int
     project: str
     marks: Marks = field(default_factory=Marks)
+    sight: Sight | None = None
 
 
 def capture(
@@ -178,6 +165,7 @@ def capture(
     *,
     keepsake: Path,
     labels: bool = True,
+    seen: Seen | None = None,
     abandoned: Callable[[], bool] = lambda: False,
 ) -> list[Captured]:
     """Export the selected part of each selected audio track to a float32 WAV file in `folder`.
@@ -196,6 +184,8 @@ def capture(
         can put it back if this one is cut short.
     labels
         Whether to look at the labels in the selection.
+    seen
+        What the menu command saw; where it counts, that is captured, and nothing asked again.
     abandoned
         Asked before each export; true ends the capture.
 
@@ -211,14 +201,17 @@ def capture(
         Audacity cannot be reached, or refuses.
 
     """
+    at_first = sight.look()
     tracks = _tracks(pipe)
     chosen = _choose(tracks)
+    known = seen.view if seen is not None and seen.counts(chosen) else None
     parts = {index: folder / f"{new_id()}.part.wav" for index in chosen}
     try:
-        sound = _export(pipe, tracks, parts, keepsake, labels, abandoned)
+        sound = _export(pipe, tracks, parts, keepsake, labels, known, abandoned)
         for captured in sound.values():
             captured.path.with_name(f"{captured.path.stem}.part.wav").replace(captured.path)
-        return list(sound.values())
+        same = at_first is not None and at_first.holds()
+        return [replace(one, sight=at_first if same else None) for one in sound.values()]
     except (OSError, soundfile.SoundFileError) as error:
         raise HostError(
             f"The selection cannot be written to {folder} ({error}): is the disk full?"
@@ -235,12 +228,14 @@ def _export(
     parts: Mapping[int, Path],
     keepsake: Path,
     labels: bool,
+    known: View | None,
     abandoned: Callable[[], bool],
 ) -> dict[int, Captured]:
     """Export tracks to the files of `parts`; what holds audio is returned under its final name."""
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(_doorway(next(iter(parts.values())).parent))
         kept = stack.enter_context(_selection_kept(pipe, tracks))
+        kept.at_origin = False  # nothing could be exported
 
         def export() -> None:
             for index, part in parts.items():
@@ -260,6 +255,8 @@ def _export(
                     )
 
         _put_back(pipe, keepsake)
+        if known is not None:  # whatever was selected since: Audacity stays free after a command
+            pipe.do(command("SelectTime", Start=known.start, End=known.end))
         export()
         if any(soundfile.info(str(part)).subtype != "FLOAT" for part in parts.values()):
             with _float_export(pipe, keepsake):
@@ -270,9 +267,12 @@ def _export(
             raise NothingSelected(
                 "Nothing is selected: mark a range of time that holds audio on the selected track."
             )
-        if len(parts) > 1:
-            kept.select(list(sound))
-        views = dict(zip(sound, _look(pipe, len(sound)), strict=True))
+        if known is not None and {info.samplerate for info in sound.values()} == {known.rate}:
+            views = dict.fromkeys(sound, known)
+        else:
+            if len(parts) > 1:
+                kept.select(list(sound))
+            views = dict(zip(sound, ask(pipe, len(sound)), strict=True))
         for index, info in sound.items():
             view = views[index]
             if info.subtype != "FLOAT" or info.samplerate != view.rate:
@@ -296,7 +296,7 @@ def _export(
     }
 
 
-def _marks(labels: Sequence[Label], view: _View, frames: int, track: str) -> Marks:
+def _marks(labels: Sequence[Label], view: View, frames: int, track: str) -> Marks:
     found = marked(labels, view.start, view.end, frames / view.rate, track)
     return replace(found, band=view.band)
 
@@ -305,12 +305,14 @@ class Place:
     """The place in the open project where a job's clips belong; use it as a context.
 
     Raises on entry OtherProject if the project in front is not the one that `placement` names.
-    On exit the user's selection is what it was on entry.
+    On exit the user's selection is what it was on entry. Where `known` tells the project that the
+    clips came from, and still holds, Audacity is not asked for its name and rate.
     """
 
-    def __init__(self, pipe: Pipe, placement: Placement) -> None:
+    def __init__(self, pipe: Pipe, placement: Placement, *, known: Sight | None = None) -> None:
         self._pipe = pipe
         self._placement = placement
+        self._known = known
         self._fingerprint = Fingerprint.from_text(placement.project)
         self._stack = contextlib.ExitStack()
         self._in_doubt = False
@@ -329,21 +331,26 @@ class Place:
         self._source = source
         self._count = len(self._tracks)
         with contextlib.ExitStack() as stack:
-            self._doorway = Path(stack.enter_context(_scratch()))
+            self._doorway = Path(stack.enter_context(scratch()))
             self._restore = stack.enter_context(_selection_kept(pipe, self._tracks))
-            self._restore.select([source])
-            # A second from the selection's end (counted backwards from there): never empty, and
-            # it tells whether the user's selection is 0-0, the only one SelRestore leaves out.
-            pipe.do(command("SelectTime", Start=0, End=-1, RelativeTo="SelectionEnd"))
-            (view,) = _look(pipe)
-            self._restore.at_origin = view.start == 0
-            here = Fingerprint.of(view, self._tracks, source)
-            named = self._fingerprint.name
-            if here.rate != self._fingerprint.rate or (named and here.name != named):
-                raise OtherProject(_other(placement))
+            if self._known is None or not self._known.holds():
+                self._check(source)
             self._restore.now()  # what an undo of the insertion goes back to
             self._stack = stack.pop_all()
         return self
+
+    def _check(self, source: int) -> None:
+        """Raise OtherProject unless the project in front has the name and rate that it must."""
+        self._restore.select([source])
+        # A second from the selection's end (counted backwards from there): never empty, and
+        # it tells whether the user's selection is 0-0, the only one SelRestore leaves out.
+        self._pipe.do(command("SelectTime", Start=0, End=-1, RelativeTo="SelectionEnd"))
+        (view,) = ask(self._pipe)
+        self._restore.at_origin = view.start == 0
+        here = Fingerprint.of(view, self._tracks, source)
+        named = self._fingerprint.name
+        if here.rate != self._fingerprint.rate or (named and here.name != named):
+            raise OtherProject(_other(self._placement))
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
@@ -419,7 +426,7 @@ class Place:
         """
         pipe, new, name = self._pipe, self._count, plain(name) or "Tweeze"
         start = self._placement.start / self._placement.rate
-        with _scratch() as folder:
+        with scratch() as folder:
             file = Path(folder) / "labels"
             text = name.replace('"', '\\"')
             rows = (f'({one.start:.6f} {one.stop:.6f} "{text}")' for one in spans)
@@ -579,13 +586,16 @@ def _select(pipe: Pipe, indices: Sequence[int]) -> None:
 
 
 class _Restore:
-    """Puts the user's selection back, and with it the present state into the top undo step."""
+    """Puts the user's selection back, and with it the present state into the top undo step.
+
+    `at_origin` says whether it is 0-0, None that nobody knows; where it was moved, somebody must.
+    """
 
     def __init__(self, pipe: Pipe, tracks: Sequence[_Track]) -> None:
         self._pipe = pipe
         self._own = [i for i, track in enumerate(tracks) if track.selected]
         self._now: list[int] | None = self._own
-        self.at_origin = False
+        self.at_origin: bool | None = None
         self.needed = True
 
     def select(self, indices: Sequence[int]) -> None:
@@ -602,6 +612,9 @@ class _Restore:
 
     def now(self) -> None:
         self.select(self._own)
+        # SelRestore does nothing at all where 0-0 was stored.
+        if self.at_origin is None:
+            self._pipe.do("CursSelStart:")
         self._pipe.do("CursProjectStart:" if self.at_origin else "SelRestore:")
         self.needed = False
 
@@ -616,65 +629,6 @@ def _selection_kept(pipe: Pipe, tracks: Sequence[_Track]) -> Iterator[_Restore]:
         if restore.needed and not pipe.broken:
             with contextlib.suppress(NoProject):
                 restore.now()
-
-
-def _look(pipe: Pipe, tracks: int = 1) -> list[_View]:
-    """Ask a Nyquist script, which runs once for each of the selected audio tracks, in their order.
-
-    A track and a range of time must be selected, else a dialog opens.
-    """
-    with _scratch() as folder:
-        file = Path(folder) / "view"
-        asked = [
-            *(("selection", name) for name in ("start", "end", "low-hz", "high-hz")),
-            *(("track", name) for name in ("view", "spectral-edit-enabled")),
-            *(("project", name) for name in ("rate", "name")),
-        ]
-        script = (
-            f'(let ((fp (open (strcat "{file.as_posix()}" (format nil "~a" (get (quote *track*)'
-            " (quote index)))) :direction :output)))"
-            ' (setf *float-format* "%.9f") (dolist (q (quote ('
-            + " ".join(f"(*{of}* {name})" for of, name in asked)
-            + '))) (format fp "~a~%" (get (car q) (cadr q)))) (close fp) "")'
-        )
-        pipe.do(command("NyquistPrompt", Version=4, Command=script), timeout=60)
-        return [_view(file.with_name(f"view{number}")) for number in range(1, tracks + 1)]
-
-
-def _view(file: Path) -> _View:
-    """Read what the script wrote of one track."""
-    lines = [""] * 8
-    with contextlib.suppress(FileNotFoundError):
-        lines[:0] = file.read_text("utf-8", "replace").split("\n")
-    start, end, rate = _float(lines[0]), _float(lines[1]), _float(lines[6])
-    if start is None or end is None or rate is None:
-        raise Blocked(
-            "Audacity did not run Tweeze's question: close the effect that is open, and try again."
-        )
-    name = "".join(lines[7:])
-    low, high = _float(lines[2]), _float(lines[3])
-    band = None
-    # A range that was selected in a spectrogram stays, unseen, where a waveform is shown now.
-    if "Spectrogram" in lines[4] and lines[5] == "T" and low is not None and high is not None:
-        band = _band(low, high, rate / 2)
-    return _View(start, end, round(rate), "" if name == "NIL" else name, band)
-
-
-def _band(low: float, high: float, highest: float) -> Band | None:
-    """Return the frequencies that are selected; None if they are none, or all.
-
-    A range of less than `_NARROW` is what a level drag of the mouse leaves: time was meant.
-    """
-    low, high = round(low, 1), round(high, 1)
-    if high >= highest:
-        return Band(low) if 0 < low < highest else None
-    if 0 < low <= high < low * _NARROW:
-        return None
-    return Band(low, high) if 0 <= low < high else None
-
-
-def _float(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]*)?", text) else None
 
 
 def _put_back(pipe: Pipe, keepsake: Path) -> None:
@@ -708,15 +662,9 @@ def _float_export(pipe: Pipe, keepsake: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="tweeze-", ignore_cleanup_errors=True) as folder:
-        yield folder
-
-
-@contextlib.contextmanager
 def _doorway(folder: Path) -> Iterator[Path]:
     """Give `folder` a short name without quotes, so that any home fits into a command."""
-    with _scratch() as short:
+    with scratch() as short:
         link = Path(short) / "m"
         try:
             link.symlink_to(folder, target_is_directory=True)

@@ -125,16 +125,6 @@ class Engine:
         self._process.wait(timeout=60)
 
 
-def features() -> str:
-    """Return the processor's name and what of its features matters here."""
-    rows = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    said = dict(row.split(":", 1) for row in rows if ":" in row)
-    facts = {key.strip(): value.strip() for key, value in said.items()}
-    known = {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"}
-    found = sorted(known & set(facts.get("flags", "").split()))
-    return f"{facts.get('model name', 'unknown')}, {os.cpu_count()} cores, {' '.join(found)}"
-
-
 def compare(
     seconds: int, rounds: int, queries: list[str], model: str, other: Path, root: Path
 ) -> None:
@@ -188,7 +178,9 @@ def main() -> None:
     parser.add_argument("--queries", nargs="+", default=["dog barking"])
     parser.add_argument("--model", default="auto")
     asked = parser.parse_args()
-    print(features())
+    from bench.machine import machine  # not there in older checkouts, whose engines run this file
+
+    print(machine())
     for seconds in asked.seconds:
         with tempfile.TemporaryDirectory() as folder:
             other, root = asked.other.resolve(), Path(folder)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.machine import machine
 from bridge import launch
 from bridge.batching import EngineSeparating
 from engine.cores import threads
@@ -34,17 +35,6 @@ from tests.support.batches import Sleeper, found, write_tone
 ROOT = Path(__file__).parents[1]
 PIECE = 0.5  # seconds that a sleeping worker takes for a file
 FILES = 24  # for each worker
-
-
-def processor() -> str:
-    """Return what processor this is, with what matters here of its features."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    facts = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-    told = {name.strip(): value.strip() for name, value in facts.items()}
-    flags = [flag for flag in told.get("flags", "").split() if flag.startswith(("avx", "amx"))]
-    return (
-        f"{told.get('model name', 'unknown processor')}, {os.cpu_count()} cores: {' '.join(flags)}"
-    )
 
 
 def items(top: Path, count: int, *queries: str) -> list[Item]:
@@ -175,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compact", type=float, default=0.0, metavar="SECONDS")
     chosen = parser.parse_args()
-    print(processor())
+    print(machine())
     folder = Path(tempfile.mkdtemp(prefix="tweeze-bench-"))
     os.environ["TWEEZE_HOME"] = str(folder / "engine")
     os.environ["PYTHONPATH"] = str(ROOT)

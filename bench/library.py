@@ -28,6 +28,7 @@ import numpy as np
 import psutil
 import soundfile
 
+from bench.machine import machine
 from engine.cores import threads
 from engine.library.content import DIMENSIONS
 from engine.library.hearers import Hearers
@@ -40,7 +41,6 @@ from engine.library.searching import Library, Wanted
 RATE = 44_100
 WORDS = ("dog", "animal", "music", "speech", "door", "vehicle", "bird singing")
 EACH = 10  # events in a recording
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16")
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--hours", type=float, default=2.0)
     arguments.add_argument("--long", type=float, default=8.0, help="hours of the long recording")
     given = arguments.parse_args()
-    print(f"{processor()}, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     with tempfile.TemporaryDirectory(prefix="tweeze-bench-") as folder:
         root = Path(folder)
         if given.hours:
@@ -61,14 +61,6 @@ def main() -> None:
             one_long(root, given.long)
         if given.events:
             searching(root, given.events)
-
-
-def processor() -> str:
-    """Return the processor's name and features, as Linux has them."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    name = next((row.split(":")[1].strip() for row in text.splitlines() if "model name" in row), "")
-    found = [flag for flag in FLAGS if f" {flag} " in text]
-    return f"{name or 'unknown processor'} ({', '.join(found)}), {threads()} cores"
 
 
 def sound(seconds: float, seed: int) -> np.ndarray:

@@ -2,11 +2,11 @@
 
     python -m bench.panel [--minutes 60]
 
-Prints, for ten seconds of stereo with the engine warm, the seconds from Enter to a lane that can be
-heard, and from a change of its sharpness until that is heard, there and in five minutes; what 500
-changes cost the page and the engine in memory; and for a long recording the seconds to its first
-view and of each tile, how long frames take while it is scrolled and zoomed, and what memory both
-take.
+Prints, for ten seconds of stereo with the engine warm, the seconds from Enter until the first
+samples of the answer are with the mixer, and what they go to; those from a change of its sharpness
+until that is heard, there and in five minutes; what 500 changes cost the page and the engine in
+memory; and for a long recording the seconds to its first view and of each tile, how long frames
+take while it is scrolled and zoomed, and what memory both take.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from bench.against import features
 from bench.engine import recording
 from bridge import launch
 from engine.folders import Folders
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 FLAGS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
 SCROLLED = 10.0  # seconds
+CALM = 1000.0  # milliseconds in which what belongs to the last answer arrives
+SOUNDS = ("rain", "dog barking", "guitar", "siren", "engine", "birds", "drums", "wind", "bell")
 # Frames as the page draws them, and tiles as it fetches them.
 WATCH = """
 (seconds) => new Promise((resolve) => {
@@ -66,6 +69,33 @@ HEARD = """
 (sound) => [...document.querySelectorAll('#lanes [data-lane]')].some((row) =>
   row.querySelector('h3')?.textContent === sound && row.querySelector('.save:not([hidden])'))
 """
+# When what an answer takes was first seen, in milliseconds since Enter.
+STEPS = """
+async () => {
+  const {desk} = await import('/main.js');
+  let began = 0, wanted = '', id = '';
+  const seen = (name) => { window.steps[name] ??= performance.now() - began; };
+  document.getElementById('typed').addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    [began, wanted, id] = [performance.now(), event.target.value, ''];
+    window.steps = {};
+  }, {capture: true});
+  const happened = desk.happened.bind(desk);
+  desk.happened = (event) => {
+    if (event.job?.queries[0] === wanted) {
+      id = event.job.id;
+      seen(event.job.state);
+      if (event.job.progress > 0) seen('first piece');
+    }
+    happened(event);
+  };
+  const order = desk.transport.order.bind(desk.transport);
+  desk.transport.order = (said) => {
+    order(said);
+    if (said.kind === 'chunk' && id && said.lane.startsWith(id)) seen('heard');
+  };
+}
+"""
 TILES = """
 () => performance.getEntriesByType('resource').filter((each) => each.name.includes('/tile'))
   .map((each) => each.duration / 1000)
@@ -83,13 +113,15 @@ def opened(root: Path, page: Page, file: Path) -> float:
     return time.perf_counter() - began
 
 
-def asked(page: Page, sound: str) -> float:
-    """Ask for a sound; returns the seconds from Enter until its lane can be heard."""
+def asked(page: Page, sound: str) -> dict[str, float]:
+    """Ask for a sound; returns the seconds from Enter to each step, the last being `heard`."""
+    page.wait_for_timeout(CALM)
     page.fill("#typed", sound)
-    began = time.perf_counter()
     page.press("#typed", "Enter")
     page.wait_for_function(HEARD, arg=sound)
-    return time.perf_counter() - began
+    page.wait_for_function("() => window.steps.heard && window.steps.done")
+    steps: dict[str, float] = page.evaluate("window.steps")
+    return {name: at / 1000 for name, at in steps.items()}
 
 
 def steered(page: Page, rounds: int) -> list[float]:
@@ -133,7 +165,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--minutes", type=int, default=60, help="0: the first sound alone")
     minutes = parser.parse_args().minutes
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
@@ -143,6 +175,7 @@ def main() -> None:
         folders = Folders(root / "home")
         os.environ["TWEEZE_HOME"] = str(folders.root)
         launch.ensure(folders)
+        print(features())
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
             _measure(
@@ -161,13 +194,20 @@ def _measure(folders: Folders, root: Path, page: Any, minutes: int) -> None:
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     opened(folders.root, page, recording(root / "short.wav", 10))
-    took = [asked(page, "piano")]
+    page.evaluate(STEPS)
+    first = asked(page, "piano")["heard"]
     page.wait_for_selector(".chip")  # listening is over: nothing else is at work
-    took += [asked(page, sound) for sound in ("rain", "dog barking", "speech", "guitar")]
+    rows = [asked(page, sound) for sound in SOUNDS]
+    named = ("running", "first piece", "done", "heard")
+    steps = {name: statistics.median(row[name] for row in rows) for name in named}
+    parts = ", ".join(f"{name} {at:.2f}" for name, at in steps.items())
     print(
-        f"10 s: a lane can be heard {statistics.median(took[1:]):.2f} s after Enter "
-        f"(the first, which loads the model: {took[0]:.2f} s)"
+        f"10 s: a lane is heard {steps['heard']:.2f} s after Enter (the first, which loads the "
+        f"model: {first:.2f} s); {parts}",
+        flush=True,
     )
+    if not minutes:
+        return
     took = steered(page, 20)
     print(
         f"10 s: a change is heard {statistics.median(took):.3f} s later, {max(took):.3f} s at most"
@@ -180,6 +220,7 @@ def _measure(folders: Folders, root: Path, page: Any, minutes: int) -> None:
         f"{before[1]:.0f} -> {after[1]:.0f} MB"
     )
     opened(folders.root, page, recording(root / "song.wav", 300))
+    page.evaluate(STEPS)
     asked(page, "piano")
     took = steered(page, 5)
     print(

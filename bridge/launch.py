@@ -56,7 +56,10 @@ def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, b
             if not any_version and beat.version != VERSION:
                 _retire(folders, beat)
                 continue
-            return beat, process is not None and beat.pid == process.pid
+            started = process is not None and _is_in(process, beat.pid)
+            if process is not None and not started:
+                _withdraw(process)
+            return beat, started
         if holder(folders.lock) is None and (process is None or process.poll() is not None):
             if process is not None and process.returncode == 1:
                 raise EngineUnreachable(f"The engine did not start: {_last_words(folders)}")
@@ -66,6 +69,23 @@ def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, b
         f"The engine does not answer: see 'tweeze log', then try 'tweeze stop' "
         f"(its last message: {_last_words(folders)})"
     )
+
+
+def _is_in(process: subprocess.Popen[bytes], pid: int) -> bool:
+    """Return whether a process is the one that was started, or comes from it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        # On Windows, what a venv calls Python starts the one that runs.
+        return pid == process.pid or process.pid in (p.pid for p in psutil.Process(pid).parents())
+    return False
+
+
+def _withdraw(process: subprocess.Popen[bytes]) -> None:
+    """End a process that came too late to be the engine, or it would be when the engine ends."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP)
 
 
 def _retire(folders: Folders, beat: Heartbeat) -> None:
@@ -84,21 +104,24 @@ def stop(folders: Folders) -> bool:
     pid = holder(folders.lock)
     if pid is None:
         return False
-    if not pid:  # the disk had no room for it in the lock
-        beat = Heartbeat.read(folders.heartbeat)
-        pid = beat.pid if beat is not None and is_fresh(beat.time) else 0
     import psutil
 
     for end in (psutil.Process.terminate, psutil.Process.kill):
-        if pid:
-            with contextlib.suppress(psutil.Error):
-                end(psutil.Process(pid))
+        asked: set[int] = set()
         deadline = time.monotonic() + _STOP
         while time.monotonic() < deadline:
-            if holder(folders.lock) is None:
+            pid = holder(folders.lock)
+            if pid is None:
                 with contextlib.suppress(OSError):
                     folders.heartbeat.unlink()
                 return True
+            if not pid:  # the disk had no room for it in the lock
+                beat = Heartbeat.read(folders.heartbeat)
+                pid = beat.pid if beat is not None and is_fresh(beat.time) else 0
+            if pid and pid not in asked:  # one that was about to start may have followed it
+                asked.add(pid)
+                with contextlib.suppress(psutil.Error):
+                    end(psutil.Process(pid))
             time.sleep(_LOOK)
     raise EngineUnreachable(f"The engine (process {pid}) does not stop: end that process yourself.")
 

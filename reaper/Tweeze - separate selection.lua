@@ -1,6 +1,6 @@
 -- @description Tweeze: pull the sound you describe out of your timeline
 -- @author Tweeze
--- @version 0.1.0
+-- @version 0.2.0
 -- @provides
 --   [main] .
 --   [main] Tweeze - again.lua

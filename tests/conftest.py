@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["reliability"]
-# Where more processes compute than there are processors, torch's threads (libgomp, which reads this
-# when it is loaded) else use up to six times as much processor time, spinning while they wait.
+# Where more processes compute than there are processors, threads of torch (libgomp) and of NumPy
+# (OpenBLAS) else use up to ten times as much processor time, spinning while they wait. Both read
+# this when they are loaded; OpenBLAS's threads spin for two to the power of so many cycles, of
+# which 4 is the least.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 # Hundreds of processes import Tweeze, and each would compile it anew where no bytecode is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+os.environ.pop("TWEEZE_HOME", None)  # the user's own Tweeze: each test has one of its own
 # What takes longest begins first. Each of these groups of tests, by how their files begin, runs in
 # one process: they share an Audacity and an engine, or an AudioSep of more than a gigabyte.
 AUDACITY, MODELS = "tests/hosts/audacity/", "tests/engine/models/test_"
@@ -33,6 +37,18 @@ TOGETHER_APART = {
     MODELS: SHARED_MODEL,
     AUDACITY: (AUDACITY,),
 }
+# Files that take minutes come next, or one of them would be alone at the end.
+LONG = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "faults/test_crashes",
+        "hosts/reaper/test_scenarios",
+        "hosts/audacity4/test_scenarios",
+        "panel/test_page",
+        "engine/library/test_cluster",
+        "panel/test_steering",
+    )
+)
 APART = Path(__file__).parent / "hosts/audacity/apart"  # gives a process an Audacity of its own
 _apart = "TWEEZE_TEST_APART" in os.environ
 
@@ -54,7 +70,7 @@ def _group(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {group: place for place, group in enumerate(_together())}
+    order = {group: place for place, group in enumerate((*_together(), *LONG))}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 

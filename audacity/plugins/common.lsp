@@ -52,10 +52,31 @@
     ((not (> (get '*selection* 'end) (get '*selection* 'start)))
       "Nothing is selected: mark a range of time, not a single point, and try again.")))
 
+;; Whether a text is made of printable ASCII: other signs could make a request unreadable.
+(defun tweeze-simple (text)
+  (let ((simple t))
+    (dotimes (i (length text))
+      (if (not (< 31 (char-code (char text i)) 127)) (setf simple nil)))
+    simple))
+
+;; What is selected in this moment, in the form that audacity/view.py reads: the engine need not ask
+;; for it then.
+(defun tweeze-seen (now)
+  (let (seen)
+    (setf *float-format* "%.9f")
+    (setf seen
+      (format nil "~a ~a ~a ~a ~a ~a ~a ~a" now
+        (get '*selection* 'start) (get '*selection* 'end) (get '*project* 'rate)
+        (get '*selection* 'low-hz) (get '*selection* 'high-hz)
+        (get '*selection* 'tracks) (get '*project* 'name)))
+    (setf *float-format* "%.6f")
+    (if (tweeze-simple seen) seen "")))
+
 ;; Writes a request for the engine; nil (no message, no undo step) if that went well.
 (defun tweeze-request (fields)
   (let* ((now (get-real-time))
          (whole (truncate now))
          (id (format nil "a~a-~a" whole (truncate (* 1000000 (- now whole)))))
-         (head (list (list "tweeze" "1") (list "id" id) (list "host" "audacity"))))
+         (head (list (list "tweeze" "1") (list "id" id) (list "host" "audacity")
+                 (list "seen" (tweeze-seen now)))))
     (if (tweeze-write (strcat "requests/" id) (append head fields)) nil tweeze-no-room)))

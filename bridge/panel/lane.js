@@ -19,6 +19,7 @@ const LOWEST = -60; // dB at the left end of a meter
 const SURE = 0.5; // certainty from which a sound counts as there
 const SPOKEN = 500; // milliseconds between two values of a meter for screen readers
 const DRAGGED = 60e6; // bytes up to which a clip is made ready to be dragged out
+const DRAGS = /Chrom(e|ium)\//.test(navigator.userAgent); // no other browser knows DownloadURL
 
 /** @param {Desk} desk */
 export function laneRows(desk) {
@@ -180,7 +181,7 @@ function saving(id, desk) {
       { className: "sheet" },
       make("button", { type: "button", className: "wide", onclick: save("float") }, "Save WAV, 32-bit float"),
       make("button", { type: "button", className: "wide", onclick: save("pcm24") }, "Save WAV, 24-bit"),
-      handle,
+      ...(DRAGS ? [handle] : []),
     ),
   );
 }

@@ -37,11 +37,16 @@ class Beside:
     mixture: Impression | None
 
 
-def speech_in(job: Job, listener: Listener, step: Callable[[], None]) -> Beside:
+def speech_in(
+    job: Job,
+    listener: Listener,
+    step: Callable[[], None],
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Beside:
     """Say how likely speech is in a job's mixture.
 
-    `step` is called again and again; what it raises ends the listening. Hearing ends where the
-    listener is `SURE`.
+    `step` is called again and again; what it raises ends the listening. `on_progress` is called
+    with the fraction heard. Hearing ends where the listener is `SURE`.
 
     Raises
     ------
@@ -62,7 +67,8 @@ def speech_in(job: Job, listener: Listener, step: Callable[[], None]) -> Beside:
             raise _SureError
 
     try:
-        mixture = heard(job.mixture, listener, Asked.of(job.queries, listener), step, on_scores)
+        asked = Asked.of(job.queries, listener)
+        mixture = heard(job.mixture, listener, asked, step, on_scores, on_progress)
         return Beside(best, mixture)
     except _SureError:
         return Beside(best, None)

@@ -268,18 +268,24 @@ def heard(
     asked: Asked,
     step: Callable[[], None],
     on_scores: Callable[[FloatArray], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Impression:
     """Let a listener hear a file with some queries in mind; raises BadAudio, and as `impression`.
 
-    `step` is called again and again, `on_scores` as in `impression`.
+    `step` is called again and again, `on_scores` as in `impression`, `on_progress` with the
+    fraction of the file that was read, if the file says how long it is.
     """
     # Opened once, and never through a link: what was admitted may have been exchanged since.
     with opened(path, follow=False, tick=step) as sound:
 
         def blocks() -> Iterator[FloatArray]:
+            done = 0
             for block in sound.blocks():
                 step()
                 yield block
+                done += block.shape[1]
+                if sound.promised:
+                    on_progress(min(1.0, done / sound.promised))
 
         return impression(blocks(), sound.rate, sound.channels, listener, asked, on_scores)
 

@@ -34,6 +34,7 @@ __all__ = [
     "Separator",
     "Shareable",
     "SoundSteered",
+    "TriesDrafts",
     "Tunable",
     "WaveformSeparator",
 ]
@@ -363,6 +364,22 @@ class Movable(Protocol):
             There is none of that name.
         Failure
             It is not installed.
+
+        """
+
+
+@runtime_checkable
+class TriesDrafts(Protocol):
+    """A separator whose drafts may gain from parts of it in 8 bits, which only a trial can tell."""
+
+    def try_drafts(self) -> dict[str, object]:
+        """Make the trial, which takes minutes, and remember what it found for later drafts.
+
+        Returns
+        -------
+        facts
+            `why` there are to be no 8 bits, if so; else, or before, `decibels` from the exact
+            answers, and `seconds_with` and `seconds_without` for the same stretch.
 
         """
 

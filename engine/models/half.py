@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from engine.errors import ModelBroken
-from engine.panics import panics_as_memory_errors
+from engine.tensors import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +55,7 @@ def fill(
         The file is damaged, or a weight is missing, unexpected or of another shape; names it.
     """
     try:
-        with panics_as_memory_errors():
-            found = load(data)
+        found = unpacked(load, data)
     except SafetensorError as error:
         raise ModelBroken(f"{origin} is not a whole safetensors file: {error}") from error
     expected = {key: value for key, value in net.state_dict().items() if _NOT_KEPT not in key}

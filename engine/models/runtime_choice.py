@@ -31,8 +31,6 @@ __all__ = [
 ]
 
 TORCH, OPENVINO, INT8 = RUNTIMES = ("torch", "openvino", "openvino-int8")
-_TRIES = 2
-"""How often a trial of drafts may have been begun that never came to an end."""
 FAST = "fast"
 """The folder of a fast form, in its model's."""
 RECORD = "form.json"
@@ -84,12 +82,6 @@ def faster(facts: Mapping[str, object]) -> str:
 
 
 def drafting(facts: Mapping[str, object]) -> str:
-    """Return what drafts are computed in by their trial; '' if that has yet to be made."""
-    tries = facts.get("tries")
-    if facts.get("openvino") != openvino() or type(tries) is not int:
-        return ""
-    if "why" in facts:
-        return OPENVINO
-    if facts.get("plan"):
-        return INT8
-    return OPENVINO if tries >= _TRIES else ""
+    """Return what drafts are computed in: 8 bits only where a trial found that they gain."""
+    of_now = facts.get("openvino") == openvino()
+    return INT8 if of_now and facts.get("plan") else OPENVINO

@@ -70,18 +70,22 @@ def shown(
 
 
 def is_beside(
-    job: Job, models: ModelCache, cancelled: Callable[[], bool]
+    job: Job,
+    models: ModelCache,
+    cancelled: Callable[[], bool],
+    on_progress: Callable[[float], None],
 ) -> tuple[bool, both.Impression | None]:
     """Return whether speech is heard beside what a job asks for, where that may compete.
 
     With it comes what the listener made of the mixture, if it heard it from start to end.
+    `on_progress` is called with the fraction heard.
     """
     if not job.beside:
         return False, None
     step = ending(job, cancelled)
     try:
         listener = as_listener(models.fetch(LISTENER.name)[0])
-        found = speech_in(job, listener, step)
+        found = speech_in(job, listener, step, on_progress)
     except (Cancelled, BadInput):
         raise
     except Exception as error:

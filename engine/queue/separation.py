@@ -41,6 +41,7 @@ KEPT_SECONDS = 600.0
 """Seconds of the longest mixture whose masks are kept."""
 DRAFT = "draft"
 """Name of the folder, in the job's, that a draft's clips lie in until the exact ones are there."""
+_HEARD = 0.1  # share of the progress that belongs to listening for speech, from start to end
 _FIRST = 0.9  # share of the progress that belongs to the first pass of a job with events
 _LOG = logging.getLogger("tweeze.worker")
 
@@ -104,6 +105,7 @@ class Separation:
     _separators: dict[str, Separator] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
     _impression: both.Impression | None = None
+    _begun: float = 0.0  # share of the progress that is done before the sounds are separated
 
     def finished(self) -> Finished:
         """Separate, and return what becomes of the job.
@@ -204,10 +206,16 @@ class Separation:
         if kept is not None and kept.told is not None and kept.job.beside == job.beside:
             beside = kept.told.beside
         else:
-            beside, self._impression = asking.is_beside(job, self.models, self.cancelled)
+            beside, self._impression = asking.is_beside(
+                job, self.models, self.cancelled, self._on_heard
+            )
         if beside and (kept is None or job.beside not in kept.traits):
             self._load([job.beside])
         return beside
+
+    def _on_heard(self, part: float) -> None:
+        self._begun = part * _HEARD
+        self.on_progress(self._begun)
 
     def _assembled(self, kept: Kept | None, *, beside: bool) -> Assembled:
         while True:
@@ -247,7 +255,7 @@ class Separation:
             self.job,
             assembled.team,
             self.folder,
-            on_progress=lambda part: self.on_progress(part * share),
+            on_progress=lambda part: self.on_progress(self._begun + part * (share - self._begun)),
             cancelled=self.cancelled,
             on_certainty=on_certainty,
             on_notes=self._notes.extend,

@@ -8,8 +8,17 @@ __all__ = ["OutOfMemory", "is_exhausted", "reduced"]
 
 _FACTOR = 4  # a segment of the next attempt is this much shorter
 # What torch, oneDNN, OpenVINO, the C++ library and Python say when they get no memory. oneDNN's
-# sentence about primitives is what it says where there is none left for its code.
-_WORDS = ("allocate", "out of memory", "bad_alloc", "bad alloc", "could not create a", "new thread")
+# sentence about primitives is what it says where there is none left for its code; the last is
+# scipy's where the system gives it no thread.
+_WORDS = (
+    "allocate",
+    "out of memory",
+    "bad_alloc",
+    "bad alloc",
+    "could not create a",
+    "new thread",
+    "temporarily unavailable",
+)
 
 
 class OutOfMemory(MemoryError):  # noqa: N818

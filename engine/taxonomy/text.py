@@ -10,6 +10,7 @@ look for related words with it.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from importlib.resources import files
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load
 
-from engine.panics import panics_as_memory_errors
+from engine.tensors import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,15 +123,15 @@ def _spellings(word: str) -> Iterator[str]:
             yield stem + replacement
 
 
+@functools.cache
 def load_text_table() -> TextTable:
-    """Read the table that comes with ``compact``."""
+    """Read the table that comes with ``compact``; once, for a job asks several times."""
     return read_text_table(files("engine.taxonomy"))
 
 
 def read_text_table(folder: Traversable) -> TextTable:
     """Read a table (``words.txt`` and ``words.safetensors``) from a folder."""
     tokens = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
-    with panics_as_memory_errors():
-        tensors = load((folder / "words.safetensors").read_bytes())
+    tensors = unpacked(load, (folder / "words.safetensors").read_bytes())
     rows = {token: row for row, token in enumerate(tokens)}
     return TextTable(rows, tensors["vectors"], tensors["scales"].astype(np.float32))

@@ -19,7 +19,7 @@ from engine.folders import Folders
 from engine.queue.heartbeat import Heartbeat
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 90.0  # seconds until what must happen counts as not happening
+DEADLINE = 180.0  # seconds until what must happen counts as not happening
 
 
 @dataclass(frozen=True)

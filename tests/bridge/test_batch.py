@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from engine.library.batch import MANIFEST
 from engine.library.finding import find
 from engine.library.items import Cut, Item
 from engine.sound.audio import probe, read
+from engine.status import JobState, Status
 from tests.bridge.conftest import ROOT, until
 
 
@@ -160,12 +160,17 @@ def test_ctrl_c_leaves_what_is_done_and_nothing_half(
 ) -> None:
     write_tone(tapes / "b.wav", 12.0)  # long enough for the model to hold
     (home.root / "hold").touch()
-    out = tmp_path / "out"
+    out, before = tmp_path / "out", set(home.folders.status.iterdir())
+
+    def cancelled() -> bool:
+        said = set(home.folders.status.glob("[!.]*")) - before
+        return any(Status.from_text(p.read_text()).state is JobState.CANCELLED for p in said)
+
     process = home.start("batch", tapes, "hold", "-r", "--out", out)
     try:
         until((home.root / "held").exists)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        until(cancelled)
     finally:
         (home.root / "hold").unlink()
         _, said = process.communicate(timeout=60)

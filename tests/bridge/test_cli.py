@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +209,44 @@ def test_one_engine_a_user(fresh_home: Any) -> None:
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
     assert fresh_home.tweeze("stop").stdout == "The engine was not running.\n"
     assert "not running" in fresh_home.tweeze("status").stdout
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    """A process that would go on for a minute."""
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def test_whoever_comes_too_late_to_be_the_engine_ends(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[subprocess.Popen[bytes]] = []
+
+    def spawn(_folders: Folders) -> subprocess.Popen[bytes]:
+        late.append(sleeper())
+        return late[0]
+
+    looks = iter([None])  # at the first look, nobody was there yet
+    living = Heartbeat.of_living
+    monkeypatch.setattr(Heartbeat, "of_living", lambda folders: next(looks, living(folders)))
+    monkeypatch.setattr(launch, "holder", lambda path: None)
+    monkeypatch.setattr(launch, "_spawn", spawn)
+    beat, started = launch.ensure(home.folders, any_version=True)
+    assert not started
+    assert psutil.pid_exists(beat.pid)
+    assert late[0].wait(0) != 0, "it would have been the engine as soon as this one ends"
+
+
+def test_an_engine_that_starts_while_another_is_stopped_ends_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = [sleeper(), sleeper()]
+    monkeypatch.setattr(
+        launch,
+        "holder",
+        lambda path: next((one.pid for one in engines if one.poll() is None), None),
+    )
+    assert launch.stop(Folders(tmp_path))
+    assert all(one.poll() for one in engines)
 
 
 def test_stopping_keeps_the_running_job(

@@ -29,8 +29,8 @@ def test_the_help_is_readable_on_a_narrow_terminal(
 
 @pytest.mark.parametrize(
     "command",
-    ["suggest", "trigger", "insert", "models pull", "models add", "models verify", "models remove",
-     "evaluate", "finetune", "train", "status", "cancel"],
+    ["suggest", "trigger", "insert", "models pull", "models add", "models verify", "models tune",
+     "models remove", "evaluate", "finetune", "train", "status", "cancel"],
 )  # fmt: skip
 def test_the_help_calls_an_argument_what_sentences_call_it(
     command: str, capsys: pytest.CaptureFixture[str]

@@ -26,7 +26,7 @@ from engine.host import Host
 from engine.queue.heartbeat import Heartbeat
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -247,7 +247,10 @@ def test_a_killed_index_goes_on_and_ctrl_c_is_clean(
         _, said = process.communicate(timeout=DEADLINE)
         if signal_ == signal.SIGINT and process.returncode != 0:
             assert process.returncode == 130
-            assert said.strip() == "Cancelled."
+            # how far it is comes before, on a slow machine
+            assert [line for line in said.splitlines() if "Listening:" not in line] == [
+                "Cancelled."
+            ]
         counts.append(_heard(file))
     done = home.tweeze("index", many, "--index", file, "--json")
     assert done.returncode == 0, done.stderr

@@ -163,3 +163,37 @@ def test_pull_shows_size_and_terms_first(home, capsys, monkeypatch):
     monkeypatch.setattr(pulling, "pull", pull)
     assert run(["models", "pull", "audiosep"]) == 0
     assert "audiosep is ready" in capsys.readouterr().out
+
+
+class Drafting:
+    """In the place of an AudioSep whose drafts can be tried."""
+
+    def __init__(self, facts: dict[str, object]) -> None:
+        self.facts = facts
+
+    def try_drafts(self) -> dict[str, object]:
+        return self.facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            {"decibels": 31.2, "seconds_with": 1.0, "seconds_without": 1.7, "plan": {}},
+            "Drafts of mine have parts in 8 bits from now on: 1.7 times as fast, and 31.2 dB from "
+            "exact answers.",
+        ),
+        ({"why": "the trial failed: \x1b"}, "Drafts stay as they were: the trial failed: \\x1b."),
+    ],
+)
+def test_tune_says_what_it_found(home, capsys, monkeypatch, facts, said):
+    monkeypatch.setattr("engine.models.load", lambda name, folders: Drafting(facts))
+    assert run(["models", "tune", "mine"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Trying which parts of mine bear 8 bits")
+    assert second == said
+
+
+def test_only_audiosep_has_drafts_to_tune(home, capsys):
+    assert run(["models", "tune", "compact"]) == 2
+    assert "compact has no drafts to tune: AudioSep has" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 
 from tests.bridge.conftest import Home
 
-DEADLINE = 90.0  # seconds until what must happen counts as not happening
+DEADLINE = 180.0  # seconds until what must happen counts as not happening
 NO_PROXIES = dict.fromkeys(
     ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy",
      "http_proxy", "no_proxy", "HF_ENDPOINT")

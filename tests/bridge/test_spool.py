@@ -33,7 +33,7 @@ from engine.queue.service import Service
 from engine.request import Request
 from engine.status import Clip, ClipKind, JobState, Status
 
-DEADLINE = 90.0
+DEADLINE = 180.0
 
 
 @pytest.fixture

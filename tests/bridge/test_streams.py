@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-DEADLINE = 90.0
+DEADLINE = 180.0
 TWEEZE = [sys.executable, "-m", "bridge.cli"]
 
 

@@ -18,7 +18,7 @@ from engine.folders import Folders
 from engine.queue.heartbeat import Heartbeat
 from tests.faults.resident import until, write_noise
 
-DEADLINE = 90.0  # seconds until what must happen counts as not happening
+DEADLINE = 180.0  # seconds until what must happen counts as not happening
 TRAPS = (
     "random", "json", "socket", "pickle", "struct", "logging", "runpy", "types", "threading",
     "multiprocessing/__init__", "engine/__init__", "bridge/__init__", "numpy/__init__",

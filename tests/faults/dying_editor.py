@@ -34,7 +34,7 @@ def take_the_place(home: Path, moment: str) -> None:
     class Place(contextlib.AbstractContextManager["Place"]):
         in_doubt = False
 
-        def __init__(self, pipe: Pipe, placement: Placement) -> None:
+        def __init__(self, pipe: Pipe, placement: Placement, *, known: object) -> None:
             pass
 
         def __exit__(self, *exception: object) -> None:

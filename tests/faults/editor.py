@@ -34,7 +34,7 @@ from engine.status import Clip, JobState, Status
 from tests.faults.engine import main as standin_main
 from tests.faults.inside import until
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 class Timeline:
@@ -97,7 +97,7 @@ class Timeline:
         class Place(contextlib.AbstractContextManager["Place"]):
             in_doubt = False
 
-            def __init__(self, pipe: Pipe, placement: Placement) -> None:
+            def __init__(self, pipe: Pipe, placement: Placement, *, known: object) -> None:
                 timeline.attempts += 1
                 if timeline.elsewhere:
                     raise OtherProject("Another project is in front: run 'tweeze insert'.")
@@ -115,6 +115,7 @@ class Timeline:
             *,
             keepsake: Path,
             labels: bool,
+            seen: object,
             abandoned: Callable[[], bool] = lambda: False,
         ) -> list[Captured]:
             timeline.pass_by("capture")

@@ -90,9 +90,10 @@ def test_a_file_server_with_another_clock(
     assert (started.returncode, started.stderr) == (0, "")
     facts = json.loads(command("status", "--json", skew=skew).stdout)
     assert facts["running"]
-    mixture = write_noise(tmp_path / "mixture.wav", 1.0)
-    done = command("separate", mixture, "dog", "--out", tmp_path, skew=skew)
-    assert done.returncode == 0, done.stderr
+    if skew in (-30 * DAY, 40):  # one of each kind is enough of what takes longest
+        mixture = write_noise(tmp_path / "mixture.wav", 1.0)
+        done = command("separate", mixture, "dog", "--out", tmp_path, skew=skew)
+        assert done.returncode == 0, done.stderr
     assert command("stop", skew=skew).stdout == "The engine has ended.\n"
 
 

@@ -64,15 +64,6 @@ def test_no_input_does_harm(target: Target, tries: Callable[[int], None]) -> Non
 # The runner itself: it must see what it is there for.
 
 
-class _Faulty(Target):
-    name = "texts"
-    seeds = (b"seed",)
-
-    def check(self, data: bytes) -> None:
-        if data == b"seed":
-            exec((self.folder / "fault").read_text())
-
-
 FAULTS = {
     "raises": ("raise KeyError('boom')", "KeyError: 'boom'"),
     "crashes": ("import os; os.abort()", "the process ended with -6"),
@@ -93,10 +84,10 @@ def test_the_runner_notices(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
         "from tests.fuzz import __main__ as runner, targets\n"
-        "from tests.fuzz.test_fuzz import _Faulty\n"
-        "class Faulty(_Faulty):\n"
-        "    def __init__(self, folder):\n"
-        f"        super().__init__(folder); (folder / 'fault').write_text({harm!r})\n"
+        "class Faulty(targets.Target):\n"
+        "    name, seeds = 'texts', (b'seed',)\n"
+        "    def check(self, data):\n"
+        f"        if data == b'seed': exec({harm!r})\n"
         "targets.TARGETS['texts'] = Faulty\n"
         f"runner.FOUND = runner.ROOT = Path({str(tmp_path)!r})\n"
         "sys.exit(runner._child('texts', 1, 1.0, Path(sys.argv[1])))\n"

@@ -15,11 +15,11 @@ import pytest
 from tests.bridge.panel_fake import Panel
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 ROOT = Path(__file__).parents[2]
 AXE = "axe-core@4.14.1"
-DEADLINE = 60_000.0  # milliseconds
+DEADLINE = 120_000.0  # milliseconds
 FLAGS = ("--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio")
 
 
@@ -52,33 +52,99 @@ def panel() -> Iterator[Panel]:
     made.stop()
 
 
-@pytest.fixture
-def visit(browser: Browser, panel: Panel) -> Iterator[Callable[..., Page]]:
-    """Open the page as `tweeze panel` does; what the page throws fails the test."""
-    thrown: list[str] = []
-    contexts = []
+class Kept:
+    """A page that tests open one after another: a new window takes as long as the page itself."""
 
-    def open_page(width: int = 1280, scheme: Any = "dark", code: str | None = None) -> Page:
-        size: Any = {"width": width, "height": 860}
-        context = browser.new_context(viewport=size, color_scheme=scheme)
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(DEADLINE)
-        page.on("pageerror", lambda error: thrown.append(str(error)))
-        page.on("console", lambda said: _policy(said.text, thrown))
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+
+    def open(self, width: int, scheme: Any) -> Page:
+        if self._page is None:
+            self._page = new_page(self._browser, width, scheme)
+        self._page.set_viewport_size(size(width))
+        self._page.emulate_media(color_scheme=scheme)
+        return self._page
+
+    def leave(self) -> None:
+        """Have nothing of a test in the page; where that fails the next one gets another page."""
+        if self._page is None:
+            return
+        page, self._page = self._page, None
+        try:
+            page.unroute_all(behavior="ignoreErrors")
+            if page.url.startswith("http"):
+                page.evaluate("localStorage.clear(); sessionStorage.clear()")
+            page.context.clear_cookies()
+            page.mouse.move(0, 0)
+            page.goto("about:blank")
+            self._page = page
+        except Exception:
+            page.context.close()
+
+
+@pytest.fixture(scope="module")
+def kept(browser: Browser) -> Kept:
+    return Kept(browser)
+
+
+def size(width: int) -> Any:
+    return {"width": width, "height": 860}
+
+
+def new_page(browser: Browser, width: int, scheme: Any, touch: bool = False) -> Page:
+    """Return a page that shares nothing with others; with `touch`, fingers are there."""
+    context = browser.new_context(viewport=size(width), color_scheme=scheme, has_touch=touch)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(DEADLINE)
+    return page
+
+
+@pytest.fixture
+def visit(browser: Browser, kept: Kept, panel: Panel) -> Iterator[Callable[..., Page]]:
+    """Open the page as `tweeze panel` does; what the page throws fails the test.
+
+    The second visit of a test is another user's, with nothing of the first one's. With `alone` no
+    later test gets the page: one that leaves a drag behind, say.
+    """
+    thrown: list[str] = []
+    pages: list[Page] = []
+    closed: list[Page] = []
+
+    def on_error(error: object) -> None:
+        thrown.append(str(error))
+
+    def on_console(said: ConsoleMessage) -> None:
+        if "Content Security Policy" in said.text:
+            thrown.append(said.text)
+
+    def open_page(
+        width: int = 1280,
+        scheme: Any = "dark",
+        code: str | None = None,
+        *,
+        touch: bool = False,
+        alone: bool = False,
+    ) -> Page:
+        fresh = bool(pages) or touch or alone
+        page = new_page(browser, width, scheme, touch) if fresh else kept.open(width, scheme)
+        pages.append(page)
+        if fresh:
+            closed.append(page)
+        page.on("pageerror", on_error)
+        page.on("console", on_console)
         page.goto(f"{panel.address}#code={panel.fresh_code() if code is None else code}")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in closed:
+        page.context.close()
+    kept.leave()
+    for page in pages:
+        page.remove_listener("pageerror", on_error)
+        page.remove_listener("console", on_console)
     assert not thrown
-
-
-def _policy(text: str, thrown: list[str]) -> None:
-    if "Content Security Policy" in text:
-        thrown.append(text)
 
 
 @pytest.fixture(scope="session")

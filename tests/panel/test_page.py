@@ -27,6 +27,7 @@ Visit = Callable[..., "Page"]
 Audio = npt.NDArray[np.float32]
 RATE = 44100
 DESK = "const {desk} = await import('/main.js');"
+VIEW = "const {view, width} = desk.state; return [view.start, view.scale, width];"
 # Records what the mixer gives to the loudspeakers.
 TAP = """
 class Tap extends AudioWorkletProcessor {
@@ -37,7 +38,7 @@ class Tap extends AudioWorkletProcessor {
 }
 registerProcessor('tap', Tap);
 """
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=120_000)
 
 
 def desk(page: Page, script: str) -> Any:
@@ -50,7 +51,7 @@ def until(page: Page, condition: str) -> None:
     desk(
         page,
         f"""
-        const end = performance.now() + 60000;
+        const end = performance.now() + 120000;
         while (!({condition})) {{
           if (performance.now() > end) throw new Error('It never came to that.');
           await new Promise((resolve) => setTimeout(resolve, 5));
@@ -235,13 +236,56 @@ def test_a_drag_marks_a_range_and_a_click_sets_the_playhead(visit: Visit, panel:
     expect(page.locator("#range")).to_have_text("No range marked")
 
 
+def test_one_finger_scrolls_and_two_zoom(visit: Visit, panel: Panel) -> None:
+    panel.add_garden()
+    page = visit(touch=True)
+    settled(page)
+    box = page.locator("#lanes .spectrogram").bounding_box()
+    assert box
+    session = page.context.new_cdp_session(page)
+
+    def fingers(*paths: tuple[float, float]) -> None:
+        """Move fingers, each from one place to another, in shares of the spectrogram's width."""
+        steps = 10
+        for step in range(steps + 2):
+            kind = "touchStart" if step == 0 else "touchMove" if step <= steps else "touchEnd"
+            points = [
+                {
+                    "x": box["x"] + box["width"] * (a + (b - a) * min(step, steps) / steps),
+                    "y": box["y"] + 20 + 10 * number,
+                    "id": number,
+                }
+                for number, (a, b) in enumerate(paths)
+            ]
+            said = {"type": kind, "touchPoints": [] if kind == "touchEnd" else points}
+            session.send("Input.dispatchTouchEvent", said)
+
+    def view() -> tuple[float, float]:
+        """Return the seconds at the left edge, and those that are shown."""
+        start, scale, width = desk(page, VIEW)
+        return start / RATE, scale * width / RATE
+
+    assert view() == (0, pytest.approx(10, abs=0.01))
+    fingers((0.4, 0.2), (0.6, 0.8))  # three times as far apart, around 5 seconds
+    start, shown = view()
+    assert shown == pytest.approx(10 / 3, rel=0.02)
+    assert start + shown / 2 == pytest.approx(5, abs=0.1)
+    fingers((0.7, 0.4))
+    assert view() == (pytest.approx(start + 0.3 * shown, abs=0.1), pytest.approx(shown))
+    fingers((0.2, 0.4), (0.8, 0.6))
+    assert view()[1] == pytest.approx(10, rel=0.02)
+    assert page.evaluate("[visualViewport.scale, scrollX, scrollY]") == [1, 0, 0]
+    expect(page.locator("#range")).to_have_text("No range marked")
+
+
 # -- ask ----------------------------------------------------------------------------------------
 
 
 def test_suggestions_say_how_well_each_does(visit: Visit, panel: Panel) -> None:
     panel.add_garden()
     page = visit()
-    page.type("#typed", "bir")
+    page.click("#typed")  # it is there once the page knows a recording
+    page.keyboard.type("bir")
     options = page.locator("#terms li")
     expect(options.first).to_contain_text("separates very well (+9.1 dB)")
     expect(options.nth(2)).to_contain_text("separates poorly (+2.2 dB)")
@@ -417,7 +461,9 @@ def test_a_loop_is_gapless_to_the_sample(visit: Visit, panel: Panel) -> None:
     desk(page, f"desk.seek({start})")
     tapped(page, panel)
     desk(page, "desk.play()")
-    until(page, "window.taken.length > 300")
+    # On a slow machine the first blocks are silent.
+    sounding = "window.taken.filter((block) => block[0].some((sample) => sample)).length"
+    until(page, f"{sounding} > 5 * 5003 / 128 + 1")
     desk(page, "desk.pause()")
     captured = heard(page)[:, : 5 * 5003]
     wanted = np.tile(source.sound.audio[:, start:stop], 5)
@@ -489,6 +535,59 @@ def test_a_clip_is_saved_as_wav(
     assert np.abs(audio.T - source.parts["bird"]).max() <= 2**-23
 
 
+def test_a_clip_is_dragged_out(visit: Visit, panel: Panel) -> None:
+    source = panel.add_garden()
+    page = visit(alone=True)
+    separated(page, "bird")
+    session = page.context.new_cdp_session(page)
+    dragged: list[dict[str, Any]] = []
+    session.on("Input.dragIntercepted", lambda event: dragged.append(event["data"]))
+    session.send("Input.setInterceptDrags", {"enabled": True})
+    page.evaluate(
+        """() => {
+          window.made = new Map();
+          const create = URL.createObjectURL;
+          URL.createObjectURL = (blob) => {
+            const url = create(blob);
+            made.set(url, blob);
+            return url;
+          };
+        }"""
+    )
+    page.click("#lanes .target .save summary")
+    handle = page.locator("#lanes .target .drag")
+    handle.hover()
+    box = handle.bounding_box()
+    assert box
+    x, y = box["x"] + 10, box["y"] + box["height"] / 2
+
+    def mouse(kind: str, off: float) -> None:
+        at = {"x": x + off, "y": y + off, "button": "left", "buttons": 1, "clickCount": 1}
+        session.send("Input.dispatchMouseEvent", {"type": f"mouse{kind}", **at})
+
+    for _ in range(100):  # the clip is made ready while the mouse is over the handle
+        mouse("Pressed", 0)
+        for off in (5, 10, 20):
+            mouse("Moved", off)
+        page.wait_for_timeout(50)
+        if dragged:
+            break
+        mouse("Released", 20)
+    (item,) = dragged[0]["items"]
+    kind, name, url = item["data"].split(":", 2)
+    assert (item["mimeType"].lower(), kind, name) == ("downloadurl", "audio/wav", "bird.wav")
+    encoded = page.evaluate(
+        """async (url) => {
+          const bytes = new Uint8Array(await made.get(url).arrayBuffer());
+          return btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ''));
+        }""",
+        url,
+    )
+    found, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)), dtype="float32")
+    assert rate == RATE
+    assert np.array_equal(found.T, source.parts["bird"])
+
+
 def test_the_command_line_is_copied(visit: Visit, panel: Panel) -> None:
     panel.add_garden()
     page = visit()
@@ -556,7 +655,8 @@ def test_all_of_it_by_keyboard(visit: Visit, panel: Panel) -> None:
 
 
 def violations(page: Page, axe: str) -> list[str]:
-    page.evaluate(axe)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     return [
         f"{each['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
@@ -565,9 +665,8 @@ def violations(page: Page, axe: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "dark"), (1280, "light"), (480, "dark"), (480, "light")]
-)
+# Colours depend on the scheme and places on the width, and neither on the other.
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (480, "light")])
 def test_axe_finds_nothing(visit: Visit, panel: Panel, axe: str, width: int, scheme: str) -> None:
     locked = visit(width, scheme, code="used")
     expect(locked.locator("#empty-title")).to_contain_text("no access")
@@ -579,7 +678,8 @@ def test_axe_finds_nothing(visit: Visit, panel: Panel, axe: str, width: int, sch
     expect(page.locator(".chip")).to_have_count(4)
     settled(page)
     assert violations(page, axe) == [], "opened"
-    page.type("#typed", "bir")
+    page.click("#typed")  # it is there once the page knows a recording
+    page.keyboard.type("bir")
     expect(page.locator("#terms li").first).to_be_visible()
     page.keyboard.press("ArrowDown")
     assert violations(page, axe) == [], "suggestions"

@@ -7,20 +7,22 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.errors import Failure
 from engine.file_names import file_name
-from engine.library import hearers
 from engine.library.actor import Task
 from engine.library.content import DIMENSIONS, Content
 from engine.library.finding import Found
-from engine.library.hearing import digest_of, quantised
 from engine.library.items import Item
 from engine.library.outcome import Outcome, failed, outcome
 from engine.sound.audio import AudioInfo, FrameWriter
 from engine.status import Clip, ClipKind
+
+if TYPE_CHECKING:
+    from engine.library import hearers
 
 RATE = 8000
 
@@ -132,7 +134,10 @@ class Sleeper:
 
 
 class Listening:
-    """A cluster's listener that hears nothing; a file called `die` ends its process, once."""
+    """A cluster's listener that hears nothing; a file called `die` ends its process, once.
+
+    What listens takes long to import, and no other stand-in needs it.
+    """
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -144,11 +149,16 @@ class Listening:
         return self._seconds
 
     def digest(self, item: hearers.Item) -> bytes | hearers.Refused:
+        from engine.library import hearers
+        from engine.library.hearing import digest_of
+
         if item.path.name == "bad.wav":
             return hearers.Refused(item, "It is no audio.", passing=False)
         return digest_of(item.path)
 
     def hear(self, item: hearers.Item, digest: bytes) -> Content:
+        from engine.library.hearing import quantised
+
         trigger = item.path.with_name("die")
         if item.path.name == "die.wav" and trigger.exists():
             trigger.unlink()

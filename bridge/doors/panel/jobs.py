@@ -36,6 +36,7 @@ CLIENT = "panel"
 _UNFINISHED = 16  # jobs of the panel's at once
 _PATIENCE = 20.0  # seconds that a measurement may be waited for
 _LOOK = 0.05  # seconds between looks whether a model is loaded
+_HEARD_FIRST = 0.3  # seconds in which a clip is fetched to be heard, before it is measured
 _TRIES = 100  # to remove a folder in which a thread writes that was told to end
 _LOG = logging.getLogger("tweeze.panel")
 
@@ -397,6 +398,8 @@ class Jobs:
         self, source: Source, name: str, id_: str = "", index: int = 0
     ) -> float | None:
         try:
+            if id_:
+                await asyncio.sleep(_HEARD_FIRST)
             async with self._one_at_a_time:
                 overview = await self.clip_overview(id_, index) if id_ else source.overview
                 assert overview is not None

@@ -1,4 +1,4 @@
-"""Whether drafts gain from 8 bits on this processor, with this checkpoint: tried once, remembered.
+"""Whether drafts gain from 8 bits on this processor, with this checkpoint: tried, and remembered.
 
 What a plan costs in quality depends on the weights, and what it gains on the processor, so both are
 measured: on the recordings that come with Tweeze, of which a part chooses what is in 8 bits and
@@ -25,7 +25,6 @@ from engine.models.audiosep.fast import FastForm
 from engine.models.audiosep.network import BINS, N_FFT, complex_mask
 from engine.models.base import ComplexArray, FloatArray
 from engine.models.openvino import openvino
-from engine.models.runtime_choice import INT8, OPENVINO
 from engine.models.runtime_choice import openvino as version
 from engine.options import Precision
 
@@ -154,36 +153,24 @@ class Trial:
         return _Case(case.spectrum, case.inputs, _answer(exact, case))
 
 
-def settled(form: FastForm, trial: Trial) -> str:
-    """Make the trial of a fast form, note what it found, and return the runtime for drafts.
+def settled(form: FastForm, trial: Trial) -> dict[str, object]:
+    """Make the trial of a fast form, and note what it found; returns that, or `why` there is none.
 
-    That a trial was begun is noted first: where nothing can be noted, or the process dies of it,
-    it would else be made at every start.
+    Raises
+    ------
+    OSError
+        What it found cannot be noted; nothing has changed then.
+
     """
-    before = form.draft_facts()
-    tries = before.get("tries") if before.get("openvino") == version() else 0
-    tries = tries + 1 if isinstance(tries, int) else 1
-    begun = {"openvino": version(), "rest": trial.rest, "tries": tries}
     plan: int8.Plan | None = None
     try:
-        form.note_draft(begun)
-        try:
-            plan, facts = trial.made()
-        except (
-            RuntimeError,
-            MemoryError,
-            LookupError,
-            ModelBroken,
-            np.linalg.LinAlgError,
-        ) as error:
-            facts = {"why": f"the trial failed: {error}"[:200]}
-        kept = {n: plan.weights[n] for n in plan.forms if n in plan.weights} if plan else None
-        form.note_draft({**begun, **facts}, kept)
-    except OSError as error:  # no room: as if there were no 8 bits, until there is some
-        _LOG.warning("What drafts gain from 8 bits could not be noted (%s).", error)
-        return OPENVINO
+        plan, facts = trial.made()
+    except (RuntimeError, MemoryError, LookupError, ModelBroken, np.linalg.LinAlgError) as error:
+        facts = {"why": f"the trial failed: {error}"[:200]}
+    kept = {n: plan.weights[n] for n in plan.forms if n in plan.weights} if plan else None
+    form.note_draft({"openvino": version(), "rest": trial.rest, **facts}, kept)
     _LOG.info("Drafts in 8 bits: %s", {k: v for k, v in facts.items() if k != "plan"})
-    return INT8 if plan else OPENVINO
+    return facts
 
 
 def plan_of(form: FastForm) -> int8.Plan | None:

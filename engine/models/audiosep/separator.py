@@ -85,6 +85,24 @@ class AudioSep:
             )
         return self._like(runtime or self._resident.choice(self._options), self._options)
 
+    def try_drafts(self) -> dict[str, object]:
+        """Find out whether drafts gain from 8 bits here; see `engine.models.base.TriesDrafts`.
+
+        Raises
+        ------
+        Failure
+            OpenVINO, which computes in 8 bits, is not installed.
+        OSError
+            What was found cannot be noted.
+
+        """
+        if not openvino():
+            raise Failure(
+                f'Drafts of {self.name} in 8 bits need OpenVINO: install it ("pip install '
+                "'tweeze[cpu]'\") and try again."
+            )
+        return self._resident.try_drafts()
+
     def _like(self, runtime: str, options: Options) -> AudioSep:
         other = object.__new__(AudioSep)
         other.name = self.name
@@ -140,7 +158,6 @@ class _Resident:
         self._runtime: runtimes.Runtime | None = None
         self._runtime_for: tuple[Precision, Memory, str] | None = None
         self._choice = ""
-        self._drafting = ""
 
     def embed(self, query: str, *, keep: bool) -> FloatArray:
         vector = self._embeddings.get(query)
@@ -187,12 +204,9 @@ class _Resident:
                 self._form.note_graph({})  # a trial on the processor says nothing any more
             self._choice = self._faster() if on_cpu and openvino() else TORCH
         if self._choice == OPENVINO and options.precision is Precision.DRAFT:
-            if not self._drafting:
-                known = drafting(self._form.draft_facts())
-                if known == INT8 and drafts.plan_of(self._form) is None:
-                    known = ""  # it is damaged, or another kind of processor's
-                self._drafting = known or self._try_drafts()
-            return self._drafting
+            known = drafting(self._form.draft_facts())
+            # A plan may be damaged, or another kind of processor's.
+            return known if known != INT8 or drafts.plan_of(self._form) else OPENVINO
         return self._choice
 
     def _compiled(self, precision: Precision, plan: int8.Plan | None = None) -> runtimes.OpenVino:
@@ -205,11 +219,7 @@ class _Resident:
             return runtimes.OpenVino(self._form.graph, precision, plan)
 
     def _plan(self) -> int8.Plan:
-        """Return what is in 8 bits, by the record; found again where that says nothing."""
         plan = drafts.plan_of(self._form)
-        if plan is None:  # a cache like any other
-            self._try_drafts()
-            plan = drafts.plan_of(self._form)
         if plan is None:
             raise Failure(
                 "A draft was to be computed with parts of the network in 8 bits when it was asked "
@@ -217,8 +227,7 @@ class _Resident:
             )
         return plan
 
-    def _try_drafts(self) -> str:
-        """Tell by a trial, once for each version of OpenVINO, whether drafts gain from 8 bits."""
+    def try_drafts(self) -> dict[str, object]:
         self._runtime = None  # its work space is wanted
         if not self._form.has_graph():
             self._write_graph()

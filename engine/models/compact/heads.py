@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from engine.errors import ModelBroken
 from engine.models.compact.network import VECTOR
-from engine.panics import panics_as_memory_errors
+from engine.tensors import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,8 +132,7 @@ def heads_from(data: bytes, origin: str, channels: int) -> Heads:
         The file is damaged, or does not fit a network with that many ``channels``.
     """
     try:
-        with panics_as_memory_errors():
-            found = load(data)
+        found = unpacked(load, data)
         # the length of the header, then the header (safetensors, "Format")
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         notes = header["__metadata__"]

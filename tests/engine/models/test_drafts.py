@@ -58,22 +58,25 @@ def model(form: FastForm, **options) -> AudioSep:
     return AudioSep("formula", form, **options).tuned(DRAFT)
 
 
-def test_a_trial_is_made_once_and_remembered(entry, form, plan, monkeypatch):
-    assert runtime_choice.chosen(entry, Precision.DRAFT) == ""  # the job's turn decides
+def test_only_who_tunes_has_drafts_in_8_bits(entry, form, plan, monkeypatch):
     trial = Made(plan)
     monkeypatch.setattr(drafts, "Trial", trial)
-    first = model(form).on("")
-    assert first.runtime_name == "openvino-int8"
+    assert model(form).on("").runtime_name == "openvino"
+    assert runtime_choice.chosen(entry, Precision.DRAFT) == "openvino"
+    assert trial.asked == 0, "a trial of minutes comes unasked"
+    found = model(form).try_drafts()
+    assert found["plan"] == plan.record()
     assert (load_file(form.folder / "draft.safetensors")[SITE] == plan.weights[SITE]).all()
     assert form.damaged() == ()
 
     again = model(FastForm(form.folder))
+    assert runtime_choice.chosen(entry, Precision.DRAFT) == "openvino-int8"
+    assert runtime_choice.chosen(entry, Precision.EXACT) == "openvino"
     assert again.on("").runtime_name == "openvino-int8"
     assert trial.asked == 1
     assert isinstance(again.runtime, runtimes.OpenVino)
 
     monkeypatch.setattr(runtime_choice, "version", lambda _: "another")
-    assert runtime_choice.chosen(entry, Precision.DRAFT) == ""
     assert drafts.plan_of(form) is None
 
 
@@ -86,6 +89,7 @@ def test_eight_bits_are_computed_and_exact_answers_stay(form, plan, monkeypatch,
 
     exact = mask(AudioSep("formula", form, runtime="openvino"))
     monkeypatch.setattr(drafts, "Trial", Made(replace(plan, weights={})))
+    model(form).try_drafts()
     draft = mask(model(form, runtime="openvino-int8"))
     plain = mask(model(form, runtime="openvino"))
     assert not np.array_equal(draft, plain)
@@ -97,9 +101,9 @@ def test_eight_bits_are_computed_and_exact_answers_stay(form, plan, monkeypatch,
 
 def test_what_a_job_was_told_is_kept(entry, form, folders, plan, monkeypatch):
     job = Job("one", Path("/tmp/a.wav"), ("dog",), replace(DRAFT, model="formula"))
-    assert router.resolve(job, folders).runtime == ""
+    assert router.resolve(job, folders).runtime == "openvino"
     monkeypatch.setattr(drafts, "Trial", Made(plan))
-    model(form).on("")
+    model(form).try_drafts()
     told = router.resolve(job, folders)
     assert told.runtime == "openvino-int8"
     exact = replace(job, id="two", options=Options(model="formula"))
@@ -107,19 +111,19 @@ def test_what_a_job_was_told_is_kept(entry, form, folders, plan, monkeypatch):
     assert router.resolve(replace(exact, base="one"), folders, told).runtime == "openvino"
     drafts.settled(form, Made(None, {"why": "another answer"}))
     assert model(form).on(told.runtime).runtime_name == "openvino-int8"
-    monkeypatch.setattr(drafts, "Trial", Made(None, {"why": "rough"}))
     with pytest.raises(Failure, match="how is no longer known: ask again"):
         model(form).on(told.runtime).runtime  # noqa: B018
     with pytest.raises(BadJob, match="torch, openvino or openvino-int8"):
         model(form).on("int8")
 
 
-def test_what_was_refused_is_not_tried_again(entry, form, monkeypatch):
-    trial = Made(None, {"why": "drafts are hardly faster with parts in 8 bits"})
-    monkeypatch.setattr(drafts, "Trial", trial)
-    assert model(form).on("").runtime_name == "openvino"
+def test_what_is_refused_takes_an_earlier_plan_away(entry, form, plan, monkeypatch):
+    monkeypatch.setattr(drafts, "Trial", Made(plan))
+    model(form).try_drafts()
+    why = "drafts are hardly faster with parts in 8 bits"
+    monkeypatch.setattr(drafts, "Trial", Made(None, {"why": why}))
+    assert model(form).try_drafts() == {"why": why}
     assert model(FastForm(form.folder)).on("").runtime_name == "openvino"
-    assert trial.asked == 1
     assert runtime_choice.chosen(entry, Precision.DRAFT) == "openvino"
     assert not (form.folder / "draft.safetensors").exists()
 
@@ -128,22 +132,22 @@ def test_a_trial_that_fails_is_no_error(form, monkeypatch):
     trial = Made(None)
     monkeypatch.setattr(drafts, "Trial", trial)
     monkeypatch.setattr(trial, "made", _no_memory)
+    assert model(form).try_drafts() == {"why": "the trial failed: no room"}
     assert model(form).on("").runtime_name == "openvino"
-    assert "the trial failed: no room" in str(form.draft_facts()["why"])
 
 
 def _no_memory() -> None:
     raise MemoryError("no room")
 
 
-def test_a_trial_that_ended_the_process_twice_is_given_up(entry, form, plan, monkeypatch):
+def test_a_trial_that_ends_the_process_leaves_all_as_it_was(entry, form, plan, monkeypatch):
     trial = Made(plan)
     monkeypatch.setattr(drafts, "Trial", trial)
     monkeypatch.setattr(trial, "made", _killed)
-    for _ in range(2):
-        with pytest.raises(SystemExit):
-            model(FastForm(form.folder)).on("")
-    assert runtime_choice.chosen(entry, Precision.DRAFT) == "openvino"
+    record = (form.folder / "form.json").read_bytes()
+    with pytest.raises(SystemExit):
+        model(FastForm(form.folder)).try_drafts()
+    assert (form.folder / "form.json").read_bytes() == record
     assert model(form).on("").runtime_name == "openvino"
 
 
@@ -151,7 +155,7 @@ def _killed() -> None:
     raise SystemExit
 
 
-def test_where_the_disk_is_full_nothing_is_tried(entry, form, plan, monkeypatch):
+def test_where_the_disk_is_full_nothing_changes(entry, form, plan, monkeypatch):
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
@@ -160,30 +164,30 @@ def test_where_the_disk_is_full_nothing_is_tried(entry, form, plan, monkeypatch)
     record = (form.folder / "form.json").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
-        assert model(form).on("").runtime_name == "openvino"
-    assert trial.asked == 0
+        with pytest.raises(OSError, match="No space left"):
+            model(form).try_drafts()
     assert (form.folder / "form.json").read_bytes() == record
     assert not list(form.folder.glob("*.part"))
-    assert runtime_choice.chosen(entry, Precision.DRAFT) == ""  # tried when there is room
+    assert runtime_choice.chosen(entry, Precision.DRAFT) == "openvino"
 
 
 @pytest.mark.parametrize("damage", [b"", b"no tensors", None])
-def test_damaged_weights_are_made_anew(form, plan, monkeypatch, damage):
+def test_damaged_weights_mean_drafts_as_before(form, plan, monkeypatch, damage):
     trial = Made(plan)
     monkeypatch.setattr(drafts, "Trial", trial)
-    model(form).on("")
+    model(form).try_drafts()
     path = form.folder / "draft.safetensors"
     path.unlink() if damage is None else path.write_bytes(damage)
     assert drafts.plan_of(form) is None
-    assert model(FastForm(form.folder)).on("").runtime_name == "openvino-int8"
-    assert trial.asked == 2
+    assert model(FastForm(form.folder)).on("").runtime_name == "openvino"
+    model(form).try_drafts()
     assert drafts.plan_of(form) is not None
 
 
 def test_another_processor_s_plan_does_not_serve(form, plan, monkeypatch):
     trial = Made(plan)
     monkeypatch.setattr(drafts, "Trial", trial)
-    model(form).on("")
+    model(form).try_drafts()
     other = not runtimes.has_bf16()
     monkeypatch.setattr(runtimes, "has_bf16", lambda: other)
     assert drafts.plan_of(form) is None
@@ -211,7 +215,7 @@ def test_a_draft_below_the_wanted_quality_is_refused(form, small_trial, monkeypa
     plan, facts = small_trial.made()
     assert plan is None
     assert facts == {"why": "parts in 8 bits are less than 200 dB from exact"}
-    assert drafts.settled(form, small_trial) == "openvino"
+    assert drafts.settled(form, small_trial) == facts
 
 
 def test_a_draft_has_to_be_faster(small_trial, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from known_models import Blur, Constant
-from listeners import Tones
+from listeners import SPEECH_LAST, NoSpeech, Tones
 
 from engine.errors import Failure
 from engine.folders import Folders
@@ -45,12 +45,14 @@ class Desk:
         self.folders = Folders(root)
         self.loaded: list[str] = []
         self.drafts: list[tuple[tuple[Clip, ...], list[np.ndarray]]] = []
+        self.progress: list[float] = []
+        self.ears = Tones()
         self.models = ModelCache(self.folders, self._load)
         self.cancelled: Callable[[], bool] = lambda: False
 
     def _load(self, name: str, folders: Folders) -> Model:
         self.loaded.append(name)
-        known = {"compact": Constant(0.25), "wide": Blur(), "ears": Tones(), "moving": Moving()}
+        known = {"compact": Constant(0.25), "wide": Blur(), "ears": self.ears, "moving": Moving()}
         return known[name]
 
     def fetch(self, name: str) -> Model:
@@ -68,7 +70,7 @@ class Desk:
             self.models,
             self.fetch,
             run,  # type: ignore[arg-type]
-            lambda share: None,
+            self.progress.append,
             self.drafted,
             self.cancelled,
         ).finished()
@@ -91,7 +93,7 @@ def test_a_draft_is_there_before_the_answer_and_gone_after_it(
     done = desk.do(job(wav(x, 32_000), draft=True))
     assert desk.loaded == ["wide", "compact"]
     (((draft,), (rough,)),) = desk.drafts
-    assert rough == pytest.approx(x / 4, abs=1e-6)
+    np.testing.assert_allclose(rough, x / 4, rtol=0, atol=1e-6)
     (clip,) = done.clips  # type: ignore[attr-defined]
     assert clip.path.name == draft.path.name
     assert draft.path.parent.name == DRAFT
@@ -120,7 +122,7 @@ def test_models_compute_in_the_runtime_that_the_job_says(
 
     done = desk.do(replace(job(wav(x, 32_000), "moving"), runtime=asked), run)
     (clip,) = done.clips  # type: ignore[attr-defined]
-    assert read(clip.path)[0] == pytest.approx(share * x, abs=1e-6)
+    np.testing.assert_allclose(read(clip.path)[0], share * x, rtol=0, atol=1e-6)
     assert [one.runtime for one in runs] == [told]  # for its checkpoints
 
 
@@ -151,7 +153,7 @@ def test_what_was_begun_in_one_runtime_is_not_ended_in_another(
     done = desk.do(replace(begun, runtime=resumed), go_on)
     (clip,) = done.clips  # type: ignore[attr-defined]
     share = {"quick": 0.5, "slow": 0.75}[resumed]
-    assert read(clip.path)[0] == pytest.approx(share * x, abs=1e-6)
+    np.testing.assert_allclose(read(clip.path)[0], share * x, rtol=0, atol=1e-6)
     first = min(one for one in shares if one > 0)
     assert (first > 0.4) == (resumed == "quick")  # in the same one it goes on
 
@@ -233,3 +235,27 @@ def test_what_is_adjusted_loads_no_model(
     more = replace(again, id="job-3", nots=("rain",), answers=("wide", "wide"))
     desk.do(more)
     assert desk.loaded == ["wide"]
+
+
+@pytest.mark.parametrize(("ears", "share"), [(NoSpeech, 0.1), (Tones, 0.05)])
+def test_progress_begins_with_the_listening_for_speech(
+    ears: type[Tones],
+    share: float,
+    desk: Desk,
+    rng: np.random.Generator,
+    wav: Callable[..., Path],
+) -> None:
+    desk.ears = ears(labels=SPEECH_LAST)
+    x = (0.1 * rng.standard_normal((1, 60 * 32_000))).astype(np.float32)
+    listened: list[float] = []
+
+    def run(job: Job, *arguments: object, **more: object) -> object:
+        listened.extend(desk.progress)
+        return separate(job, *arguments, **more)  # type: ignore[arg-type]
+
+    desk.do(replace(job(wav(x, 32_000)), beside="moving"), run)
+    assert ("moving" in desk.loaded) == (ears is Tones), "Tones hears speech, and then no more"
+    assert len(listened) > 2
+    assert 0 < listened[0] < listened[-1] <= share
+    assert desk.progress == sorted(desk.progress)
+    assert desk.progress[-1] == pytest.approx(1.0)

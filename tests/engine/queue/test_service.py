@@ -27,7 +27,7 @@ from engine.queue.service import Activity, Service
 from engine.queue.worker_handle import WorkerMain
 from engine.status import Event, Heard, JobState, Status
 
-DEADLINE = 90.0  # seconds until what must happen counts as not happening
+DEADLINE = 180.0  # seconds until what must happen counts as not happening
 
 
 @pytest.fixture

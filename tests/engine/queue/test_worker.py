@@ -22,7 +22,7 @@ from engine.options import Options
 from engine.queue.lock import ProcessLock, holder
 from engine.queue.messages import Cancel, Failed, Finished, FromWorker, Loaded, Loading, Pulse, Work
 
-DEADLINE = 90.0
+DEADLINE = 180.0
 SPAWN = multiprocessing.get_context("spawn")
 
 

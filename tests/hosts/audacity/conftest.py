@@ -10,6 +10,17 @@ import soundfile
 
 from tests.hosts.audacity.editor import Editor, Screen, missing_tools, only_one
 
+HERE = Path(__file__).parent
+_screens: list[Screen] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Leave no Audacity running beside tests of other things: it computes even when idle."""
+    if nextitem is None or HERE not in nextitem.path.parents:
+        for screen in _screens:
+            screen.stop_editor()
+
 
 @pytest.fixture(scope="session")
 def screen() -> Iterator[Screen]:
@@ -21,7 +32,9 @@ def screen() -> Iterator[Screen]:
         pytest.skip(f"NO REAL AUDACITY WAS TESTED, {said}")
     with only_one():
         made = Screen()
+        _screens.append(made)
         yield made
+        _screens.remove(made)
         made.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from audacity import install
+from audacity.view import SEEN, Seen, View
 from engine.folders import Folders
 from engine.queue.heartbeat import FRESH, Heartbeat
 from tests.faults.test_disk import Disk, disk
@@ -71,7 +72,15 @@ def test_alive_to_the_menu_commands(
     says(folders, 0)
     assert evaluate(folders, '(tweeze-request (list (list "action" "again")))') == "NIL"
     (request,) = folders.requests.iterdir()
-    assert request.read_text() == f"tweeze=1\nid={request.name}\nhost=audacity\naction=again\nend\n"
+    lines = request.read_text().splitlines()
+    assert lines[:3] == ["tweeze=1", f"id={request.name}", "host=audacity"]
+    assert lines[4:] == ["action=again", "end"]
+    key, _, text = lines[3].partition("=")
+    seen = Seen.from_text(text)
+    assert (key, seen is not None) == (SEEN, True)
+    assert seen is not None
+    assert (seen.tracks, seen.view) == ((0,), View(0.0, 5.0, 44100, "room"))
+    assert seen.counts([0])
 
     full = Folders(disk.path / "home")
     full.make()

@@ -15,6 +15,7 @@ import soundfile
 from audacity.marks import Marks
 from audacity.pipe import Blocked, Gone, Pipe, command
 from audacity.timeline import Captured, NothingSelected, OtherProject, Place, capture
+from audacity.view import Seen, View
 from engine.errors import BadInput, HostError
 from engine.job import Placement
 from engine.places import Band
@@ -55,8 +56,12 @@ def clip(captured: Captured, name: str = "dog barking") -> Clip:
     return Clip(path, ClipKind.TARGET, name, name)
 
 
-def put(editor: Editor, captured: Captured, *clips: Clip, mute: bool = False) -> None:
-    with editor.pipe() as pipe, Place(pipe, placement(captured)) as place:
+def put(
+    editor: Editor, captured: Captured, *clips: Clip, mute: bool = False, known: bool = False
+) -> None:
+    assert captured.sight is not None or not known
+    sight = captured.sight if known else None
+    with editor.pipe() as pipe, Place(pipe, placement(captured), known=sight) as place:
         for number, one in enumerate(clips):
             place.insert(one, mute=mute and number == 0)
 
@@ -96,7 +101,6 @@ def mark(editor: Editor, tracks: Sequence[int], start: float, end: float) -> Non
 
 
 RANGES = {
-    "whole seconds": (1.0, 3.0, 88200),
     "between samples": (1.2345678901, 3.1000226757, 82267),
     "past the end": (4.5, 5.5, 22050),
     "from the origin": (0.0, 1.0, 44100),
@@ -172,6 +176,7 @@ def test_one_undo_step_a_clip_with_the_mute_in_the_first(
     assert selection(editor, tmp_path / "seen")[1] == "1.25 2.5"
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["asked", "known"])
 @pytest.mark.parametrize(
     ("tracks", "span"),
     [([1], (0.5, 4.0)), ([], (2.0, 3.0)), ([0, 1], (3.0, 3.0)), ([0], (0.0, 0.0)), ([0], (0.0, 2))],
@@ -184,6 +189,7 @@ def test_the_selection_of_the_moment_stays(
     tmp_path: Path,
     tracks: list[int],
     span: tuple[float, float],
+    known: bool,
 ) -> None:
     load(editor, sound("one"), sound("two"))
     mark(editor, [0], 1.0, 2.0)
@@ -191,7 +197,7 @@ def test_the_selection_of_the_moment_stays(
     mark(editor, tracks, *span)
     if not tracks:
         editor.do(command("SelectTracks", Track=0, TrackCount=9, Mode="Remove"))
-    put(editor, captured, clip(captured))
+    put(editor, captured, clip(captured), known=known)
     for step in ("", "Undo:", "Redo:"):
         if step:
             editor.do(step)
@@ -208,6 +214,71 @@ def test_the_selection_of_the_moment_stays(
         else:
             editor.do("CursProjectStart:")
     assert seen == [span[1], span[0]]
+
+
+class Listed(Pipe):
+    """A connection that lists the commands that go through it."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=20.0)
+        self.names: list[str] = []
+
+    def do(self, line: str, *, timeout: float | None = None) -> str:
+        self.names.append(line.partition(":")[0])
+        return super().do(line, timeout=timeout)
+
+
+def test_the_usual_way_there_and_back_takes_few_commands(
+    editor: Editor, sound: Sound, mixtures: Path
+) -> None:
+    load(editor, sound("source"))
+    mark(editor, [0], 1.0, 2.0)
+    seen = Seen(time.time(), (0,), View(1.0, 2.0, 44100, "source"))
+    with Listed() as pipe:
+        (captured,) = capture(pipe, mixtures, keepsake=mixtures / "keepsake", seen=seen)
+    facts, kept, back = ["GetInfo", "GetInfo"], ["SelSave"], ["CursSelStart", "SelRestore"]
+    assert pipe.names == [*facts, *kept, "SelectTime", "Export2", "SelRestore"]
+    made = clip(captured, "dog")
+    with Listed() as pipe, Place(pipe, placement(captured), known=captured.sight) as place:
+        place.insert(Clip(made.path, made.kind, made.query, made.path.stem))
+    own = ["Import2", "SetClip", "SelectTracks"]
+    assert pipe.names == [*facts, *kept, *back, *own, *back]
+
+
+def test_what_a_menu_command_saw_is_captured_whatever_is_selected_since(
+    editor: Editor, sound: Sound, mixtures: Path, tmp_path: Path
+) -> None:
+    load(editor, sound("source"), sound("other"))
+    view = View(1.0, 2.0, 44100, "source")
+    mark(editor, [0], 3.0, 3.5)
+    for seen, expected in [
+        (Seen(time.time(), (0,), view), (44100, 44100)),
+        (Seen(time.time() - 3, (0,), view), (132300, 22050)),  # too long ago
+        (Seen(time.time(), (1,), view), (132300, 22050)),  # another track by now
+    ]:
+        with editor.pipe() as pipe:
+            (one,) = capture(pipe, mixtures, keepsake=mixtures / "keepsake", seen=seen)
+        assert (one.start, one.frames) == expected
+        assert one.project == take(editor, mixtures)[0].project
+        assert selection(editor, tmp_path / "seen") == ([True, False], "3 3.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("9.5 1.0 2.5 44100.0 NIL NIL (1 3) a (b)", ((0, 2), View(1.0, 2.5, 44100, "a (b)"))),
+        ("9.5 1.0 2.5 44100.0 NIL NIL (2) NIL", ((1,), View(1.0, 2.5, 44100, ""))),
+        ("9.5 1.0 2.5 44100.0 500.0 4000.0 (2) a", None),  # it depends on the track's view
+        ("9.5 1.0 2.5 44100.0 NIL NIL NIL a", None),
+        ("9.5 1.0 nan 44100.0 NIL NIL (1) a", None),
+        (f"9.5 1.0 2.5 44100.0 NIL NIL ({'9' * 5000}) a", None),
+        ("", None),
+    ],
+)
+def test_what_a_menu_command_saw_is_read(
+    text: str, seen: tuple[tuple[int, ...], View] | None
+) -> None:
+    assert Seen.from_text(text) == (None if seen is None else Seen(9.5, *seen))
 
 
 def test_each_selected_track_is_captured_alone(
@@ -487,9 +558,11 @@ def test_a_second_window_with_the_same_tracks_is_another_project(
     editor.do("New:")
     load(editor, source)
     before = editor.tracks()
-    with pytest.raises(OtherProject):
-        put(editor, captured, clip(captured))
+    for known in (False, True):
+        with pytest.raises(OtherProject):
+            put(editor, captured, clip(captured), known=known)
     assert editor.tracks() == before
+    assert take(editor, mixtures)[0].sight is None  # of two, neither is told from outside
 
 
 @pytest.mark.parametrize("own", ["2", "4"])
@@ -534,8 +607,8 @@ class Stumbling(Pipe):
         return super().do(line, timeout=self._patience if waits else 20.0)
 
 
-STEPS_OUT = ["GetInfo", "Export2", "SelRestore"]
-STEPS_IN = ["GetInfo", "NyquistPrompt", "Import2", "SetClip"]
+STEPS_OUT = ["GetInfo", "SelectTime", "Export2", "SelRestore"]
+STEPS_IN = ["GetInfo", "NyquistPrompt", "CursSelStart", "Import2", "SetClip"]
 
 
 @pytest.mark.fault(
@@ -584,11 +657,17 @@ def test_audacity_killed_while_capturing(
 ) -> None:
     load(editor, sound("source"))
     mark(editor, [0], 1.0, 2.0)
+    seen = Seen(time.time(), (0,), View(1.0, 2.0, 44100, "source"))
     with (
         Stumbling(step, editor.kill) as pipe,
         pytest.raises(Gone, match="closed in the middle"),
     ):
-        capture(pipe, mixtures, keepsake=mixtures / "keepsake")
+        capture(
+            pipe,
+            mixtures,
+            keepsake=mixtures / "keepsake",
+            seen=seen if step == "SelectTime" else None,
+        )
     assert [path for path in mixtures.iterdir() if path.suffix == ".wav"] == []
     editor.start()
     load(editor, sound("source"))
@@ -611,7 +690,11 @@ def test_audacity_killed_while_inserting(
     with (
         Stumbling(step, editor.kill) as pipe,
         pytest.raises(Gone, match="closed in the middle"),
-        Place(pipe, placement(captured)) as place,
+        Place(
+            pipe,
+            placement(captured),
+            known=captured.sight if step == "CursSelStart" else None,
+        ) as place,
     ):
         place.insert(made)
     assert made.path.exists()

@@ -33,7 +33,7 @@ from tests.hosts.audacity4.fake import Host, Instance, Run
 from tests.hosts.audacity4.project import Audio, AudioTrack, Project, Samples, Semantics
 
 ROOT = Path(__file__).parents[3]
-DEADLINE = 60.0  # seconds until what must happen counts as not happening
+DEADLINE = 180.0  # seconds until what must happen counts as not happening
 PATIENCE = 30.0  # seconds that the extension waits for a silent engine, as it is shipped
 
 
@@ -202,12 +202,14 @@ class Desk:
         while_: Callable[[], object] = lambda: None,
     ) -> None:
         deadline = time.monotonic() + DEADLINE
+        pause = 0.001
         while not condition():
             if time.monotonic() > deadline:
                 raise OverdueError(f"{what} did not happen: {run.task.reports[-1:]}")
             run.step()
             while_()
-            time.sleep(0.001)
+            time.sleep(pause)
+            pause = min(1.02 * pause, 0.01)  # a wait that is long by now is one for the engine
 
     def do(self, effect: str = "separate", *, again: bool = False, **given: Any) -> Outcome:
         """Apply an effect to everything that is selected, and wait for its end."""

@@ -19,15 +19,23 @@ from tests.hosts.audacity4.scenarios import MANY, Make, holding, refused, scenar
 # Cancel.
 
 
-def nothing_came(desk: Desk, run: Run, before: Any) -> None:
-    """After a run that was given up: nothing is changed, and the engine does nothing for it."""
+def nothing_came(desk: Desk, run: Run, before: Any, hold: Path | None = None) -> None:
+    """After a run that was given up: nothing is changed, and the engine does nothing for it.
+
+    A model that waits as long as there is the file `hold` obeys nobody: it is let go once the jobs
+    have ended, or the engine would take its time to end it by force.
+    """
     assert not run.went
     assert desk.project.state() == before
     until(lambda: all(status.state.final for status in desk.recent()), "the end of the jobs")
+    if hold is not None:
+        hold.unlink()
     desk.nothing_is_left()
 
 
-def _cancelled_at(desks: Make, call: str, number: int = 1, **given: Any) -> Desk:
+def _cancelled_at(
+    desks: Make, call: str, number: int = 1, hold: Path | None = None, **given: Any
+) -> Desk:
     """Cancel in the middle of a native call, whose answer comes when all is over."""
     desk = desks()
     desk.track(4.0, channels=2)
@@ -46,7 +54,7 @@ def _cancelled_at(desks: Make, call: str, number: int = 1, **given: Any) -> Desk
     desk.finish(run)
     assert polls, f"there was no call {number} of {call}"
     assert run.polls - polls[0] < 20, "the window waits for what was cancelled"
-    nothing_came(desk, run, before)
+    nothing_came(desk, run, before, hold)
     assert all(status.state is not JobState.DONE or call == "fetch" for status in desk.recent())
     return desk
 
@@ -73,13 +81,14 @@ def cancel_while_it_reads(desks: Make, engine: Engine) -> None:
 
 @scenario
 def cancel_while_it_submits(desks: Make, engine: Engine) -> None:
-    (engine.folders.root / "hold").touch()
+    hold = engine.folders.root / "hold"
     try:
         for number in (1, 2) if MANY else (2,):
-            desk = _cancelled_at(desks, "submit", number, query="hold submit")
+            hold.touch()
+            desk = _cancelled_at(desks, "submit", number, hold, query="hold submit")
             assert {status.state for status in desk.recent()} <= {JobState.CANCELLED}
     finally:
-        (engine.folders.root / "hold").unlink()
+        hold.unlink(missing_ok=True)
 
 
 @scenario
