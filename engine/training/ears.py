@@ -28,6 +28,7 @@ from torch.nn import functional
 from engine.models.ears.network import FEATURES, EarsNet, windows_of
 from engine.models.ears.weights import load_labels, network_from, new_network, save_weights
 from engine.taxonomy.classes import load_taxonomy
+from engine.taxonomy.ontology import heard_as
 from engine.taxonomy.text import load_text_table
 from engine.training.lessons import Lessons, read_lessons
 from engine.training.mixing import TEMPLATES
@@ -51,6 +52,8 @@ SHARPENED = 0.6
 """What the likeliest fitting name gets where a class has no name of its own."""
 INSIDE_WEIGHT, PLACE_WEIGHT, NEAR_WEIGHT = 4.0, 0.15, 0.2
 TEMPERATURE = 0.07
+CLOSENESS = 5.0
+"""What a label's logit gains, before training, where a sound lies right at the label's name."""
 
 
 class Knowledge:
@@ -93,6 +96,13 @@ class Knowledge:
             target = np.maximum(target, related * gain * audible)
             target = np.maximum(target, SURE * audible * self.true[rows][:, None])
         return np.minimum(target, 1.0)
+
+
+def named(labels: Sequence[str]) -> Tensor:
+    """Return ``(labels, 128)``: the vector of what people call each label, times `CLOSENESS`."""
+    table = load_text_table()
+    vectors = [table.embed(heard_as(label) or label) for label in labels]
+    return CLOSENESS * torch.from_numpy(np.stack(vectors))
 
 
 class Captions:
@@ -270,6 +280,7 @@ class Run:
         self.net = new_network()
         with torch.no_grad():
             self.net.tags.bias.fill_(-4.5)
+            self.net.named.weight.copy_(named(self.labels))
         if start is not None:
             self.net.load_state_dict(network_from(start.read_bytes(), str(start)).state_dict())
         self.guess = nn.Linear(FEATURES, 1024)
@@ -351,15 +362,14 @@ class Run:
         with precision():
             positions = self.net.positions(batch.magnitude)
             windows = functional.dropout(windows_of(positions), 0.1)
-            logits = self.net.tags(windows)
+            logits, placed = self.net.judge(windows)
             guess = self.guess(windows)[batch.plain]
-            chosen = batch.classes >= 0
-            placed = self.net.place(windows[torch.from_numpy(chosen)])
         tags = functional.binary_cross_entropy_with_logits(logits.float(), batch.target)
         inside = functional.mse_loss(guess.float(), batch.inside[batch.plain])
         place = torch.zeros(())
+        chosen = batch.classes >= 0
         if chosen.any():
-            vectors = functional.normalize(placed.float(), dim=-1)
+            vectors = placed[torch.from_numpy(chosen)].float()
             place = self.captions.loss(vectors, batch.classes[chosen], rng)
         loss = 100 * tags + INSIDE_WEIGHT * inside + PLACE_WEIGHT * place
         self.optimizer.zero_grad(set_to_none=True)
@@ -384,8 +394,8 @@ def calibrate(
 ) -> dict[str, float]:
     """Scale and shift the logits, in place, so that 0.5 is right half of the time.
 
-    Fitted on mixtures of recordings that no step saw: one factor for all labels and one shift for
-    each (Platt 1999), the shift drawn towards the common one where a label was rarely there.
+    Fitted on mixtures of recordings that no step saw: one factor and one shift for all labels
+    (Platt 1999). A shift for each label would learn which labels those few recordings bear.
     Returns the loss on these mixtures before and after, and how often the nearest caption is true
     of a window that one clip dominates.
     """
@@ -398,25 +408,21 @@ def calibrate(
             vectors.append(placed.flatten(0, 1))
     said = torch.cat(logits).clone()
     target = torch.from_numpy(knowledge.targets(lessons)).flatten(0, 1)
-    factor, common = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
-    own = torch.zeros(said.shape[1], requires_grad=True)
+    factor, shift = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
     before = functional.binary_cross_entropy_with_logits(said, target).item()
-    optimizer = torch.optim.LBFGS([factor, common, own], max_iter=40, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([factor, shift], max_iter=40, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.binary_cross_entropy_with_logits(
-            said * factor + common + own, target, reduction="sum"
-        )
-        loss = loss + 4.0 * own.square().sum()
+        loss = 100 * functional.binary_cross_entropy_with_logits(said * factor + shift, target)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        shift = common + own
         after = functional.binary_cross_entropy_with_logits(said * factor + shift, target).item()
         net.tags.weight.mul_(factor)
+        net.named.weight.mul_(factor)
         net.tags.bias.mul_(factor).add_(shift)
     classes = dominant(lessons).reshape(-1)
     known = classes >= 0

@@ -47,6 +47,8 @@ class EarsNet(nn.Module):
         )
         self.tags = nn.Linear(FEATURES, labels)
         self.place = nn.Linear(FEATURES, VECTOR)
+        self.named = nn.Linear(VECTOR, labels, bias=False)
+        """What a place among the texts says for each label: most for those whose names are near."""
 
     def positions(self, magnitude: Tensor) -> Tensor:
         """Return features ``(batch, positions, features)`` of ``(batch, frames, bands)``.
@@ -61,7 +63,8 @@ class EarsNet(nn.Module):
 
     def judge(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits ``(..., labels)`` and unit vectors ``(..., 128)`` of summed-up windows."""
-        return self.tags(windows), nn.functional.normalize(self.place(windows), dim=-1)
+        placed = nn.functional.normalize(self.place(windows), dim=-1)
+        return self.tags(windows) + self.named(placed), placed
 
 
 def windows_of(positions: Tensor) -> Tensor:

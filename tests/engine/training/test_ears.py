@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from engine.models import ears
+from engine.models.ears.network import FEATURES
 from engine.models.ears.weights import load_labels
 from engine.taxonomy.classes import load_taxonomy
+from engine.taxonomy.text import load_text_table
 from engine.training.corpus import SAMPLE_RATE, TRAIN, Clip
 from engine.training.ears import SURE, Captions, Course, Knowledge, Run, calibrate, dominant
 from engine.training.lessons import FRAMES, WINDOWS, Lessons, kept_back, read_lessons, write
@@ -143,6 +145,27 @@ def test_calibration_lowers_the_loss(folder: Path) -> None:
     lessons = read_lessons(folder / "lessons" / "back-000.npz")
     figures = calibrate(run.net.eval(), lessons, run.knowledge, run.captions)
     assert figures["loss after"] < figures["loss before"]
+
+
+def test_calibration_changes_no_more_than_scale_and_shift(folder: Path) -> None:
+    net = Run(folder / "fourth", seed=1).net.eval()
+    lessons = read_lessons(folder / "lessons" / "back-000.npz")
+    windows = torch.randn(7, FEATURES)
+    with torch.no_grad():
+        before = net.judge(windows)[0]
+        calibrate(net, lessons, Knowledge(LABELS), Captions())
+        after = net.judge(windows)[0]
+    spread = [(said - said.mean(0)).flatten() for said in (before, after)]
+    factor = (spread[0] @ spread[1]) / (spread[0] @ spread[0])
+    torch.testing.assert_close(spread[1], factor * spread[0], rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_placed_at_a_name_is_called_by_it(folder: Path) -> None:
+    net = Run(folder / "fifth", seed=1).net
+    placed = np.stack([load_text_table().embed(name) for name in ("rain", "violin", "dog barking")])
+    with torch.no_grad():
+        likeliest = net.named(torch.from_numpy(placed)).argmax(1)
+    assert [LABELS[number] for number in likeliest] == ["Rain", "Violin, fiddle", "Bark"]
 
 
 def test_few_recordings_are_kept_back() -> None:
