@@ -56,10 +56,14 @@ def ensure(folders: Folders, *, any_version: bool = False) -> tuple[Heartbeat, b
             if not any_version and beat.version != VERSION:
                 _retire(folders, beat)
                 continue
-            started = process is not None and _is_in(process, beat.pid)
-            if process is not None and not started:
-                _withdraw(process)
-            return beat, started
+            if process is None or process.poll() is not None:
+                return beat, False
+            if _is_in(process, beat.pid):
+                return beat, True
+            # Another is the engine, and the process will end as soon as it sees that: until then
+            # it could follow that engine. Or the heartbeat is that of an engine that was killed.
+            if time.monotonic() > deadline - _START / 2:
+                process.terminate()
         if holder(folders.lock) is None and (process is None or process.poll() is not None):
             if process is not None and process.returncode == 1:
                 raise EngineUnreachable(f"The engine did not start: {_last_words(folders)}")
@@ -79,13 +83,6 @@ def _is_in(process: subprocess.Popen[bytes], pid: int) -> bool:
         # On Windows, what a venv calls Python starts the one that runs.
         return pid == process.pid or process.pid in (p.pid for p in psutil.Process(pid).parents())
     return False
-
-
-def _withdraw(process: subprocess.Popen[bytes]) -> None:
-    """End a process that came too late to be the engine, or it would be when the engine ends."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP)
 
 
 def _retire(folders: Folders, beat: Heartbeat) -> None:

@@ -420,8 +420,11 @@ class _Talk:
         assert len(data) <= 1023
         if not self.greeted:
             self.greeted = True
-            token = data.split(b'"')[1]
-            self.waiting.append(token + b"\nBatchCommand finished: OK\n\n")
+            token = data.partition(b":")[0]
+            self.waiting.append(
+                b"Your batch command of %s was not recognized.\n"
+                b"BatchCommand finished: Failed!\n\n" % token
+            )
             return
         reply = self.replies.pop(0) if self.replies else b"BatchCommand finished: OK\n\n"
         name = data.partition(b":")[0]
