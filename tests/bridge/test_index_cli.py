@@ -94,7 +94,7 @@ def test_what_is_found_is_a_line_each(indexed: Any, library: Path) -> None:
 
 
 def test_what_is_not_found_gets_a_sentence(indexed: Any, library: Path) -> None:
-    less = indexed.tweeze("find", "rain")
+    less = indexed.tweeze("find", "rain", "--in", library / "a.wav")
     assert (less.returncode, less.stdout) == (0, "")
     assert less.stderr == "Nothing is as sure; the surest is 45%: try --sure 0.2.\n"
     none = indexed.tweeze("find", "glockenspiel", "--in", library / "a.wav")
