@@ -17,18 +17,28 @@ import torch
 __all__ = ["torch_threads"]
 
 _ALL = torch.get_num_threads()
+_lock = threading.Lock()
+_computing = 0  # blocks that threads are in
 
 
 @contextmanager
 def torch_threads(count: int | None = None) -> Iterator[None]:
     """Have what this thread asks of torch computed in so many threads.
 
-    Without a number it is computed in as many as the main thread was given; elsewhere, in all.
+    Without a number it is computed in as many as the main thread was given; elsewhere, in all. For
+    products of matrices torch has one number for all threads (MKL's): it is set back when the last
+    of those that compute leaves, or what the others round would depend on who leaves first.
     """
+    global _computing
     inside_main = threading.current_thread() is threading.main_thread()
     before = torch.get_num_threads() if inside_main else _ALL
-    torch.set_num_threads(count or before)
+    with _lock:
+        _computing += 1
+        torch.set_num_threads(count or before)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _lock:
+            _computing -= 1
+            if inside_main or not _computing:
+                torch.set_num_threads(before)

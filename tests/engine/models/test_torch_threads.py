@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -32,4 +33,35 @@ def test_an_error_leaves_the_number_as_it_was() -> None:
     usual = torch.get_num_threads()
     with pytest.raises(KeyError), torch_threads(usual + 1):
         raise KeyError
+    assert torch.get_num_threads() == usual
+
+
+def test_who_leaves_first_changes_nothing_for_who_still_computes() -> None:
+    """A thread that never asked takes the number of the process, which is that of MKL, too."""
+    usual = torch.get_num_threads()
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with torch_threads(usual + 1):
+            inside.set()
+            assert leave.wait(60)
+
+    def pass_by() -> None:
+        with torch_threads(usual + 1):
+            pass
+
+    def of_process() -> int:
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(torch.get_num_threads).result(timeout=60)
+
+    with ThreadPoolExecutor(2) as pool:
+        staying = pool.submit(stay)
+        try:
+            assert inside.wait(60)
+            pool.submit(pass_by).result(timeout=60)
+            assert of_process() == usual + 1
+        finally:
+            leave.set()
+        staying.result(timeout=60)
+    assert of_process() == usual
     assert torch.get_num_threads() == usual
