@@ -56,6 +56,13 @@ def evaluate(
     told: Annotated[
         bool, typer.Option("--told", help="Also with the other sound named as not wanted.")
     ] = False,
+    auto: Annotated[
+        bool,
+        typer.Option(
+            "--auto/--no-auto",
+            help="Whether what a first answer leaves competes, as it does in a job.",
+        ),
+    ] = True,
     routing: Annotated[
         bool,
         typer.Option(
@@ -75,6 +82,7 @@ def evaluate(
 
     A folder's 'triples.csv' has the columns mixture, target and caption.
     """
+    from engine.models import load_listener
     from engine.taxonomy.classes import load_taxonomy
 
     with waiting("Loading torch"):
@@ -104,9 +112,12 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     with waiting(f"Loading {model}"):
         separator = evaluation.load(model, Folders.of_user())
+        hearer = load_listener(Folders.of_user()) if auto else None
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
-        found = [evaluation.measure(separator, part, step, told=told) for part in wanted]
+        found = [
+            evaluation.measure(separator, part, step, told=told, hearer=hearer) for part in wanted
+        ]
     if out is not None:
         figures.write_tables(out, found)
         facts = {"model": model, "seed": seed, "sets": [report.facts(f, taxonomy) for f in found]}

@@ -189,8 +189,8 @@ class Options:
     auto: bool = described(
         Flag(
             default=True,
-            label="Speech beside it",
-            help="Whether speech that is heard beside another sound competes unasked.",
+            label="What is heard beside it",
+            help="Whether speech, or what else a first answer leaves, competes unasked.",
             called=("leave it alone", "it competes"),
             sparse=True,
         )

@@ -24,7 +24,8 @@ from engine.sound import core
 from engine.sound.certainty import CertaintyGrid
 from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture, Mixture, decode
-from engine.sound.team import Member, Team
+from engine.sound.rest import heard_rest, is_heard
+from engine.sound.team import Member, Team, Traits
 from engine.status import Certainty
 
 from .advice import heard_by
@@ -41,14 +42,22 @@ from .arguments import (
 __all__ = ["Piece", "Separation", "load", "loaded", "separate", "stream"]
 
 
+_FIRST = 0.2  # share of the progress that belongs to a first answer, where there is one
+
+
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for, checked; `embed` turns it into vectors where a sound is shown."""
+    """What is asked for, checked.
+
+    `embed` turns it into vectors where a sound is shown; `hearer` hears the rest, where that is to
+    compete.
+    """
 
     queries: tuple[str, ...]
     nots: tuple[str, ...]
     compete: bool
     embed: Callable[[str], FloatArray] | None = None
+    hearer: Listener | None = None
 
 
 def _ignore(_: float) -> None:
@@ -132,6 +141,7 @@ def separate(
     *,
     nots: str | Sequence[str] = (),
     compete: bool = True,
+    auto: bool = True,
     like: Like | None = None,
     listener: str | Listener = "ears",
     model: str | Separator = "compact",
@@ -155,12 +165,17 @@ def separate(
         residual.
     compete
         Whether the queries compete with each other for what several could be.
+    auto
+        Whether what a first answer leaves of the mixture competes with the query, where that is
+        the only one and `nots` and `like` name nothing; for models that can be shown a sound, like
+        compact. It gains about 0.7 dB, and more than doubles the time.
     like
         What the sound is like, 30 s at most: a file, a text like "bark.wav@1.5-3" for the seconds
         1.5 to 3 of one, or samples with their rate, `(samples, rate)`. Words beside it say more.
         For models that can be shown one, like compact.
     listener
-        What hears the example: what `load_listener` returned, or a name to load.
+        What hears the example, and what a first answer leaves: what `load_listener` returned, or a
+        name to load.
     model
         What `load` returned, or a name to load.
     stereo
@@ -189,7 +204,9 @@ def separate(
     """
     samples, hertz = checked_samples(array), checked_rate(rate)
     options = checked_options(stereo, sharpness, bandwidth)
-    asked, separator = _set_up(queries, nots, like, listener, model, options, compete=compete)
+    asked, separator = _set_up(
+        queries, nots, like, listener, model, options, compete=compete, auto=auto
+    )
     mixture = ArrayMixture(samples, hertz, separator.frame_grid.sample_rate)
     targets = np.empty((len(asked.queries), *samples.shape), np.float32)
     residual = np.empty_like(samples)
@@ -213,6 +230,7 @@ def stream(
     *,
     nots: str | Sequence[str] = (),
     compete: bool = True,
+    auto: bool = True,
     like: Like | None = None,
     listener: str | Listener = "ears",
     model: str | Separator = "compact",
@@ -240,7 +258,9 @@ def stream(
 
     """
     hertz, options = checked_rate(rate), checked_options(stereo, sharpness, bandwidth)
-    asked, separator = _set_up(queries, nots, like, listener, model, options, compete=compete)
+    asked, separator = _set_up(
+        queries, nots, like, listener, model, options, compete=compete, auto=auto
+    )
     return _streamed(blocks, hertz, asked, separator, options, on_progress or _ignore)
 
 
@@ -287,6 +307,7 @@ def _set_up(
     options: Options,
     *,
     compete: bool,
+    auto: bool,
 ) -> tuple[_Asked, Separator]:
     """Return what is asked for, checked, and the model that answers, set up as `options` ask."""
     example = None if like is None else checked_example(like)
@@ -299,7 +320,11 @@ def _set_up(
         embed = embedding(separator, example, placed(example, heard_by(listener)), unwanted)
     if isinstance(separator, Tunable):
         separator = separator.tuned(options)
-    return _Asked(texts, unwanted, bool(compete), embed), separator
+    hearer = None
+    wanted = auto and compete and example is None
+    if wanted and is_heard(texts, unwanted, Traits.of(separator)):
+        hearer = heard_by(listener)
+    return _Asked(texts, unwanted, bool(compete), embed, hearer), separator
 
 
 def _pieces(
@@ -312,16 +337,23 @@ def _pieces(
     rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
     contest = competition(asked.queries, asked.nots, rule=rule, compete=asked.compete)
     sounds = (*asked.queries, *asked.nots)
-    member = Member(separator, tuple(range(len(sounds))), asked.embed)
-    vectors = Team(sounds, (member,), contest).vectors(member)
+    alone = Member(separator, tuple(range(len(sounds))), asked.embed)
+    team = Team(sounds, (alone,), contest)
+    begun = 0.0
+    if asked.hearer is not None:
+        begun = _FIRST
+        rest = heard_rest(mixture, team, asked.hearer, step=lambda part: on_progress(part * begun))
+        team = team if rest is None else team.beside_rest(rest)
+    (member,) = team.members
+    assert isinstance(member, Member)
     yield from core.pieces(
         mixture,
         separator,
-        vectors,
-        competition=contest,
+        team.vectors(member),
+        competition=team.competition,
         stereo=options.stereo,
         sharpness=options.sharpness,
         bandwidth=options.bandwidth,
-        on_progress=on_progress,
+        on_progress=lambda part: on_progress(begun + part * (1 - begun)),
     )
     on_progress(1.0)

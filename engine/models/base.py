@@ -322,11 +322,20 @@ class SoundSteered(Protocol):
 class Opposed(Protocol):
     """A separator that can be told what else is in the mixture."""
 
-    def embed_beside(self, query: str, others: Sequence[str]) -> FloatArray:
-        """Turn a query into a vector that also says which sounds are there and not asked for.
+    def beside(self, own: FloatArray, others: Sequence[FloatArray]) -> FloatArray:
+        """Make one vector of a sound's and of those of sounds that are there and not asked for.
 
-        Returns shape `(dimensions,)`, which may be more than `embed` returns, and as many for
-        any number of `others`, none included.
+        Parameters
+        ----------
+        own, others
+            Each `(dimensions,)`: what `embed` returned, or `SoundSteered.embed_sound`.
+
+        Returns
+        -------
+        vector
+            `(longer,)`, which may be more than `embed` returns, and as many for any number of
+            `others`, none included.
+
         """
 
 

@@ -21,18 +21,19 @@ from engine.job import Job
 from engine.mask_room import prune
 from engine.models.base import FloatArray, Model, Movable, Separator, Tunable
 from engine.models.cache import ModelCache
-from engine.models.kinds import BUNDLED
+from engine.models.kinds import BUNDLED, LISTENER
 from engine.models.router import unknown_in_routes
-from engine.models.tasks import as_separator
+from engine.models.tasks import as_listener, as_separator
 from engine.options import AUTO, Context, Options, Precision, Presence
 from engine.places import Span
 from engine.queue import asking
 from engine.queue.messages import Finished
-from engine.queue.teams import Assembled, assemble
+from engine.queue.teams import Assembled, assemble, hears_rest, rest_note
 from engine.settings import Settings
 from engine.sound.kept import Kept, Told
+from engine.sound.rest import Hearer
 from engine.sound.separate import Keeping
-from engine.sound.team import Team
+from engine.sound.team import Rest, Team, Traits
 from engine.status import Certainty, Clip
 
 __all__ = ["Separate", "Separation"]
@@ -63,6 +64,8 @@ class Separate(Protocol):
         kept: Kept | None,
         keeping: Keeping | None,
         events: Sequence[Sequence[Span] | None],
+        hearer: Hearer | None,
+        on_rest: Callable[[Rest], None],
     ) -> tuple[Clip, ...]:
         """Separate `job` into `folder`."""
 
@@ -105,6 +108,7 @@ class Separation:
     _separators: dict[str, Separator] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
     _impression: both.Impression | None = None
+    _rest: Rest | None = None
     _begun: float = 0.0  # share of the progress that is done before the sounds are separated
 
     def finished(self) -> Finished:
@@ -125,13 +129,16 @@ class Separation:
         if job.options.draft and kept is None:
             self._draft()
         beside = self._beside(kept)
+        hearer = self._hearer(kept, beside=beside)
+        if hearer is not None and kept is not None:
+            kept = replace(kept, sounds=())  # other masks, of the same mixture
         assembled = self._assembled(kept, beside=beside)
         known = _known(kept, job) if kept is not None else ()
         events = self._events(known) if job.options.events and known else ()
         limited = bool(events) or not job.options.events
         keeping = self._keeping(needed=not limited)
         clips, certainty = self._separated(
-            assembled, kept, keeping, events, 1.0 if limited else _FIRST
+            assembled, kept, keeping, events, 1.0 if limited else _FIRST, hearer
         )
         low = LOW_PRESENCE
         if known:
@@ -154,7 +161,7 @@ class Separation:
         notes = (*self._notes, *assembled.notes)
         notes += advice(job.queries, tuple(best), low, specialists=assembled.specialists)
         notes += _of_routes(job, self.folders)
-        self._tidy(keeping, Told(beside, over_time))
+        self._tidy(keeping, Told(beside, over_time, self._rest))
         seconds = time.perf_counter() - started
         return Finished(
             job.id, clips, seconds, presence, notes, certainty=over_time, answers=job.answers
@@ -197,7 +204,7 @@ class Separation:
         self._notes.append(f"Job {job.base} {why}: the model was asked anew.")
         if kept is None or kept.job.mixture != job.mixture:
             return None
-        told = Told(kept.told.beside, ()) if kept.told is not None else None
+        told = Told(kept.told.beside, (), kept.told.rest) if kept.told is not None else None
         return replace(kept, sounds=(), told=told)
 
     def _beside(self, kept: Kept | None) -> bool:
@@ -213,6 +220,26 @@ class Separation:
             self._load([job.beside])
         return beside
 
+    def _hearer(self, kept: Kept | None, *, beside: bool) -> Hearer | None:
+        """Return what loads the listener that is to hear the rest; None where it is not heard.
+
+        What the job that this one adjusts heard for the same query, is not heard again.
+        """
+        job = self.job
+        traits = dict(kept.traits) if kept is not None else {}
+        traits |= {name: Traits.of(one) for name, one in self._separators.items()}
+        if not hears_rest(job, traits, beside=beside):
+            return None
+        if kept is not None and kept.told is not None and kept.job.queries == job.queries:
+            self._rest = kept.told.rest
+            if self._rest is not None:
+                return None
+        return lambda: as_listener(self.models.fetch(LISTENER.name)[0])
+
+    def _on_rest(self, rest: Rest) -> None:
+        self._rest = rest
+        self._notes.append(rest_note(self.job))
+
     def _on_heard(self, part: float) -> None:
         self._begun = part * _HEARD
         self.on_progress(self._begun)
@@ -223,7 +250,9 @@ class Separation:
             shown = None
             if lead is not None:
                 shown = asking.shown(self.job, lead, self.models, self.cancelled)
-            found = assemble(self.job, self._separators, beside=beside, embed=shown, kept=kept)
+            found = assemble(
+                self.job, self._separators, beside=beside, embed=shown, kept=kept, rest=self._rest
+            )
             if not found.missing:
                 return found
             self._load(found.missing)
@@ -243,6 +272,7 @@ class Separation:
         keeping: Keeping | None,
         events: Sequence[Sequence[Span] | None],
         share: float,
+        hearer: Hearer | None = None,
     ) -> tuple[tuple[Clip, ...], tuple[float, FloatArray] | None]:
         """Separate once; returns the clips, and what the separator said of the queries."""
         certainty: tuple[float, FloatArray] | None = None
@@ -263,6 +293,8 @@ class Separation:
             kept=kept,
             keeping=keeping,
             events=events,
+            hearer=hearer,
+            on_rest=self._on_rest,
         )
         return clips, certainty
 
@@ -303,7 +335,7 @@ class Separation:
             found = [
                 Certainty.rounded(step, row) if np.isfinite(row).all() else None for row in rows
             ]
-        team = assemble(self.job, {}, beside=beside, kept=kept).team
+        team = assemble(self.job, {}, beside=beside, kept=kept, rest=self._rest).team
         limited = replace(assembled, team=team)
         told = len(self._notes)
         events = self._events(found)
@@ -347,6 +379,8 @@ class Separation:
                 kept=None,
                 keeping=None,
                 events=(),
+                hearer=None,
+                on_rest=lambda _: None,
             )
         except Cancelled:
             raise

@@ -12,10 +12,11 @@ from engine.job import Job
 from engine.models.base import FloatArray, Separator
 from engine.sound.kept import Kept
 from engine.sound.masks import Rule
-from engine.sound.team import KeptMember, Member, Team, Traits
+from engine.sound.rest import is_heard
+from engine.sound.team import KeptMember, Member, Rest, Team, Traits
 from engine.taxonomy.families import SPEECH, may_be_beside_speech
 
-__all__ = ["Assembled", "assemble"]
+__all__ = ["Assembled", "assemble", "hears_rest", "rest_note"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ def assemble(
     beside: bool = False,
     embed: Callable[[str], FloatArray] | None = None,
     kept: Kept | None = None,
+    rest: Rest | None = None,
 ) -> Assembled:
     """Put the team of a resolved job together.
 
@@ -56,6 +58,8 @@ def assemble(
         Turns the queries into vectors, where a sound is shown.
     kept
         Masks of an earlier job that was set up alike, of the same mixture.
+    rest
+        What competes unasked, where that is known already; see `hears_rest`.
 
     """
     traits = dict(kept.traits) if kept is not None else {}
@@ -75,11 +79,15 @@ def assemble(
         beside=touched,
     )
     texts = (*job.sounds, SPEECH) if beside else job.sounds
+    if rest is not None:
+        contest = contest.with_rival(len(texts))
+        texts, answers = (*texts, rest.text), (*answers, job.answers[0])
     idle = contest.idle(len(texts))
     team = Team(
         tuple(text for place, text in enumerate(texts) if place not in idle),
         (),
         contest.without(idle),
+        rest,
     )
     answering = [name for place, name in enumerate(answers) if place not in idle]
     casting = _Casting(traits, separators, embed, kept, shown=bool(options.like))
@@ -90,10 +98,42 @@ def assemble(
         if traits[name].waveform and name != options.model
     ]
     notes = _notes(job, specialists, idle, beside=beside)
+    if rest is not None:
+        notes.append(rest_note(job))
     answered = frozenset(
         text for text, name in zip(job.sounds, job.answers, strict=True) if traits[name].waveform
     )
     return Assembled(team, tuple(notes), answered, tuple(casting.missing))
+
+
+def hears_rest(job: Job, traits: Mapping[str, Traits], *, beside: bool) -> bool:
+    """Return whether what a first answer leaves of a job's mixture is to compete with a second.
+
+    It is where nothing else competes and one model answers; see `engine.sound.rest.is_heard`.
+
+    Parameters
+    ----------
+    job
+        A resolved one.
+    traits
+        Of the models that it names, by name.
+    beside
+        Whether speech competes unasked.
+
+    """
+    options = job.options
+    wanted = options.auto and options.compete and not options.like and not beside
+    if not wanted or len({*job.answers}) != 1 or job.answers[0] not in traits:
+        return False
+    return is_heard(job.queries, job.nots, traits[job.answers[0]])
+
+
+def rest_note(job: Job) -> str:
+    """Return the sentence that says that the rest competed."""
+    return (
+        f"What a first answer left of the recording competed with {spoken(job.queries)}; "
+        "--no-auto leaves it alone."
+    )
 
 
 class _Casting:

@@ -38,7 +38,7 @@ from engine.sound.frames import Mask
 from engine.sound.mask_codes import decoded, encoded
 from engine.sound.mixture import DecodedMixture
 from engine.sound.segments import Segment
-from engine.sound.team import Sought, Traits
+from engine.sound.team import Rest, Sought, Traits
 from engine.status import Certainty
 
 __all__ = ["Kept", "KeptMasks", "Recorder", "Told"]
@@ -285,21 +285,30 @@ class Told:
         Whether speech competed unasked.
     certainty
         Of each query, in their order; empty where nobody estimated it.
+    rest
+        What was left of the mixture and competed; None where nothing did.
 
     """
 
     beside: bool
     certainty: tuple[Certainty, ...]
+    rest: Rest | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        return {"beside": self.beside, "certainty": [one.to_value() for one in self.certainty]}
+        return {
+            "beside": self.beside,
+            "certainty": [one.to_value() for one in self.certainty],
+            "rest": self.rest.place.tolist() if self.rest is not None else None,
+        }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Told:
         """Read what `to_json` returned; BadJob or KeyError where it is something else."""
         found = tuple(Certainty.from_value(value) for value in facts["certainty"])
-        return cls(bool(facts["beside"]), found)
+        place = facts.get("rest")
+        rest = Rest(np.array(place, np.float32)) if place else None
+        return cls(bool(facts["beside"]), found, rest)
 
 
 class KeptMasks:

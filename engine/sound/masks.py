@@ -8,7 +8,7 @@ segment ends, and whichever model a mask comes from.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,6 +73,10 @@ class Competition:
     def queries(self) -> int:
         """Number of queries."""
         return len(self.rivals)
+
+    def with_rival(self, place: int) -> Competition:
+        """Return the same competition with the sound at `place` as one more rival of each query."""
+        return replace(self, rivals=tuple((*row, place) for row in self.rivals))
 
     def idle(self, sounds: int) -> frozenset[int]:
         """Return the places, among so many, of sounds that are no queries and matter to none."""

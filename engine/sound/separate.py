@@ -28,12 +28,14 @@ from engine.sound.core import KeptPart, Part, estimates, pieces_of
 from engine.sound.kept import Kept, KeptMasks, Recorder
 from engine.sound.mixture import DecodedMixture, at_rate, is_silent, prepare
 from engine.sound.region import Region, check_inside
-from engine.sound.team import KeptMember, Member, Team, Traits
+from engine.sound.rest import SECONDS, STRETCHES, Hearer, remembered_rest
+from engine.sound.team import KeptMember, Member, Rest, Team, Traits
 from engine.status import Clip
 
 __all__ = ["Keeping", "separate"]
 
 _PREPARING = 0.02  # share of the progress that belongs to reading the mixture
+_FIRST = 0.25  # that belongs to a first answer, where what it leaves competes
 _WORK = "work"
 _MASKS = "masks"
 _BEGUN = "begun"
@@ -63,6 +65,8 @@ def separate(
     kept: Kept | None = None,
     keeping: Keeping | None = None,
     events: Sequence[Sequence[Span] | None] = (),
+    hearer: Hearer | None = None,
+    on_rest: Callable[[Rest], None] = lambda _: None,
 ) -> tuple[Clip, ...]:
     """Separate a job's mixture and write its clips into `folder`.
 
@@ -105,6 +109,11 @@ def separate(
     events
         For each query the time in which its sound was noticed, if its target is to be limited to
         that; see `Region.of_options`.
+    hearer
+        Where what is left of the mixture is to compete with the query: what loads the listener
+        that hears it. The team is of one model that can be shown sounds.
+    on_rest
+        Called with what competes so, before the separation.
 
     Returns
     -------
@@ -160,6 +169,8 @@ def separate(
                     kept,
                     keeping,
                     events,
+                    hearer,
+                    on_rest,
                 )
             except Exception as error:
                 if not memory.is_exhausted(error):
@@ -209,6 +220,8 @@ def _separate(
     kept: Kept | None,
     keeping: Keeping | None,
     events: Sequence[Sequence[Span] | None],
+    hearer: Hearer | None,
+    on_rest: Callable[[Rest], None],
 ) -> tuple[Clip, ...]:
     def step(fraction: float) -> None:
         on_progress(min(fraction, 1.0))
@@ -219,17 +232,31 @@ def _separate(
     work = folder / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     frame_grid = team.frame_grid
-    vectors = {
-        member.sounds: team.vectors(member) for member in team.members if isinstance(member, Member)
-    }
+    vectors = _vectors(team)
     if kept is not None:
         mixture = kept.mixture(frame_grid, work)
     else:
         mixture = prepare(job, frame_grid, work, lambda part: step(part * _PREPARING))
     info = mixture.info
     check_inside(job.options, info.frames / info.rate, info.rate)
+    prepared = _PREPARING
+    if hearer is not None:
+        share = _FIRST * min(1.0, STRETCHES * SECONDS * info.rate / info.frames)
+        rest = remembered_rest(
+            mixture,
+            team,
+            hearer,
+            work / "rest.npy",
+            reduction=reduction,
+            step=lambda part: step(_PREPARING + part * share),
+        )
+        prepared += share
+        if rest is not None:
+            on_rest(rest)
+            team = team.beside_rest(rest)
+            vectors = _vectors(team)
     parts = tuple(
-        _part(member, vectors.get(member.sounds), mixture, work, kept, lambda: step(_PREPARING))
+        _part(member, vectors.get(member.sounds), mixture, work, kept, lambda: step(prepared))
         for member in team.members
     )
     files = ClipFiles(job, folder, work, info)
@@ -258,7 +285,7 @@ def _separate(
         merge=job.options.merge,
         reduction=reduction,
         resume=at,
-        on_progress=lambda part: step(_PREPARING + part * (1 - _PREPARING)),
+        on_progress=lambda part: step(prepared + part * (1 - prepared)),
         on_masks=recorder.add if recorder is not None else None,
     )
     try:
@@ -289,6 +316,13 @@ def _separate(
     on_notes(mixture.notes)
     on_progress(1.0)
     return files.clips
+
+
+def _vectors(team: Team) -> dict[tuple[int, ...], FloatArray]:
+    """Return the vectors of the sounds of each member that is asked."""
+    return {
+        member.sounds: team.vectors(member) for member in team.members if isinstance(member, Member)
+    }
 
 
 def _part(

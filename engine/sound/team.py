@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,13 +16,14 @@ from engine.models.base import (
     Opposed,
     PresenceSeparator,
     Separator,
+    SoundSteered,
     Tunable,
     WaveformSeparator,
 )
 from engine.options import Options
 from engine.sound.masks import Competition
 
-__all__ = ["KeptMember", "Member", "Sought", "Team", "Traits"]
+__all__ = ["KeptMember", "Member", "Rest", "Sought", "Team", "Traits"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Traits:
         Whether it is `Opposed`.
     weight
         How much competing counts, where it is `Competing`.
+    steered
+        Whether it is `SoundSteered`.
 
     """
 
@@ -48,6 +52,7 @@ class Traits:
     presence: bool = False
     opposed: bool = False
     weight: float | None = None
+    steered: bool = False
 
     @classmethod
     def of(cls, separator: Separator) -> Traits:
@@ -58,6 +63,7 @@ class Traits:
             presence=isinstance(separator, PresenceSeparator),
             opposed=isinstance(separator, Opposed),
             weight=separator.weight if isinstance(separator, Competing) else None,
+            steered=isinstance(separator, SoundSteered),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +91,25 @@ class Sought:
         """Read the fields of one; KeyError or TypeError where they hold something else."""
         others = facts["others"]
         return cls(str(facts["text"]), None if others is None else tuple(map(str, others)))
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """What a first answer left of a mixture, as a listener hears it.
+
+    Attributes
+    ----------
+    place
+        `(dimensions,)`, of unit length: where it lies among the vectors of words.
+
+    """
+
+    place: FloatArray
+
+    @property
+    def text(self) -> str:
+        """Stands for it among what a model is asked for; another rest has another text."""
+        return f"the rest {hashlib.sha256(self.place.tobytes()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +182,15 @@ class Team:
         The models. The first says on which frames masks lie; see `engine.sound.core.pieces_of`.
     competition
         Which sounds compete.
+    rest
+        What competes unasked, as the last of `texts`; None where nothing does.
 
     """
 
     texts: tuple[str, ...]
     members: tuple[Member | KeptMember, ...]
     competition: Competition
+    rest: Rest | None = None
 
     @classmethod
     def of_one(
@@ -218,14 +246,35 @@ class Team:
         """
         separator = member.separator
         embed = member.embed or separator.embed
+
+        def vector(text: str) -> FloatArray:
+            if self.rest is None or text != self.rest.text:
+                return embed(text)
+            assert isinstance(separator, SoundSteered)
+            return separator.embed_sound(self.rest.place, None)
+
         return np.stack(
             [
-                separator.embed_beside(one.text, one.others)
+                separator.beside(vector(one.text), [vector(other) for other in one.others])
                 if one.others is not None and isinstance(separator, Opposed)
-                else embed(one.text)
+                else vector(one.text)
                 for one in self.sought_of(member)
             ]
         )
+
+    def beside_rest(self, rest: Rest) -> Team:
+        """Return the same team with one more sound, which competes with every query.
+
+        The team's only member answers for that, and for its own sounds beside it.
+        """
+        (member,) = self.members
+        assert isinstance(member, Member)
+        place = len(self.texts)
+        contest = self.competition.with_rival(place)
+        team = replace(self, texts=(*self.texts, rest.text), competition=contest, rest=rest)
+        sounds = (*member.sounds, place)
+        sought = team.sought(sounds, opposed=isinstance(member.separator, Opposed))
+        return replace(team, members=(replace(member, sounds=sounds, sought=sought),))
 
     def tuned(self, options: Options) -> Team:
         """Return the same team with each model set up as `options` ask."""

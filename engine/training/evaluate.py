@@ -7,7 +7,7 @@ watch a training run by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from engine.models.compact import from_files
 from engine.sound.core import pieces
 from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture
-from engine.sound.team import Member, Team
+from engine.sound.rest import heard_rest, is_heard
+from engine.sound.team import Member, Team, Traits
 from engine.training.corpus import SAMPLE_RATE
 from engine.training.figures import Absent, Findings, Score, kept, leakage, level, score
 from engine.training.mixing import LEVEL, Mixer, MixingOptions, class_weights
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.folders import Folders
-    from engine.models.base import Separator
+    from engine.models.base import Listener, Separator
     from engine.models.compact.network import CompactNet
     from engine.taxonomy.classes import Taxonomy
     from engine.training.mixing import ClipStore
@@ -78,8 +79,12 @@ def load(model: str, folders: Folders) -> Separator:
     return from_files(path, heads if heads.is_file() else None)
 
 
-def ask(separator: Separator, scene: Scene, *, told: bool = False) -> Answers:
+def ask(
+    separator: Separator, scene: Scene, *, told: bool = False, hearer: Listener | None = None
+) -> Answers:
     """Separate a scene by each of its queries as a user's job with that query alone is.
+
+    With a `hearer`, what a first answer leaves competes, as it does in a job.
 
     Queries of one job compete (`engine.sound.masks`): asked together, the right query would gain
     from the wrong one beside it. With `told`, each sound is asked for once more, with the other
@@ -95,7 +100,15 @@ def ask(separator: Separator, scene: Scene, *, told: bool = False) -> Answers:
     mixture = ArrayMixture(np.asarray(scene.mixture, np.float32), scene.rate, rate)
     targets, presence = {}, {}
     for query in scene.captions:
-        found = list(pieces(mixture, separator, separator.embed(query)[None]))
+        team = Team.of_one(separator, (query,))
+        if hearer is not None and is_heard(team.texts, (), Traits.of(separator)):
+            rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
+            team = replace(team, competition=replace(team.competition, rule=rule))
+            rest = heard_rest(mixture, team, hearer)
+            team = team if rest is None else team.beside_rest(rest)
+        (member,) = team.members
+        assert isinstance(member, Member)
+        found = list(pieces(mixture, separator, team.vectors(member), competition=team.competition))
         targets[query] = np.concatenate([piece.targets[0] for piece in found], axis=-1)
         end = found[-1].checkpoint
         assert end is not None
@@ -119,14 +132,16 @@ def measure(
     on_progress: Callable[[int], None] = lambda _: None,
     *,
     told: bool = False,
+    hearer: Listener | None = None,
 ) -> Findings:
     """Measure a model on a set of mixtures; `on_progress` is called with 1 after each of them.
 
-    With `told`, also with the other sound of each mixture named as not wanted.
+    `hearer` is that of `ask`. With `told`, also with the other sound of each mixture named as not
+    wanted.
     """
     scores, absent = [], []
     for scene in scenes.scenes():
-        answers = ask(separator, scene, told=told)
+        answers = ask(separator, scene, told=told, hearer=hearer)
         for asked in scene.questions:
             estimate = answers.targets[asked.caption]
             other = answers.targets.get(asked.wrong)

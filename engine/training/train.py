@@ -30,7 +30,7 @@ import torch.multiprocessing as multiprocessing
 
 from engine import processes
 from engine.errors import BadInput
-from engine.models.compact import load_network, trunk_channels
+from engine.models.compact import Compact, load_network, trunk_channels
 from engine.models.compact.heads import Heads, heads_from, save_heads
 from engine.models.compact.network import VECTOR
 from engine.models.compact.weights import new_network, save_weights
@@ -42,6 +42,7 @@ from engine.training.figures import summary
 from engine.training.losses import QUERIES, Batch, Truth, step_losses
 from engine.training.mixing import COMPACT, Mixer, phrase
 from engine.training.scenes import load_stores
+from engine.training.shown import ShownSounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,17 +93,29 @@ def draw_batch(
     unknown: UnknownQueries,
     mixtures: int,
     rng: np.random.Generator,
+    shown: ShownSounds | None = None,
 ) -> tuple[Batch, Truth]:
-    """Draw the examples of one step, and what is there in each."""
+    """Draw the examples of one step, and what is there in each.
+
+    With ``shown``, some sounds are asked for, or excluded, by a sound instead of words.
+    """
     examples = [mixer.example(rng, QUERIES) for _ in range(mixtures)]
     nothing = np.zeros(VECTOR, np.float32)
+
+    def wanted(caption: str) -> NDArray[np.float32]:
+        if not caption:
+            return unknown.draw(rng)
+        sound = shown.query(caption, rng) if shown is not None else None
+        return sound if sound is not None else table.embed(phrase(caption, rng))
+
+    def unwanted(other: str, caption: str) -> NDArray[np.float32]:
+        if not other:
+            return nothing
+        sound = shown.against(other, caption, rng) if shown is not None else None
+        return sound if sound is not None else table.embed(phrase(other, rng))
+
     vectors = [
-        np.concatenate(
-            [
-                table.embed(phrase(caption, rng)) if caption else unknown.draw(rng),
-                table.embed(phrase(other, rng)) if other else nothing,
-            ]
-        )
+        np.concatenate([wanted(caption), unwanted(other, caption)])
         for example in examples
         for caption, other in zip(example.captions, example.against, strict=True)
     ]
@@ -180,6 +193,8 @@ class Run:
         self.table = load_text_table()
         clips = load_stores(store, TRAIN)
         self.mixer = Mixer(clips, self.taxonomy, COMPACT)
+        steer = functools.partial(Compact(new_network(), self.table).embed_sound, query=None)
+        self.shown = ShownSounds.of(store, self.taxonomy, steer)
         self.pairs = {
             split: draw_pairs(stored, self.taxonomy, validation_pairs, seed=7)
             for split in (HELD_OUT, OUTSIDE)
@@ -261,7 +276,9 @@ class Run:
         while self.step < schedule.steps:
             rng = np.random.default_rng((self.seed, self.step, self.team.rank))
             torch.manual_seed(int(rng.integers(1 << 62)))  # what drops out in the heads
-            batch, truth = draw_batch(self.mixer, self.table, self.unknown, mixtures, rng)
+            batch, truth = draw_batch(
+                self.mixer, self.table, self.unknown, mixtures, rng, self.shown
+            )
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.rate(self.step)
             self.optimizer.zero_grad(set_to_none=True)

@@ -49,10 +49,9 @@ class Compact:
     """How much competing counts (`engine.sound.masks.Rule`). With 1 two sounds that are named gain
     a little more where there are no others, and 2 dB less where there is a third."""
 
-    def __init__(self, net: CompactNet, table: TextTable, beside: CompactNet | None = None) -> None:
+    def __init__(self, net: CompactNet, table: TextTable) -> None:
         self.net = net.eval()
         self.table = table
-        self.beside = beside.eval() if beside is not None else None
         block = net.config.net.time_block
         context = -(-net.config.net.reach() // block) * block
         self.frame_grid = FrameGrid(SAMPLE_RATE, N_FFT, HOP, block, context, CORE)
@@ -61,26 +60,13 @@ class Compact:
         """Return the query's vector, ``(dim,)``; see :meth:`TextTable.embed`."""
         return self.table.embed(query)
 
-    def embed_beside(self, query: str, others: Sequence[str]) -> FloatArray:
-        """Return the query's vector, and behind it what the others have in common, ``(2 dim,)``.
+    def beside(self, own: FloatArray, others: Sequence[FloatArray]) -> FloatArray:
+        """Return a sound's vector, and behind it what the others have in common, ``(2 dim,)``.
 
-        The latter is zeros where there are no others, or where no network learned to use it.
+        The latter is zeros where there are no others.
         """
-        own, rest = self.embed(query), np.zeros(self.table.dim, np.float32)
-        if self.beside is not None:
-            for other in others:
-                rest += self.embed(other)
+        rest = np.sum(others, axis=0) if len(others) else np.zeros(self.table.dim)
         return np.concatenate([own, rest / (np.linalg.norm(rest) + 1e-9)]).astype(np.float32)
-
-    def _asked(self, vector: FloatArray) -> tuple[CompactNet, torch.Tensor]:
-        """Return the network that answers to a vector, and the vector as it takes it.
-
-        Another one answers where something is named that is there, too: it learned that way.
-        """
-        net, used = self.net, vector[:VECTOR]
-        if self.beside is not None and vector[VECTOR:].any():
-            net, used = self.beside, vector
-        return net, torch.from_numpy(np.ascontiguousarray(used, np.float32))[None]
 
     def embed_sound(self, place: FloatArray, query: str | None) -> FloatArray:
         """Return the vector of a sound, or the middle between it and its words', ``(dim,)``.
@@ -120,8 +106,7 @@ class Compact:
             for channel, one in enumerate(magnitude):
                 heard, level = _tensors(one, rms)
                 for query, vector in enumerate(vectors):
-                    net, asked = self._asked(vector)
-                    mask, _ = net.analyse(heard, asked, level, (start, stop))
+                    mask, _ = self.net.analyse(heard, _row(vector), level, (start, stop))
                     out[query, channel, start:stop] = mask[0].numpy()
         return out
 
@@ -132,16 +117,9 @@ class HearingCompact(Compact):
     A :class:`engine.models.base.PresenceSeparator`.
     """
 
-    def __init__(
-        self,
-        net: CompactNet,
-        table: TextTable,
-        heads: Heads,
-        beside: tuple[CompactNet, Heads] | None = None,
-    ) -> None:
-        super().__init__(net, table, beside[0] if beside is not None else None)
+    def __init__(self, net: CompactNet, table: TextTable, heads: Heads) -> None:
+        super().__init__(net, table)
         self.heads = heads.eval()
-        self._beside_heads = beside[1].eval() if beside is not None else self.heads
 
     def mask_with_presence(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice
@@ -157,14 +135,20 @@ class HearingCompact(Compact):
             for channel, one in enumerate(magnitude):
                 heard, level = _tensors(one, rms)
                 for query, vector in enumerate(vectors):
-                    net, asked = self._asked(vector)
-                    heads = self._beside_heads if net is self.beside else self.heads
-                    mask, inside = net.analyse(heard, asked, level, (whole.start, whole.stop))
+                    asked = _row(vector)
+                    mask, inside = self.net.analyse(heard, asked, level, (whole.start, whole.stop))
                     passed = evidence(mask, heard[:, whole], block)
-                    found = heads.present(summarised(inside[:, :, kept]), passed, asked[:, :VECTOR])
+                    found = self.heads.present(
+                        summarised(inside[:, :, kept]), passed, asked[:, :VECTOR]
+                    )
                     out[query, channel, whole] = mask[0].numpy()
                     np.maximum(logits[query], found[0].numpy(), out=logits[query])
             return out, torch.sigmoid(torch.from_numpy(logits)).numpy()
+
+
+def _row(vector: FloatArray) -> torch.Tensor:
+    """Return a vector as a network takes it, ``(1, dim)``."""
+    return torch.from_numpy(np.ascontiguousarray(vector, np.float32))[None]
 
 
 def _tensors(magnitude: FloatArray, rms: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,17 +166,16 @@ def load() -> HearingCompact:
         The weights are damaged or do not fit the network; the message names the first that does
         not.
     """
-    net, heads = _pair("weights.safetensors", "heads.safetensors")
-    beside = _pair("beside.safetensors", "beside_heads.safetensors")
-    return HearingCompact(net, load_text_table(), heads, beside)
-
-
-def _pair(weights: str, heads: str) -> tuple[CompactNet, Heads]:
-    """Load a bundled network with its heads."""
     folder = files(__package__)
-    net = network_from((folder / weights).read_bytes(), f"compact's file {weights}")
-    data = (folder / heads).read_bytes()
-    return net, heads_from(data, f"compact's file {heads}", trunk_channels(net))
+    net = network_from(
+        (folder / "weights.safetensors").read_bytes(), "compact's file weights.safetensors"
+    )
+    heads = heads_from(
+        (folder / "heads.safetensors").read_bytes(),
+        "compact's file heads.safetensors",
+        trunk_channels(net),
+    )
+    return HearingCompact(net, load_text_table(), heads)
 
 
 def trunk_channels(net: CompactNet) -> int:

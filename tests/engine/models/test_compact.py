@@ -246,18 +246,13 @@ def test_what_else_is_there_is_told_to_the_network_that_learned_it() -> None:
         return model.mask(magnitude, vector[None], 0.1, slice(0, 64))
 
     plain = mask(model.embed("dog"))
-    alone = model.embed_beside("dog", ())
+    dog, rain, guitar = map(model.embed, ("dog", "rain", "guitar"))
+    alone = model.beside(dog, ())
     assert alone.shape == (2 * model.table.dim,)
     assert mask(alone).tobytes() == plain.tobytes()
-    told = mask(model.embed_beside("dog", ("rain",)))
+    told = mask(model.beside(dog, (rain,)))
     assert np.abs(told - plain).max() > 0.01
-    assert np.abs(told - mask(model.embed_beside("dog", ("guitar",)))).max() > 0.01
-    both = model.embed_beside("dog", ("rain", "guitar"))
-    assert np.array_equal(both, model.embed_beside("dog", ("guitar", "rain")))
+    assert np.abs(told - mask(model.beside(dog, (guitar,)))).max() > 0.01
+    both = model.beside(dog, (rain, guitar))
+    assert np.array_equal(both, model.beside(dog, (guitar, rain)))
     assert np.linalg.norm(both[model.table.dim :]) == pytest.approx(1, abs=1e-5)
-
-
-def test_other_weights_are_told_nothing(tmp_path: Path) -> None:
-    path = Path(compact.__file__).parent / "weights.safetensors"
-    model = compact.from_files(path)
-    assert not model.embed_beside("dog", ("rain",))[model.table.dim :].any()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from known_models import Blur, Constant
-from listeners import SPEECH_LAST, NoSpeech, Tones
+from listeners import SPEECH_LAST, TONES, NoSpeech, Tones
+from steered import Leaky
 
 from engine.errors import Failure
 from engine.folders import Folders
@@ -52,7 +53,13 @@ class Desk:
 
     def _load(self, name: str, folders: Folders) -> Model:
         self.loaded.append(name)
-        known = {"compact": Constant(0.25), "wide": Blur(), "ears": self.ears, "moving": Moving()}
+        known = {
+            "compact": Constant(0.25),
+            "wide": Blur(),
+            "ears": self.ears,
+            "moving": Moving(),
+            "leaky": Leaky(),
+        }
         return known[name]
 
     def fetch(self, name: str) -> Model:
@@ -259,3 +266,68 @@ def test_progress_begins_with_the_listening_for_speech(
     assert 0 < listened[0] < listened[-1] <= share
     assert desk.progress == sorted(desk.progress)
     assert desk.progress[-1] == pytest.approx(1.0)
+
+
+def _bark_and_meow(seconds: float = 4) -> np.ndarray:
+    t = np.arange(round(seconds * 32_000)) / 32_000
+    bark, meow = (np.sin(2 * np.pi * TONES[name] * t) for name in ("Bark", "Meow"))
+    return (0.3 * bark + 0.2 * meow).astype(np.float32)[None]
+
+
+def test_the_rest_competes_once_for_a_job_and_those_that_adjust_it(
+    desk: Desk, wav: Callable[..., Path]
+) -> None:
+    first = replace(job(wav(_bark_and_meow(), 32_000), "leaky"), queries=("bark",))
+    done = desk.do(first)
+    (note,) = done.notes  # type: ignore[attr-defined]
+    assert note.startswith("What a first answer left of the recording competed with 'bark'")
+    assert desk.loaded == ["leaky", "ears"]
+    kept = Kept.open(desk.folders.masks / first.id)
+    assert kept is not None
+    assert kept.told is not None
+    assert kept.told.rest is not None
+    assert kept.told.rest.place.argmax() == 1  # the meow
+    (clip,) = done.clips  # type: ignore[attr-defined]
+
+    desk.loaded.clear()
+    again = replace(first, id="job-2", base=first.id)
+    redone = desk.do(again)
+    assert desk.loaded == []
+    assert redone.notes == done.notes  # type: ignore[attr-defined]
+    (same,) = redone.clips  # type: ignore[attr-defined]
+    np.testing.assert_allclose(read(same.path)[0], read(clip.path)[0], rtol=0, atol=1e-5)
+
+    alone = replace(again, id="job-3", options=replace(first.options, auto=False))
+    plain = desk.do(alone)
+    assert desk.loaded == ["leaky"]  # asked without the rest: that is another answer
+    assert plain.notes == ()  # type: ignore[attr-defined]
+    (loud,) = plain.clips  # type: ignore[attr-defined]
+    assert np.square(read(loud.path)[0]).mean() > np.square(read(clip.path)[0]).mean()
+
+
+def test_the_rest_competes_for_a_job_that_adjusts_one_without(
+    desk: Desk, wav: Callable[..., Path]
+) -> None:
+    plain = replace(job(wav(_bark_and_meow(), 32_000), "leaky", auto=False), queries=("bark",))
+    desk.do(plain)
+    desk.loaded.clear()
+    auto = replace(plain, id="job-2", base=plain.id, options=replace(plain.options, auto=True))
+    done = desk.do(auto)
+    assert len(done.notes) == 1  # type: ignore[attr-defined]
+    assert sorted(desk.loaded) == ["ears", "leaky"]
+    fresh = desk.do(replace(auto, id="job-3", base=""))
+    (one,), (other,) = done.clips, fresh.clips  # type: ignore[attr-defined]
+    np.testing.assert_allclose(read(one.path)[0], read(other.path)[0], rtol=0, atol=1e-6)
+
+
+def test_the_rest_competes_where_a_clip_is_limited_to_events(
+    desk: Desk, wav: Callable[..., Path]
+) -> None:
+    asked = replace(job(wav(_bark_and_meow(), 32_000), "leaky", events=True), queries=("bark",))
+    done = desk.do(asked)
+    told = [note.split(" ")[0] for note in done.notes]  # type: ignore[attr-defined]
+    assert told.count("What") == 1
+    (clip,) = done.clips  # type: ignore[attr-defined]
+    plain = replace(asked, id="job-2", options=replace(asked.options, auto=False))
+    (loud,) = desk.do(plain).clips  # type: ignore[attr-defined]
+    assert np.square(read(loud.path)[0]).mean() > np.square(read(clip.path)[0]).mean()

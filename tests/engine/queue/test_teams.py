@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from known_models import Blur, WaveBlur
+from steered import Leaky
 
 from engine.job import Job
 from engine.options import Options
-from engine.queue.teams import assemble
+from engine.queue.teams import assemble, hears_rest
+from engine.sound.team import Rest, Sought, Traits
 
 SEPARATORS = {"wide": Blur(), "talker": WaveBlur()}
 
@@ -44,6 +48,42 @@ def test_speech_beside_is_one_sound_more():
         "alone."
     )
     assert assemble(asked, SEPARATORS).team.texts == ("dog", "crowd")
+
+
+def test_the_rest_is_one_sound_more():
+    asked = job("bark", answers=("leaky",))
+    rest = Rest(np.eye(1, 128, 1, dtype=np.float32)[0])
+    made = assemble(asked, {"leaky": Leaky()}, rest=rest)
+    assert made.team.texts == ("bark", rest.text)
+    (member,) = made.team.members
+    assert member.sought == (Sought("bark", (rest.text,)), Sought(rest.text, ("bark",)))
+    assert made.team.competition.rivals == ((1,),)
+    assert made.notes == (
+        "What a first answer left of the recording competed with 'bark'; --no-auto leaves it "
+        "alone.",
+    )
+    fresh = assemble(asked, {"leaky": Leaky()}).team.beside_rest(rest)
+    assert fresh.texts == made.team.texts
+    assert fresh.competition == made.team.competition
+    assert fresh.members[0].sought == member.sought
+
+
+def test_where_the_rest_is_heard():
+    traits = {name: Traits.of(one) for name, one in {**SEPARATORS, "leaky": Leaky()}.items()}
+
+    def heard(*queries, beside=False, **more):
+        options = Options(**{name: more.pop(name) for name in ("auto", "like") if name in more})
+        return hears_rest(replace(job(*queries, **more), options=options), traits, beside=beside)
+
+    assert heard("bark", answers=("leaky",))
+    assert not heard("bark", answers=("leaky",), auto=False)
+    assert not heard("bark", answers=("leaky",), like="/tmp/a.wav")
+    assert not heard("bark", answers=("leaky",), beside=True)
+    assert not heard("bark", answers=("wide",))
+    assert not heard("bark", answers=("talker",))
+    assert not heard("bark", answers=("unknown",))
+    assert not heard("bark", "meow", answers=("leaky", "leaky"))
+    assert not heard("bark", nots=("meow",), answers=("leaky", "leaky"))
 
 
 def test_sharing_is_said():
