@@ -24,7 +24,7 @@ from engine.sound import core
 from engine.sound.certainty import CertaintyGrid
 from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture, Mixture, decode
-from engine.sound.rest import heard_rest, is_heard
+from engine.sound.rest import LONGEST, heard_rest, is_heard
 from engine.sound.team import Member, Team, Traits
 from engine.status import Certainty
 
@@ -340,7 +340,7 @@ def _pieces(
     alone = Member(separator, tuple(range(len(sounds))), asked.embed)
     team = Team(sounds, (alone,), contest)
     begun = 0.0
-    if asked.hearer is not None:
+    if asked.hearer is not None and mixture.info.frames <= LONGEST * mixture.info.rate:
         begun = _FIRST
         rest = heard_rest(mixture, team, asked.hearer, step=lambda part: on_progress(part * begun))
         team = team if rest is None else team.beside_rest(rest)

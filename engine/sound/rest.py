@@ -23,8 +23,10 @@ from engine.sound.team import Member, Rest, Team, Traits
 
 __all__ = ["Hearer", "heard_rest", "is_heard", "remembered_rest"]
 
-STRETCHES, SECONDS = 3, 10.0
-"""Of a long mixture so many stretches are heard, each that long, spread over its length."""
+LONGEST = 20.0
+"""Seconds of a mixture at most of which the rest is heard. One place among the words says what is
+left of all of it: where other sounds followed each other, every five seconds another one, the sound
+that was asked for lost by it."""
 _QUIET = 0.1
 """Where the channels' mean has less than this share of their RMS, they cancel each other."""
 _LOG = logging.getLogger("tweeze.rest")
@@ -59,7 +61,7 @@ def heard_rest(
     reduction: int = 0,
     step: Callable[[float], None] = lambda _: None,
 ) -> Rest | None:
-    """Answer a stretch of a mixture, and have a listener place what is left of it.
+    """Answer for a mixture, and have a listener place what is left of it.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def heard_rest(
     Returns
     -------
     rest
-        None where nothing is left, or the mixture is silent.
+        None where nothing is left, and where the mixture is silent or longer than `LONGEST`.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def heard_rest(
         What the listener raises.
 
     """
-    if is_silent(mixture):
+    if not _is_fit(mixture):
         return None
     return _placed(_left(mixture, team, reduction, step), team, listener)
 
@@ -117,7 +119,7 @@ def remembered_rest(
     place = _remembered(path)
     if place is None:
         found = None
-        if not is_silent(mixture):
+        if _is_fit(mixture):
             left = _left(mixture, team, reduction, step)
             try:
                 found = _placed(left, team, hearer())
@@ -131,14 +133,18 @@ def remembered_rest(
     return Rest(place) if place.any() else None
 
 
+def _is_fit(mixture: Mixture) -> bool:
+    return mixture.info.frames <= LONGEST * mixture.info.rate and not is_silent(mixture)
+
+
 def _left(
     mixture: Mixture, team: Team, reduction: int, step: Callable[[float], None]
 ) -> FloatArray:
-    """Return what a model leaves of a stretch of a mixture, `(1, n)` at the model's rate."""
+    """Return what a model leaves of a mixture, `(1, n)` at the model's rate."""
     (member,) = team.members
     assert isinstance(member, Member)
     rate = member.frame_grid.sample_rate
-    own = ArrayMixture(_mono(_stretches(mixture, rate)), rate, rate)
+    own = ArrayMixture(_mono(mixture.resampled(0, mixture.model_samples)), rate, rate)
     part = Part(member.separator, own, team.vectors(member), member.sounds)
     nobody = Competition.none(len(team.texts))
     found = pieces_of((part,), nobody, reduction=reduction, on_progress=step)
@@ -160,17 +166,6 @@ def _remembered(path: Path) -> FloatArray | None:
         return None
     whole = place.dtype == np.float32 and place.ndim == 1 and np.isfinite(place).all()
     return place if whole else None
-
-
-def _stretches(mixture: Mixture, rate: int) -> FloatArray:
-    """Return the stretches of a mixture that are heard, at the model's rate, one after another."""
-    samples, most = mixture.model_samples, round(STRETCHES * SECONDS * rate)
-    if samples <= most:
-        return mixture.resampled(0, samples)
-    size = most // STRETCHES
-    # each in the middle of its share of the whole
-    starts = [(samples - size) * (2 * n + 1) // (2 * STRETCHES) for n in range(STRETCHES)]
-    return np.concatenate([mixture.resampled(at, at + size) for at in starts], axis=-1)
 
 
 def _mono(samples: FloatArray) -> FloatArray:

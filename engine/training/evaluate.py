@@ -38,11 +38,23 @@ if TYPE_CHECKING:
     from engine.folders import Folders
     from engine.models.base import Listener, Separator
     from engine.models.compact.network import CompactNet
+    from engine.sound.mixture import Mixture
+    from engine.sound.overlap import Checkpoint
     from engine.taxonomy.classes import Taxonomy
     from engine.training.mixing import ClipStore
     from engine.training.scenes import Scene, SceneSet
 
-__all__ = ["Answers", "Pair", "ask", "draw_pairs", "evaluate", "load", "measure", "separate"]
+__all__ = [
+    "Answers",
+    "Pair",
+    "alone",
+    "ask",
+    "draw_pairs",
+    "evaluate",
+    "load",
+    "measure",
+    "separate",
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,34 @@ def load(model: str, folders: Folders) -> Separator:
     return from_files(path, heads if heads.is_file() else None)
 
 
+def alone(
+    separator: Separator, mixture: Mixture, query: str, hearer: Listener | None = None
+) -> tuple[NDArray[np.float32], Checkpoint]:
+    """Separate a mixture as a user's job with one query does.
+
+    With a `hearer`, what a first answer leaves competes. Returns the target, ``(channels,
+    frames)``, and the last checkpoint.
+
+    Raises
+    ------
+    BadInput, Failure
+        As `engine.sound.core.pieces`.
+
+    """
+    team = Team.of_one(separator, (query,))
+    if hearer is not None and is_heard(team.texts, (), Traits.of(separator)):
+        rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
+        team = replace(team, competition=replace(team.competition, rule=rule))
+        rest = heard_rest(mixture, team, hearer)
+        team = team if rest is None else team.beside_rest(rest)
+    (member,) = team.members
+    assert isinstance(member, Member)
+    found = list(pieces(mixture, separator, team.vectors(member), competition=team.competition))
+    end = found[-1].checkpoint
+    assert end is not None
+    return np.concatenate([piece.targets[0] for piece in found], axis=-1), end
+
+
 def ask(
     separator: Separator, scene: Scene, *, told: bool = False, hearer: Listener | None = None
 ) -> Answers:
@@ -100,18 +140,7 @@ def ask(
     mixture = ArrayMixture(np.asarray(scene.mixture, np.float32), scene.rate, rate)
     targets, presence = {}, {}
     for query in scene.captions:
-        team = Team.of_one(separator, (query,))
-        if hearer is not None and is_heard(team.texts, (), Traits.of(separator)):
-            rule = Rule(separator.weight) if isinstance(separator, Competing) else Rule()
-            team = replace(team, competition=replace(team.competition, rule=rule))
-            rest = heard_rest(mixture, team, hearer)
-            team = team if rest is None else team.beside_rest(rest)
-        (member,) = team.members
-        assert isinstance(member, Member)
-        found = list(pieces(mixture, separator, team.vectors(member), competition=team.competition))
-        targets[query] = np.concatenate([piece.targets[0] for piece in found], axis=-1)
-        end = found[-1].checkpoint
-        assert end is not None
+        targets[query], end = alone(separator, mixture, query, hearer)
         (presence[query],) = end.presence.tolist() or [float("nan")]
     beside = {}
     for question in scene.questions if told else ():

@@ -30,10 +30,10 @@ from engine.advice.presence import FEATURES, Asked, Evidence, Weights, evidence_
 from engine.models import compact, ears
 from engine.models.base import Listener, PresenceSeparator
 from engine.sound.certainty import CertaintyGrid
-from engine.sound.core import pieces
 from engine.sound.mixture import ArrayMixture
 from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import TRAIN
+from engine.training.evaluate import alone
 from engine.training.figures import area_under_curve
 from engine.training.scenes import Scene, SceneSet, corpus_sets, draw, load_stores
 
@@ -63,15 +63,11 @@ class Opinion:
 
 
 def opinions(separator: PresenceSeparator, listener: Listener, scene: Scene) -> list[Opinion]:
-    """Separate a scene by everything that is asked of it, and listen."""
+    """Separate a scene by everything that is asked of it, each in a job of its own, and listen."""
     queries = scene.captions
     rate = separator.frame_grid.sample_rate
     samples = np.asarray(scene.mixture, np.float32)
     mixture = ArrayMixture(samples, scene.rate, rate)
-    found = list(pieces(mixture, separator, np.stack([separator.embed(q) for q in queries])))
-    targets = np.concatenate([piece.targets for piece in found], axis=-1)
-    end = found[-1].checkpoint
-    assert end is not None
     frames = mixture.model_samples // separator.frame_grid.hop + 1
     step = CertaintyGrid(separator.frame_grid, frames).step
     asked = Asked.of(queries, listener)
@@ -83,8 +79,9 @@ def opinions(separator: PresenceSeparator, listener: Listener, scene: Scene) -> 
     for number, query in enumerate(queries):
         if query not in truth:
             continue
-        target = impression([targets[number]], scene.rate, channels, listener, asked.only(number))
-        known = step, end.certainty[number]
+        found, end = alone(separator, mixture, query, listener)
+        target = impression([found], scene.rate, channels, listener, asked.only(number))
+        known = step, end.certainty[0]
         kinds: list[tuple[object, object]] = [(None, None), (None, known), (target, known)]
         evidence = [
             evidence_of(asked, number, whole, heard, said, listener.hearing_grid)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import argparse
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,8 @@ class ShownSounds:
 def write_places(store: Path, processes: int = _PROCESSES) -> int:
     """Have the listener place every clip for training; returns how many there are."""
     clips = _for_training(store)
-    with ProcessPoolExecutor(processes) as pool:
+    # spawned: torch's threads do not survive a fork
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         places = np.stack(list(pool.map(_placed, [store] * len(clips), clips, chunksize=64)))
     np.save(store / PLACES, places)
     return len(clips)
