@@ -56,13 +56,9 @@ def evaluate(
     told: Annotated[
         bool, typer.Option("--told", help="Also with the other sound named as not wanted.")
     ] = False,
-    auto: Annotated[
-        bool,
-        typer.Option(
-            "--auto/--no-auto",
-            help="Whether what a first answer leaves competes, as it does in a job.",
-        ),
-    ] = True,
+    twice: Annotated[
+        bool, typer.Option("--twice", help="As 'tweeze separate --twice' answers.")
+    ] = False,
     routing: Annotated[
         bool,
         typer.Option(
@@ -112,7 +108,7 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     with waiting(f"Loading {model}"):
         separator = evaluation.load(model, Folders.of_user())
-        hearer = load_listener(Folders.of_user()) if auto else None
+        hearer = load_listener(Folders.of_user()) if twice else None
     found = []
     with _progress("Separating", sum(part.count for part in wanted)) as step:
         found = [

@@ -189,9 +189,19 @@ class Options:
     auto: bool = described(
         Flag(
             default=True,
-            label="What is heard beside it",
-            help="Whether speech, or what else a first answer leaves, competes unasked.",
+            label="Speech beside it",
+            help="Whether speech that is heard beside another sound competes unasked.",
             called=("leave it alone", "it competes"),
+            sparse=True,
+        )
+    )
+    twice: bool = described(
+        Flag(
+            default=False,
+            label="Answer twice",
+            help="Whether one sound is asked for twice, and what the first answer leaves competes "
+            "with the second; up to 20 s.",
+            called=("once", "twice"),
             sparse=True,
         )
     )

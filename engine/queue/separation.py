@@ -28,7 +28,7 @@ from engine.options import AUTO, Context, Options, Precision, Presence
 from engine.places import Span
 from engine.queue import asking
 from engine.queue.messages import Finished
-from engine.queue.teams import Assembled, assemble, hears_rest, rest_note
+from engine.queue.teams import ONCE, Assembled, assemble, hears_rest, rest_note
 from engine.settings import Settings
 from engine.sound.kept import Kept, Told
 from engine.sound.rest import Hearer
@@ -158,6 +158,8 @@ class Separation:
         if not limited:
             assert keeping is not None
             clips = self._limited(assembled, keeping, beside=beside, certainty=certainty)
+        if job.options.twice and self._rest is None:
+            self._notes.append(ONCE)
         notes = (*self._notes, *assembled.notes)
         notes += advice(job.queries, tuple(best), low, specialists=assembled.specialists)
         notes += _of_routes(job, self.folders)

@@ -12,11 +12,18 @@ from engine.job import Job
 from engine.models.base import FloatArray, Separator
 from engine.sound.kept import Kept
 from engine.sound.masks import Rule
-from engine.sound.rest import is_heard
+from engine.sound.rest import LONGEST, is_heard
 from engine.sound.team import KeptMember, Member, Rest, Team, Traits
 from engine.taxonomy.families import SPEECH, may_be_beside_speech
 
-__all__ = ["Assembled", "assemble", "hears_rest", "rest_note"]
+__all__ = ["ONCE", "Assembled", "assemble", "hears_rest", "rest_note"]
+
+
+ONCE = (
+    "Answered once: a second answer is for a single sound of a recording of up to "
+    f"{LONGEST:g} s, by a model like compact, where nothing else is named or competes."
+)
+"""Said where a second answer was wanted, and could not be had."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +87,9 @@ def assemble(
     )
     texts = (*job.sounds, SPEECH) if beside else job.sounds
     if rest is not None:
-        contest = contest.with_rival(len(texts))
-        texts, answers = (*texts, rest.text), (*answers, job.answers[0])
+        contest = contest.with_rest(len(texts))
+        texts = rest.beside(texts, len(job.queries))
+        answers = (*job.answers[:1],) * len(texts)
     idle = contest.idle(len(texts))
     team = Team(
         tuple(text for place, text in enumerate(texts) if place not in idle),
@@ -122,7 +130,7 @@ def hears_rest(job: Job, traits: Mapping[str, Traits], *, beside: bool) -> bool:
 
     """
     options = job.options
-    wanted = options.auto and options.compete and not options.like and not beside
+    wanted = options.twice and options.compete and not options.like and not beside
     if not wanted or len({*job.answers}) != 1 or job.answers[0] not in traits:
         return False
     return is_heard(job.queries, job.nots, traits[job.answers[0]])
@@ -131,8 +139,8 @@ def hears_rest(job: Job, traits: Mapping[str, Traits], *, beside: bool) -> bool:
 def rest_note(job: Job) -> str:
     """Return the sentence that says that the rest competed."""
     return (
-        f"What a first answer left of the recording competed with {spoken(job.queries)}; "
-        "--no-auto leaves it alone."
+        f"What a first answer left of the recording competed with {spoken(job.queries)} in the "
+        "second."
     )
 
 

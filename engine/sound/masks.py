@@ -56,6 +56,9 @@ class Competition:
         same: they share with it what both claim. Empty where there are none.
     rule
         How rivals decide a bin.
+    again
+        For each query the index of a sound that is the same, asked for in another way: its mask is
+        the mean of both. Empty where there are none.
 
     """
 
@@ -63,6 +66,7 @@ class Competition:
     parts: tuple[tuple[int, ...], ...] = ()
     sharers: tuple[tuple[int, ...], ...] = ()
     rule: Rule = field(default_factory=Rule)
+    again: tuple[int, ...] = ()
 
     @classmethod
     def none(cls, queries: int) -> Competition:
@@ -74,13 +78,21 @@ class Competition:
         """Number of queries."""
         return len(self.rivals)
 
-    def with_rival(self, place: int) -> Competition:
-        """Return the same competition with the sound at `place` as one more rival of each query."""
-        return replace(self, rivals=tuple((*row, place) for row in self.rivals))
+    def with_rest(self, sounds: int) -> Competition:
+        """Return the same competition with one rival more for each query, after so many sounds.
+
+        The queries follow once more, as what is asked for without that rival.
+        """
+        return replace(
+            self,
+            rivals=tuple((*row, sounds) for row in self.rivals),
+            again=tuple(range(sounds + 1, sounds + 1 + self.queries)),
+        )
 
     def idle(self, sounds: int) -> frozenset[int]:
         """Return the places, among so many, of sounds that are no queries and matter to none."""
-        matter = {place for row in (*self.rivals, *self.parts, *self.sharers) for place in row}
+        rows = (*self.rivals, *self.parts, *self.sharers, self.again)
+        matter = {place for row in rows for place in row}
         return frozenset(range(self.queries, sounds)) - matter
 
     def without(self, idle: Collection[int]) -> Competition:
@@ -89,7 +101,13 @@ class Competition:
         def moved(rows: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
             return tuple(tuple(p - sum(one < p for one in idle) for p in row) for row in rows)
 
-        return Competition(moved(self.rivals), moved(self.parts), moved(self.sharers), self.rule)
+        return Competition(
+            moved(self.rivals),
+            moved(self.parts),
+            moved(self.sharers),
+            self.rule,
+            *moved((self.again,)),
+        )
 
 
 def steered(masks: Mask, competition: Competition, sharpness: float) -> Mask:
@@ -123,6 +141,9 @@ def competed(masks: Mask, competition: Competition) -> Mask:
     >>> competed(np.array([[0.5, 0.5, 0.25], [0.5, 0.0, 0.75]], np.float32), two).tolist()
     [[0.5, 1.0, 0.10000000149011612], [0.5, 0.0, 0.8999999761581421]]
     """
+    if competition.again:
+        mean = (masks[: competition.queries] + masks[list(competition.again)]) / np.float32(2)
+        masks = np.concatenate([mean, masks[competition.queries :]])
     wanted = masks[: competition.queries]
     if not any((*competition.rivals, *competition.parts, *competition.sharers)):
         return wanted

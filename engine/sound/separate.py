@@ -35,7 +35,7 @@ from engine.status import Clip
 __all__ = ["Keeping", "separate"]
 
 _PREPARING = 0.02  # share of the progress that belongs to reading the mixture
-_FIRST = 0.25  # that belongs to a first answer, where what it leaves competes
+_FIRST = 0.15  # that belongs to a first answer, where what it leaves competes
 _WORK = "work"
 _MASKS = "masks"
 _BEGUN = "begun"

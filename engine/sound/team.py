@@ -111,6 +111,10 @@ class Rest:
         """Stands for it among what a model is asked for; another rest has another text."""
         return f"the rest {hashlib.sha256(self.place.tobytes()).hexdigest()[:12]}"
 
+    def beside(self, texts: Sequence[str], queries: int) -> tuple[str, ...]:
+        """Return the texts of a team with it, and with its queries once more."""
+        return (*texts, self.text, *texts[:queries])
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
@@ -183,7 +187,7 @@ class Team:
     competition
         Which sounds compete.
     rest
-        What competes unasked, as the last of `texts`; None where nothing does.
+        What a first answer left and competes, behind what was asked for; None where nothing does.
 
     """
 
@@ -210,7 +214,10 @@ class Team:
         return self.members[0].frame_grid
 
     def others(self, sound: int) -> list[str]:
-        """Return the texts of the sounds that one competes with, in their order."""
+        """Return the texts of the sounds that one competes with, in their order.
+
+        Of a sound that is asked for once more (`Competition.again`) there are none.
+        """
         rivals = self.competition.rivals
         parts = self.competition.parts or ((),) * len(rivals)
         against = [{*rivals[query], *parts[query]} for query in range(len(rivals))]
@@ -263,16 +270,20 @@ class Team:
         )
 
     def beside_rest(self, rest: Rest) -> Team:
-        """Return the same team with one more sound, which competes with every query.
+        """Return the same team with what is left as one more sound, which competes with each query.
 
-        The team's only member answers for that, and for its own sounds beside it.
+        The team's only member answers for that, for its own sounds beside it, and for its queries
+        without.
         """
         (member,) = self.members
         assert isinstance(member, Member)
-        place = len(self.texts)
-        contest = self.competition.with_rival(place)
-        team = replace(self, texts=(*self.texts, rest.text), competition=contest, rest=rest)
-        sounds = (*member.sounds, place)
+        team = replace(
+            self,
+            texts=rest.beside(self.texts, self.competition.queries),
+            competition=self.competition.with_rest(len(self.texts)),
+            rest=rest,
+        )
+        sounds = tuple(range(len(team.texts)))
         sought = team.sought(sounds, opposed=isinstance(member.separator, Opposed))
         return replace(team, members=(replace(member, sounds=sounds, sought=sought),))
 

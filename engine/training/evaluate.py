@@ -96,8 +96,8 @@ def alone(
 ) -> tuple[NDArray[np.float32], Checkpoint]:
     """Separate a mixture as a user's job with one query does.
 
-    With a `hearer`, what a first answer leaves competes. Returns the target, ``(channels,
-    frames)``, and the last checkpoint.
+    With a `hearer`, what a first answer leaves competes with a second. Returns the target,
+    ``(channels, frames)``, and the last checkpoint.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def ask(
 ) -> Answers:
     """Separate a scene by each of its queries as a user's job with that query alone is.
 
-    With a `hearer`, what a first answer leaves competes, as it does in a job.
+    With a `hearer`, what a first answer leaves competes with a second.
 
     Queries of one job compete (`engine.sound.masks`): asked together, the right query would gain
     from the wrong one beside it. With `told`, each sound is asked for once more, with the other

@@ -79,7 +79,7 @@ def opinions(separator: PresenceSeparator, listener: Listener, scene: Scene) -> 
     for number, query in enumerate(queries):
         if query not in truth:
             continue
-        found, end = alone(separator, mixture, query, listener)
+        found, end = alone(separator, mixture, query)
         target = impression([found], scene.rate, channels, listener, asked.only(number))
         known = step, end.certainty[0]
         kinds: list[tuple[object, object]] = [(None, None), (None, known), (target, known)]

@@ -61,7 +61,7 @@ def test_they_are_saved_listed_and_removed(home: Any, presets: PresetFile) -> No
     assert none.stdout.startswith("There are no presets: save one with 'tweeze presets save NAME")
     words = ("bird song", "cow", "--not", "wind", "--sharpness", "2", "--no-auto")
     saved = home.tweeze("presets", "save", " Birds ", *words)
-    holds = "bird song; cow; not wind; sharpness: 2; what is heard beside it: leave it alone"
+    holds = "bird song; cow; not wind; sharpness: 2; speech beside it: leave it alone"
     assert (saved.returncode, saved.stdout) == (0, f"'Birds' was saved: {holds}.\n")
     assert home.tweeze("presets").stdout == f"Birds\t{holds}\n"
     (said,) = json.loads(home.tweeze("presets", "list", "--json").stdout)

@@ -78,7 +78,7 @@ def test_the_samples_are_those_of_a_job(stereo, tmp_path):
     assert pieces[-1].start + pieces[-1].residual.shape[-1] == len(x)
 
 
-def test_what_competes_unasked_does_so_as_in_a_job(tmp_path):
+def test_a_second_answer_is_that_of_a_job(tmp_path):
     model, ears = tweeze.load(), tweeze.load_listener()
     x, rate = soundfile.read(DEMO, 4 * 44_100, dtype="float32", always_2d=True)
     soundfile.write(tmp_path / "mixture.wav", x, rate, subtype="FLOAT")
@@ -86,12 +86,14 @@ def test_what_competes_unasked_does_so_as_in_a_job(tmp_path):
     team = assemble(job, {"compact": model}).team
     shares: list[float] = []
     arguments = {"model": model, "listener": ears}
-    result = tweeze.separate(x.T, rate, "birds chirping", on_progress=shares.append, **arguments)
+    result = tweeze.separate(
+        x.T, rate, "birds chirping", twice=True, on_progress=shares.append, **arguments
+    )
     (clip,) = separate(job, team, tmp_path / "out", hearer=lambda: ears)
     assert read(clip.path)[0].tobytes() == result.targets[0].tobytes()
     assert shares == sorted(shares)
     (plain,) = separate(job, team, tmp_path / "plain")
-    alone = tweeze.separate(x.T, rate, "birds chirping", auto=False, **arguments)
+    alone = tweeze.separate(x.T, rate, "birds chirping", **arguments)
     assert read(plain.path)[0].tobytes() == alone.targets[0].tobytes()
     assert np.abs(alone.targets - result.targets).max() > 0.01
     np.testing.assert_allclose(result.targets[0] + result.residual, x.T, rtol=0, atol=1e-6)

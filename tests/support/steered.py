@@ -36,7 +36,7 @@ class Leaky:
         return place
 
     def beside(self, own: FloatArray, others: list[FloatArray]) -> FloatArray:
-        return np.concatenate([own, np.sum(others, axis=0)]).astype(np.float32)
+        return np.concatenate([own, np.sum([np.zeros(128), *others], axis=0)]).astype(np.float32)
 
     def mask(
         self, magnitude: FloatArray, vectors: FloatArray, rms: float, keep: slice

@@ -277,7 +277,7 @@ def _bark_and_meow(seconds: float = 4) -> np.ndarray:
 def test_the_rest_competes_once_for_a_job_and_those_that_adjust_it(
     desk: Desk, wav: Callable[..., Path]
 ) -> None:
-    first = replace(job(wav(_bark_and_meow(), 32_000), "leaky"), queries=("bark",))
+    first = replace(job(wav(_bark_and_meow(), 32_000), "leaky", twice=True), queries=("bark",))
     done = desk.do(first)
     (note,) = done.notes  # type: ignore[attr-defined]
     assert note.startswith("What a first answer left of the recording competed with 'bark'")
@@ -297,7 +297,7 @@ def test_the_rest_competes_once_for_a_job_and_those_that_adjust_it(
     (same,) = redone.clips  # type: ignore[attr-defined]
     np.testing.assert_allclose(read(same.path)[0], read(clip.path)[0], rtol=0, atol=1e-5)
 
-    alone = replace(again, id="job-3", options=replace(first.options, auto=False))
+    alone = replace(again, id="job-3", options=replace(first.options, twice=False))
     plain = desk.do(alone)
     assert desk.loaded == ["leaky"]  # asked without the rest: that is another answer
     assert plain.notes == ()  # type: ignore[attr-defined]
@@ -308,26 +308,41 @@ def test_the_rest_competes_once_for_a_job_and_those_that_adjust_it(
 def test_the_rest_competes_for_a_job_that_adjusts_one_without(
     desk: Desk, wav: Callable[..., Path]
 ) -> None:
-    plain = replace(job(wav(_bark_and_meow(), 32_000), "leaky", auto=False), queries=("bark",))
+    plain = replace(job(wav(_bark_and_meow(), 32_000), "leaky"), queries=("bark",))
     desk.do(plain)
     desk.loaded.clear()
-    auto = replace(plain, id="job-2", base=plain.id, options=replace(plain.options, auto=True))
-    done = desk.do(auto)
+    again = replace(plain, id="job-2", base=plain.id, options=replace(plain.options, twice=True))
+    done = desk.do(again)
     assert len(done.notes) == 1  # type: ignore[attr-defined]
     assert sorted(desk.loaded) == ["ears", "leaky"]
-    fresh = desk.do(replace(auto, id="job-3", base=""))
+    fresh = desk.do(replace(again, id="job-3", base=""))
     (one,), (other,) = done.clips, fresh.clips  # type: ignore[attr-defined]
     np.testing.assert_allclose(read(one.path)[0], read(other.path)[0], rtol=0, atol=1e-6)
+
+
+def test_where_nothing_can_compete_it_is_said(desk: Desk, wav: Callable[..., Path]) -> None:
+    mixture = wav(_bark_and_meow(), 32_000)
+    for asked in (
+        replace(
+            job(mixture, "leaky", twice=True), queries=("bark", "meow"), answers=("leaky",) * 2
+        ),
+        job(mixture, "wide", twice=True),
+        replace(job(wav(_bark_and_meow(21), 32_000), "leaky", twice=True), queries=("bark",)),
+    ):
+        done = desk.do(asked)
+        assert done.notes[0].startswith("Answered once: a second")  # type: ignore[attr-defined]
 
 
 def test_the_rest_competes_where_a_clip_is_limited_to_events(
     desk: Desk, wav: Callable[..., Path]
 ) -> None:
-    asked = replace(job(wav(_bark_and_meow(), 32_000), "leaky", events=True), queries=("bark",))
+    asked = replace(
+        job(wav(_bark_and_meow(), 32_000), "leaky", twice=True, events=True), queries=("bark",)
+    )
     done = desk.do(asked)
     told = [note.split(" ")[0] for note in done.notes]  # type: ignore[attr-defined]
     assert told.count("What") == 1
     (clip,) = done.clips  # type: ignore[attr-defined]
-    plain = replace(asked, id="job-2", options=replace(asked.options, auto=False))
+    plain = replace(asked, id="job-2", options=replace(asked.options, twice=False))
     (loud,) = desk.do(plain).clips  # type: ignore[attr-defined]
     assert np.square(read(loud.path)[0]).mean() > np.square(read(clip.path)[0]).mean()

@@ -54,13 +54,17 @@ def test_the_rest_is_one_sound_more():
     asked = job("bark", answers=("leaky",))
     rest = Rest(np.eye(1, 128, 1, dtype=np.float32)[0])
     made = assemble(asked, {"leaky": Leaky()}, rest=rest)
-    assert made.team.texts == ("bark", rest.text)
+    assert made.team.texts == ("bark", rest.text, "bark")
     (member,) = made.team.members
-    assert member.sought == (Sought("bark", (rest.text,)), Sought(rest.text, ("bark",)))
+    assert member.sought == (
+        Sought("bark", (rest.text,)),
+        Sought(rest.text, ("bark",)),
+        Sought("bark", ()),
+    )
+    assert made.team.competition.again == (2,)
     assert made.team.competition.rivals == ((1,),)
     assert made.notes == (
-        "What a first answer left of the recording competed with 'bark'; --no-auto leaves it "
-        "alone.",
+        "What a first answer left of the recording competed with 'bark' in the second.",
     )
     fresh = assemble(asked, {"leaky": Leaky()}).team.beside_rest(rest)
     assert fresh.texts == made.team.texts
@@ -72,11 +76,13 @@ def test_where_the_rest_is_heard():
     traits = {name: Traits.of(one) for name, one in {**SEPARATORS, "leaky": Leaky()}.items()}
 
     def heard(*queries, beside=False, **more):
-        options = Options(**{name: more.pop(name) for name in ("auto", "like") if name in more})
+        given = {name: more.pop(name) for name in ("twice", "compete", "like") if name in more}
+        options = Options(**{"twice": True, **given})
         return hears_rest(replace(job(*queries, **more), options=options), traits, beside=beside)
 
     assert heard("bark", answers=("leaky",))
-    assert not heard("bark", answers=("leaky",), auto=False)
+    assert not heard("bark", answers=("leaky",), twice=False)
+    assert not heard("bark", answers=("leaky",), compete=False)
     assert not heard("bark", answers=("leaky",), like="/tmp/a.wav")
     assert not heard("bark", answers=("leaky",), beside=True)
     assert not heard("bark", answers=("wide",))

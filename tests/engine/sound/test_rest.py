@@ -80,9 +80,10 @@ def test_a_model_that_can_be_told_what_else_is_there_is_told(
     separate(make_job(wav(tones(4, 0.3, 0.2), RATE), "bark"), model, tmp_path / "a", hearer=Tones)
     first, last = model.told[0], model.told[-1]
     assert first.shape == (1, 128)
-    assert last.shape == (2, 256)
+    assert last.shape == (3, 256)
     np.testing.assert_array_equal(last[0, :128], last[1, 128:])  # the query, and beside the rest
     np.testing.assert_array_equal(last[0, 128:], last[1, :128])
+    np.testing.assert_array_equal(last[2], np.pad(first[0], (0, 128)))  # and once without it
 
 
 def test_of_a_long_mixture_nothing_competes(
