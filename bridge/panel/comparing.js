@@ -11,6 +11,7 @@ import { job, lanes, source } from "./lanes.js";
 
 const WORDS = 3; // that the advice offers
 const SHARPER = "2";
+const TWICE_SECONDS = 20; // of a recording at most that is asked for twice
 const ENDING = 30000; // milliseconds that a cancelled job gets to end
 
 export class Comparing {
@@ -35,6 +36,10 @@ export class Comparing {
       /** @type {{label: string, queries: string[], options: Record<string, string>}[]} */
       const wanted = words.map((word) => ({ label: word, queries: [word, ...others], options: {} }));
       wanted.push({ label: `${query}, sharper`, queries: [query, ...others], options: { sharpness: SHARPER } });
+      const whole = source(this.state);
+      if (whole && !others.length && !first.nots.length && whole.frames <= TWICE_SECONDS * whole.rate) {
+        wanted.push({ label: `${query}, asked twice`, queries: [query], options: { twice: "yes" } });
+      }
       const used = new Set(first.answers);
       const other = this.state.models.find(({ name, general }) => general && name !== "auto" && !used.has(name));
       if (other) wanted.push({ label: `${query}, by ${other.name}`, queries: [query, ...others], options: { model: other.name } });

@@ -148,17 +148,15 @@ class Adviser:
     def gain(self, name: str) -> float | None:
         """Return the mean SI-SDR improvement of a class in dB, or None.
 
-        Of a class that was not measured itself it is the mean of those below it; they are what a
-        query for it finds.
+        Those below a class count with it: they, too, are what a query for it finds.
         """
         known = self._measured(name)
         return known.gain if known else None
 
     def _measured(self, name: str) -> Knowledge | None:
-        """Return what was measured of a class, or of those below it."""
-        if name in self.knowledge:
-            return self.knowledge[name]
-        return together(self.knowledge[o] for o in self._below[name] if o in self.knowledge)
+        """Return what was measured of a class and of those below it, together."""
+        every = {name, *self._below[name]}
+        return together(self.knowledge[one] for one in sorted(every) if one in self.knowledge)
 
     def _lead(self, name: str) -> float:
         """Return by how much the model does better with a class than with most, dB.

@@ -85,6 +85,14 @@ OPTIONS: list[dict[str, Any]] = [
         "words": {"no": "each by itself", "yes": "they compete"},
     },
     {
+        "name": "twice",
+        "label": "Answer twice",
+        "help": "Whether one sound is asked for twice.",
+        "kind": "flag",
+        "default": "no",
+        "words": {"no": "once", "yes": "twice"},
+    },
+    {
         "name": "at",
         "label": "Only at",
         "help": "Only there: a span of time in seconds, like 3.2-7.5. Repeatable.",

@@ -90,7 +90,7 @@ TEXTS = tuple(
 
 _KEYS = (
     "tweeze", "id", "mixture", "query", "not", "answers", "beside", "runtime", "model", "keep", "stereo",
-    "bandwidth", "sharpness", "compete", "auto", "precision", "context", "memory", "title",
+    "bandwidth", "sharpness", "compete", "auto", "twice", "precision", "context", "memory", "title",
     "client", "host", "project", "track", "start", "rate", "mute", "state", "progress", "message",
     "seconds", "loading", "bad_input", "note", "clip", "kind", "name", "port", "secret", "time",
     "job", "position", "length", "item:a", "action",

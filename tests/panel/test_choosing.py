@@ -28,10 +28,11 @@ def test_candidates_are_heard_at_the_same_playhead_and_one_is_kept(
     page = visit()
     separated(page, "bird")
     desk(page, "desk.seek(44100)")
-    compared(page, 4)
+    compared(page, 5)
     labels = page.locator("#candidates strong").all_text_contents()
     assert labels[0] == "1  bird"
-    assert labels[3] == "4  bird, sharper"
+    assert labels[3:] == ["4  bird, sharper", "5  bird, asked twice"]
+    assert source.jobs[-1].options["twice"] == "yes"
     assert "91 % sure" in page.locator("#candidates .hint").nth(1).text_content()
     assert page.locator("#jobs button").count() == 1, "candidates are no answers yet"
     before = lanes(page)
@@ -56,11 +57,11 @@ def test_two_are_pinned_and_switched_between(visit: Visit, panel: Panel) -> None
     panel.add_garden()
     page = visit()
     separated(page, "bird")
-    compared(page, 4)
+    compared(page, 5)
     for place in (1, 2, 3):
         page.locator("#candidates .pin").nth(place).click()
     pinned = [each["pinned"] for each in desk(page, "return desk.state.candidates")]
-    assert pinned == [False, False, True, True], "two at most, the last ones"
+    assert pinned == [False, False, True, True, False], "two at most, the last ones"
     page.locator("#ruler").focus()
     page.keyboard.press("x")
     shown = desk(page, "return desk.state.shown[desk.state.chosen]")
@@ -74,7 +75,7 @@ def test_comparing_is_left_as_it_was(visit: Visit, panel: Panel) -> None:
     source = panel.add_garden()
     page = visit()
     separated(page, "bird")
-    compared(page, 4)
+    compared(page, 5)
     page.click("#compare-end")
     until(page, "desk.state.sources[0].jobs.length === 1")
     assert [job.queries for job in source.jobs] == [["bird"]]
@@ -185,7 +186,7 @@ def test_all_of_that_by_keyboard(visit: Visit, panel: Panel) -> None:
     page.keyboard.press("Escape")
     press_until(page, "#compare")
     page.keyboard.press("Enter")
-    expect(page.locator("#candidates .hear:enabled")).to_have_count(4)
+    expect(page.locator("#candidates .hear:enabled")).to_have_count(5)
     press_until(page, "#candidates .keep")
     page.keyboard.press("Enter")
     expect(page.locator("#candidates-row")).to_be_hidden()

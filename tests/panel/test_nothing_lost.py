@@ -19,9 +19,9 @@ def test_comparing_outlives_a_reload(visit: Visit, panel: Panel) -> None:
     separated(page, "bird")
     page.click("#compare")
     hear = page.locator("#candidates .hear:enabled")
-    expect(hear).to_have_count(4)
+    expect(hear).to_have_count(5)
     page.reload()
-    expect(hear).to_have_count(4)
+    expect(hear).to_have_count(5)
     assert page.locator("#jobs button").count() == 1, "candidates are no answers of their own yet"
     page.click("#compare-end")
     expect(page.locator("#candidates-row")).to_be_hidden()

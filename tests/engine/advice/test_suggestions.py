@@ -103,9 +103,18 @@ def test_no_quality_brings_another_sense_to_the_front(unmeasured: Adviser) -> No
 
 def test_the_last_place_is_for_a_term_that_works(unmeasured: Adviser) -> None:
     more = [one.name for one in unmeasured.suggest("pheasant", 12)]
-    gains = {name: Knowledge(2.9, 9) for name in more} | {more[-1]: Knowledge(3.1, 9)}
+    good = "peacock"  # of which none of the others is a kind
+    assert more.index(good) > 2
+    gains = {name: Knowledge(2.9, 9) for name in more} | {good: Knowledge(3.1, 9)}
     found = replace(unmeasured, knowledge=gains).suggest("pheasant", 3)
-    assert [one.name for one in found] == [*more[:2], more[-1]]
+    assert [one.name for one in found] == [*more[:2], good]
+
+
+def test_those_below_a_class_count_with_it(unmeasured: Adviser) -> None:
+    known = {"bird": Knowledge(-7.0, 8), "crow": Knowledge(2.0, 10), "owl": Knowledge(8.0, 30)}
+    measured = replace(unmeasured, knowledge=known)
+    assert measured.gain("bird") == pytest.approx((-56 + 20 + 240) / 48)
+    assert measured.gain("owl") == 8.0
 
 
 def test_a_class_that_was_not_measured_is_as_good_as_those_below_it(unmeasured: Adviser) -> None:
