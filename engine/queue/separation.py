@@ -239,8 +239,9 @@ class Separation:
         return lambda: as_listener(self.models.fetch(LISTENER.name)[0])
 
     def _on_rest(self, rest: Rest) -> None:
+        if self._rest is None:  # where memory ran out it is told once more
+            self._notes.append(rest_note(self.job))
         self._rest = rest
-        self._notes.append(rest_note(self.job))
 
     def _on_heard(self, part: float) -> None:
         self._begun = part * _HEARD

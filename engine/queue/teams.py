@@ -21,7 +21,8 @@ __all__ = ["ONCE", "Assembled", "assemble", "hears_rest", "rest_note"]
 
 ONCE = (
     "Answered once: a second answer is for a single sound of a recording of up to "
-    f"{LONGEST:g} s, by a model like compact, where nothing else is named or competes."
+    f"{LONGEST:g} s, by a model like compact, where nothing else is named or competes and the "
+    "first one leaves something."
 )
 """Said where a second answer was wanted, and could not be had."""
 
@@ -66,7 +67,7 @@ def assemble(
     kept
         Masks of an earlier job that was set up alike, of the same mixture.
     rest
-        What competes unasked, where that is known already; see `hears_rest`.
+        What a first answer left, where that is known already; see `hears_rest`.
 
     """
     traits = dict(kept.traits) if kept is not None else {}

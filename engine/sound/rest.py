@@ -124,7 +124,7 @@ def remembered_rest(
             try:
                 found = _placed(left, team, hearer())
             except Exception as error:
-                _LOG.warning("Nothing competes unasked: the listener failed (%s).", error)
+                _LOG.warning("Answered once: the listener failed (%s).", error)
         place = found.place if found is not None else np.zeros(1, np.float32)
         temporary = path.with_suffix(".part")
         with temporary.open("wb") as file:

@@ -116,7 +116,9 @@ class ShownSounds:
         """Return those of a corpus; None where `write_places` was not run."""
         if not (store / PLACES).is_file():
             return None
-        return cls(_for_training(store), np.load(store / PLACES), taxonomy, steer)
+        return cls(
+            _for_training(store), np.load(store / PLACES, allow_pickle=False), taxonomy, steer
+        )
 
 
 def write_places(store: Path, processes: int = _PROCESSES) -> int:

@@ -266,7 +266,9 @@ def progress_is_shown(desks: Make, engine: Engine) -> None:
     assert desk.finish(run).went
     shares = [share for share, _ in run.task.reports]
     assert shares == sorted(shares)
-    assert run.task.reports[0] == (0.0, "Reading")
+    share, said = run.task.reports[0]
+    assert said == "Reading"
+    assert 0 <= share <= 0.1  # reading may be on its way before Audacity asks
 
 
 # Listening.
