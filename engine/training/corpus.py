@@ -18,7 +18,7 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -90,7 +90,8 @@ _TALKERS = frozenset({"picovoice-speech", "custom-speech-keywords", "nativevilla
 """Many voices, and no word about whose each is."""
 _QUIET = 10 ** (-50 / 20)
 _AT_ONCE = 6
-"""Recordings that are decoded at a time; each waits for a decoder process of its own."""
+"""Recordings that are decoded at a time, each of which waits for a decoder process of its own, and
+packages that are fetched at a time."""
 
 
 @dataclass(frozen=True)
@@ -402,22 +403,37 @@ def read_clips(store: Path) -> list[Clip]:
 
 
 def fetch(raw: Path) -> None:
-    """Download the packages of ``sources.toml`` and unpack their audio below ``raw``."""
+    """Download the packages of ``sources.toml`` and unpack their audio below ``raw``.
+
+    What is there already is left as it is. Some packages come at a time.
+
+    Raises
+    ------
+    CalledProcessError
+        One could not be had; the others are there.
+
+    """
     raw.mkdir(parents=True, exist_ok=True)
-    for source in load_sources():
-        folder = raw / source.name
-        if source.kind not in _FETCHED or folder.exists():
-            continue
-        partly = raw / f"{source.name}.part"
-        partly.mkdir(exist_ok=True)
-        _FETCHED[source.kind](source, partly)
-        for archive in sorted(p for p in partly.rglob("*") if p.suffix in ARCHIVES):
-            try:
-                extract(archive, AUDIO)
-            except ArchiveError as problem:
-                print("left out:", problem, file=sys.stderr)
-            archive.unlink()
-        partly.rename(folder)
+    wanted = [source for source in load_sources() if source.kind in _FETCHED]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        fetched = [pool.submit(_fetch_one, source, raw / source.name) for source in wanted]
+    for one in fetched:
+        one.result()
+
+
+def _fetch_one(source: Source, folder: Path) -> None:
+    if folder.exists():
+        return
+    partly = folder.with_name(f"{source.name}.part")
+    partly.mkdir(exist_ok=True)
+    _FETCHED[source.kind](source, partly)
+    for archive in sorted(p for p in partly.rglob("*") if p.suffix in ARCHIVES):
+        try:
+            extract(archive, AUDIO)
+        except ArchiveError as problem:
+            print("left out:", problem, file=sys.stderr)
+        archive.unlink()
+    partly.rename(folder)
 
 
 def _fetch_debian(source: Source, folder: Path) -> None:

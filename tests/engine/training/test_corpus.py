@@ -1,5 +1,6 @@
 """Recordings are decoded alike, copies found, and no recording is on two sides of the split."""
 
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from engine.taxonomy.classes import load_taxonomy
+from engine.training import corpus
 from engine.training.corpus import (
     HELD_OUT,
     OUTSIDE,
@@ -154,3 +156,27 @@ def test_a_frozen_file_that_changed_is_named(
     (only,) = build({"esc-10": tmp_path}, tmp_path / "store", [frozen])
     assert only.split == HELD_OUT
     assert f"not the file that was frozen: {tmp_path / 'a.wav'}" in capsys.readouterr().err
+
+
+def test_what_can_be_fetched_is_there_though_one_package_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fetched(source: corpus.Source, folder: Path) -> None:
+        tried.append(source.name)
+        if source.name == "gone" and tried.count("gone") == 1:
+            raise subprocess.CalledProcessError(100, "apt-get")
+        (folder / f"{source.name}.wav").write_bytes(b"sound")
+
+    sources = tuple(corpus.Source(name, "debian", "CC0") for name in ("one", "gone", "two"))
+    monkeypatch.setattr(corpus, "load_sources", lambda: sources)
+    monkeypatch.setattr(corpus, "_FETCHED", {"debian": fetched})
+    with pytest.raises(subprocess.CalledProcessError):
+        corpus.fetch(tmp_path)
+    assert sorted(tried) == ["gone", "one", "two"]
+    assert not (tmp_path / "gone").exists()
+    corpus.fetch(tmp_path)
+    assert sorted(tried) == ["gone", "gone", "one", "two"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gone", "one", "two"]
+    assert (tmp_path / "two" / "two.wav").is_file()
