@@ -21,7 +21,7 @@ from engine.sound.masks import Competition
 from engine.sound.mixture import ArrayMixture, Mixture, is_silent
 from engine.sound.team import Member, Rest, Team, Traits
 
-__all__ = ["Hearer", "heard_rest", "is_heard", "remembered_rest"]
+__all__ = ["Hearer", "heard_rest", "is_fit", "is_heard", "remembered_rest"]
 
 LONGEST = 20.0
 """Seconds of a mixture at most of which the rest is heard. One place among the words says what is
@@ -89,7 +89,7 @@ def heard_rest(
         What the listener raises.
 
     """
-    if not _is_fit(mixture):
+    if not is_fit(mixture):
         return None
     return _placed(_left(mixture, team, reduction, step), team, listener)
 
@@ -103,10 +103,10 @@ def remembered_rest(
     reduction: int = 0,
     step: Callable[[float], None] = lambda _: None,
 ) -> Rest | None:
-    """Do what `heard_rest` does, once for all processes of a job; `path` holds what was found.
+    """Do what `heard_rest` does for a mixture that `is_fit`, once for all processes of a job.
 
-    Where the listener fails, nothing competes, and the log says why: the sound that is asked for
-    can be had without.
+    `path` holds what was found. Where the listener fails, nothing competes, and the log says why:
+    the sound that is asked for can be had without.
 
     Raises
     ------
@@ -119,12 +119,11 @@ def remembered_rest(
     place = _remembered(path)
     if place is None:
         found = None
-        if _is_fit(mixture):
-            left = _left(mixture, team, reduction, step)
-            try:
-                found = _placed(left, team, hearer())
-            except Exception as error:
-                _LOG.warning("Answered once: the listener failed (%s).", error)
+        left = _left(mixture, team, reduction, step)
+        try:
+            found = _placed(left, team, hearer())
+        except Exception as error:
+            _LOG.warning("Answered once: the listener failed (%s).", error)
         place = found.place if found is not None else np.zeros(1, np.float32)
         temporary = path.with_suffix(".part")
         with temporary.open("wb") as file:
@@ -133,7 +132,12 @@ def remembered_rest(
     return Rest(place) if place.any() else None
 
 
-def _is_fit(mixture: Mixture) -> bool:
+def is_fit(mixture: Mixture) -> bool:
+    """Return whether the rest of a mixture can be heard: it is no longer than `LONGEST`, and loud.
+
+    >>> is_fit(ArrayMixture(np.zeros((1, 32_000), np.float32), 32_000, 32_000))
+    False
+    """
     return mixture.info.frames <= LONGEST * mixture.info.rate and not is_silent(mixture)
 
 

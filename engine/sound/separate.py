@@ -28,7 +28,7 @@ from engine.sound.core import KeptPart, Part, estimates, pieces_of
 from engine.sound.kept import Kept, KeptMasks, Recorder
 from engine.sound.mixture import DecodedMixture, at_rate, is_silent, prepare
 from engine.sound.region import Region, check_inside
-from engine.sound.rest import LONGEST, Hearer, remembered_rest
+from engine.sound.rest import Hearer, is_fit, remembered_rest
 from engine.sound.team import KeptMember, Member, Rest, Team, Traits
 from engine.status import Clip
 
@@ -110,9 +110,9 @@ def separate(
         For each query the time in which its sound was noticed, if its target is to be limited to
         that; see `Region.of_options`.
     hearer
-        Where what is left of the mixture is to compete with the query, unless it is longer than
-        `engine.sound.rest.LONGEST`: what loads the listener that hears it. The team is of one model
-        that can be shown sounds.
+        Where what is left of the mixture is to compete with the query, if that mixture is fit for
+        it (`engine.sound.rest.is_fit`): what loads the listener that hears it. The team is of one
+        model that can be shown sounds.
     on_rest
         Called with what competes so, before the separation.
 
@@ -241,7 +241,7 @@ def _separate(
     info = mixture.info
     check_inside(job.options, info.frames / info.rate, info.rate)
     prepared = _PREPARING
-    if hearer is not None and info.frames <= LONGEST * info.rate:
+    if hearer is not None and is_fit(mixture):
         rest = remembered_rest(
             mixture,
             team,

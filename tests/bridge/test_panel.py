@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from engine.queue.lock import holder
 from engine.queue.service import Service
 from engine.request import Request
 from engine.sound.audio import AudioInfo, FrameWriter
+from engine.sound.rest import LONGEST
 from engine.status import JobState, Status
 
 RATE = 16_000
@@ -618,3 +620,8 @@ def test_a_clip_is_read_behind_its_header(tmp_path: Path) -> None:
         clip_samples(tmp_path / "clip.wav", AudioInfo(RATE, 2, 501))
     with pytest.raises(Failure, match="no longer kept"):
         clip_samples(tmp_path / "gone.wav", info)
+
+
+def test_the_page_asks_twice_where_the_engine_does() -> None:
+    page = (files("bridge") / "panel" / "comparing.js").read_text(encoding="utf-8")
+    assert f"const TWICE_SECONDS = {LONGEST:g};" in page

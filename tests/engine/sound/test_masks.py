@@ -66,6 +66,18 @@ def test_the_stronger_wins_more_than_its_share():
     assert (np.abs(both - first) <= np.abs(masks - [first, second]) + 1e-6)[0].all()
 
 
+def test_a_sound_that_is_asked_for_again_has_the_mean_of_both():
+    masks = np.array([[0.2], [0.0], [0.6]], np.float32)
+    again = Competition(((),)).with_rest(1)
+    assert (again.rivals, again.again) == (((1,),), (2,))
+    np.testing.assert_allclose(competed(masks, again), [[0.4**0.5]], rtol=1e-6)
+    louder = masks + np.array([[0], [0.4], [0]], np.float32)
+    np.testing.assert_allclose(competed(louder, again), [[0.4**0.5 * 0.5**0.5]], rtol=1e-6)
+    assert again.idle(3) == frozenset()
+    beside = replace(again, rivals=((2,),), again=(3,))
+    assert beside.without(beside.idle(4)) == again
+
+
 def test_what_is_part_of_a_query_and_not_wanted_is_taken_out():
     masks = np.array([[1.0, 1.0, 0.5], [1.0, 0.0, 0.5]], np.float32)
     out = competed(masks, Competition(((),), ((1,),)))
