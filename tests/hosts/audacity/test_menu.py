@@ -152,9 +152,22 @@ class Studio:
     def menu(self, item: int) -> None:
         """Choose from Tools > Tweeze: 0 Tweeze..., 1 Again, 2 Cancel, 3 Panel, 4 Status."""
         self.screen.focus(self.main_window())
-        self.screen.key("alt+o")
-        time.sleep(0.8)  # under load the menu takes a while
-        self.screen.key("Up", "Right", *["Down"] * item, "Return")
+        wait_for(self._opens_tools, "the menu Tools", 30)
+        self.screen.key("Up", "Right")
+        wait_for(lambda: self._menus() == 2, "the menu Tweeze")
+        self.screen.key(*["Down"] * item, "Return")
+        wait_for(lambda: self._menus() == 0, "the menus' end")
+
+    def _menus(self) -> int:
+        found = self.screen.windows("^audacity$")  # and an empty project's, "Audacity"
+        return [self.screen.title(window) for window in found].count("audacity")
+
+    def _opens_tools(self) -> bool:
+        self.screen.key("Escape", "alt+o")  # what is half open would take the keys
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: self._menus() == 1, "the menu", 3)
+            return True
+        return False
 
     def ask(
         self,
@@ -202,6 +215,15 @@ class Studio:
 
     def _sentences(self) -> list[str]:
         return re.findall(r"tweeze\.notify: (.*)", self.folders.log.read_text("utf-8"))
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Print what the engine wrote last if what comes now fails."""
+        try:
+            yield
+        except AssertionError:
+            print("\n".join(self.folders.log.read_text("utf-8").splitlines()[-40:]))
+            raise
 
     def listen(self) -> None:
         self._heard = len(self._sentences())
@@ -690,7 +712,8 @@ def test_the_selection_opens_in_the_panel_and_its_clips_go_back_once(
     studio.load(source)
     studio.mark([0], 0.5, 1.5)
     studio.menu(3)
-    wait_for(studio.browsed.exists, "the browser", 90)
+    with studio.telling():
+        wait_for(studio.browsed.exists, "the browser", 90)
     (address,) = studio.browsed.read_text().split()
     assert address.startswith("file://")
     page = Page.opened(unquote(address.removeprefix("file://")))

@@ -196,7 +196,9 @@ def the_engine_is_killed_and_started_again(desks: Make, engine: Engine) -> None:
     desk.select(0.0, 6.0)
     with holding(desk, "killed") as run:
         engine.kill()
-    desk.step_until(lambda: "Waiting" in run.task.reports[-1][1], "the waiting", run)
+    desk.step_until(
+        lambda: run.task.reports and "Waiting" in run.task.reports[-1][1], "the waiting", run
+    )
     engine.start()
     outcome = desk.finish(run)
     desk.check_clips(outcome, 0.0)
@@ -295,7 +297,7 @@ def what_the_engine_says_is_shown(desks: Make, engine: Engine) -> None:
     puppet.jobs[0].unlink()
     puppet.say("id=ID\nstate=running\nprogress=0.5000\nmessage=Größe\nend\n")
     puppet.desk.step_until(
-        lambda: run.task.reports[-1] == (0.5, "Größe"), "its progress", run, puppet.turn
+        lambda: run.task.reports[-1:] == [(0.5, "Größe")], "its progress", run, puppet.turn
     )
     run.cancel()
     puppet.desk.finish(run, puppet.turn)
