@@ -8,8 +8,10 @@ to nothing when the time is up. ``FOLDER`` gets, every minute, ``weights.safeten
 to go on), and ``log.csv`` and ``validation.csv``. No file is larger than 16 MiB.
 
 What is mixed and asked is drawn as `engine.training.train` draws it, from the same distributions,
-by processes that never touch a sound; `engine.training.rendering` makes the sound of it. The only
-change to a clip that is left out is the lossy codec: the pack went through one.
+by processes that never touch a sound; `engine.training.rendering` makes the sound of it. Where the
+corpus, or what was packed of it, says where the listener places its clips, sounds stand for some
+words (`engine.training.shown`). The only change to a clip that is left out is the lossy codec: the
+pack went through one.
 """
 
 from __future__ import annotations
@@ -40,9 +42,10 @@ from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
 from engine.training.losses import real_losses, step_losses
 from engine.training.mixing import COMPACT, ClipStore
-from engine.training.pack import unpack
+from engine.training.pack import packed_places, unpack
 from engine.training.planning import Planner, Plans
 from engine.training.rendering import Renderer
+from engine.training.shown import placed_clips
 from engine.training.train import Average, log_row
 
 if TYPE_CHECKING:
@@ -182,6 +185,9 @@ class Trainer:
     ----------
     samples, clips
         As `engine.training.pack.unpack` returns them.
+    places
+        Of the clips for training, ``(clips, dim)``, where sounds are to stand for some words; see
+        `engine.training.shown`.
     folder
         Of the run; one that holds a state goes on.
     device
@@ -207,6 +213,7 @@ class Trainer:
         device: torch.device,
         settings: Settings,
         *,
+        places: NDArray[np.floating] | None = None,
         start: Path | None = None,
         clock: Callable[[], float] | None = None,
         say: Callable[[str], None] = lambda _: None,
@@ -229,7 +236,9 @@ class Trainer:
             raise BadInput("There is no clip for training among these.")
         self._embed = table.embed
         self.plans = Plans(
-            Planner(trained, taxonomy, table, self.options), settings.seed, settings.workers
+            Planner(trained, taxonomy, table, self.options, places),
+            settings.seed,
+            settings.workers,
         )
         self.pairs = {}
         for split in (HELD_OUT, OUTSIDE):
@@ -542,11 +551,14 @@ def _after(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def open_clips(place: Path, processes: int) -> tuple[NDArray[np.int16], list[Clip]]:
-    """Read a pack, or a corpus's folder; returns samples ``(samples,)`` and clips."""
+def open_clips(
+    place: Path, processes: int
+) -> tuple[NDArray[np.int16], list[Clip], NDArray[np.floating] | None]:
+    """Read a pack, or a corpus's folder; returns samples ``(samples,)``, clips, and places."""
     if not place.is_dir():
-        return unpack(place, processes)
-    return np.memmap(place / "audio.i16", dtype="<i2", mode="r"), read_clips(place)
+        return *unpack(place, processes), packed_places(place)
+    samples = np.memmap(place / "audio.i16", dtype="<i2", mode="r")
+    return samples, read_clips(place), placed_clips(place)[1]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -591,7 +603,7 @@ def main() -> None:
         torch.backends.cudnn.benchmark = True
     with Reporter() as say:
         say(f"unpacking {arguments.pack.name}")
-        samples, clips = open_clips(arguments.pack, os.cpu_count() or 1)
+        samples, clips, places = open_clips(arguments.pack, os.cpu_count() or 1)
         say(f"{len(clips)} clips, {samples.size / SAMPLE_RATE / 3600:.2f} hours")
         trainer = Trainer(
             samples,
@@ -599,6 +611,7 @@ def main() -> None:
             arguments.out,
             device,
             settings,
+            places=places,
             start=arguments.start,
             clock=lambda: time.monotonic() - began,
             say=say,

@@ -47,6 +47,9 @@ NOISE_DB = (10.0, 35.0)
 """By how much a bed of noise is quieter than the mixture."""
 NOISE_SLOPES = (0.0, 1.2)
 
+ABSENT_TRIES = 1000
+"""Captions that are drawn at most in search of one that is true of nothing in a mixture."""
+
 TEMPLATES = (
     "{}",
     "{}",
@@ -271,17 +274,21 @@ class Mixer:
         return own[rng.integers(len(own))]
 
     def _absent(self, names: Sequence[str], wanted: int, rng: np.random.Generator) -> str:
-        """Return a caption that is true of none of these classes, half the time a near one."""
+        """Return a caption that is true of none of these classes, half the time a near one.
+
+        Nothing where no caption is likely to be, as in a corpus of a class alone.
+        """
         near = self._near[names[wanted]]
         if near and rng.random() < 0.5:
             own = self._taxonomy.classes[near[rng.integers(len(near))]].captions
             caption = own[rng.integers(len(own))]
             if not self._fits_any(caption, names):
                 return caption
-        while True:
+        for _ in range(ABSENT_TRIES):
             caption = self._captions[rng.integers(len(self._captions))]
             if not self._fits_any(caption, names):
                 return caption
+        return ""
 
     def _against(self, names: Sequence[str], wanted: int, rng: np.random.Generator) -> str:
         """Return a caption of a sound beside the wanted one that does not fit that, or nothing.

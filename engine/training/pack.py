@@ -4,8 +4,9 @@
 
 ``FILE`` is a ZIP archive of ``clips.csv`` (as in a store, see `engine.training.corpus`) and reels:
 Ogg Opus at 48 kHz, each of many excerpts with pauses between them, since an Ogg file of its own
-costs as much as a quarter of a second of sound. What comes first is what differs most, so whatever
-the size, all that fits is as diverse as can be.
+costs as much as a quarter of a second of sound. Where the store has ``places.npy`` (see
+`engine.training.shown`), so has the archive, in float16. What comes first is what differs most, so
+whatever the size, all that fits is as diverse as can be.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ import soxr
 
 from engine.errors import BadInput
 from engine.training.corpus import HELD_OUT, OUTSIDE, SAMPLE_RATE, TRAIN, Clip, read_clips
+from engine.training.shown import PLACES, placed_clips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["PackOptions", "by_diversity", "loudest", "pack", "unpack"]
+__all__ = ["PackOptions", "by_diversity", "loudest", "pack", "packed_places", "unpack"]
 
 OPUS_RATE = 48000
 REEL = 32
@@ -162,6 +164,9 @@ def pack(
     """
     options = options or PackOptions()
     clips = read_clips(store)
+    trained, places = placed_clips(store)
+    rows = {(clip.start, clip.length): row for row, clip in enumerate(trained)}
+    place_bytes = 0 if places is None else 2 * places.shape[1]
     split = {
         key: by_diversity(clip for clip in clips if clip.split == key)
         for key in (HELD_OUT, OUTSIDE, TRAIN)
@@ -169,27 +174,31 @@ def pack(
     wanted = [*split[HELD_OUT][: options.validation], *split[OUTSIDE][: options.validation]]
     wanted += split[TRAIN]
     lots = [wanted[start : start + REEL] for start in range(0, len(wanted), REEL)]
-    left = round(options.mebibytes * 2**20) - 4 * _ENTRY
+    left = round(options.mebibytes * 2**20) - 6 * _ENTRY
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed: list[Clip] = []
+    chosen: list[int] = []
+    """Rows of the clips for training that are packed."""
     position = number = 0
     partly = file.with_name(file.name + ".part")
     with zipfile.ZipFile(partly, "w", zipfile.ZIP_STORED) as archive:
-        for reel in _reels(store, lots, options, processes):
+        for lot, reel in zip(lots, _reels(store, lots, options, processes), strict=False):
+            own = [rows[clip.start, clip.length] for clip in lot if clip.split == TRAIN]
             placed = [replace(clip, start=clip.start + position) for clip in reel.clips]
             begun = table.tell()
             writer.writerows(astuple(clip) for clip in placed)
-            rows = table.getvalue()[begun:].encode()
-            rows = squeezer.compress(rows) + squeezer.flush(zlib.Z_SYNC_FLUSH)
-            left -= len(reel.data) + len(rows) + _ENTRY
+            written = table.getvalue()[begun:].encode()
+            written = squeezer.compress(written) + squeezer.flush(zlib.Z_SYNC_FLUSH)
+            left -= len(reel.data) + len(written) + _ENTRY + place_bytes * len(own)
             if left < 0:
                 table.truncate(begun)
                 break
             archive.writestr(zipfile.ZipInfo(f"{number:04}.opus", _DATE), reel.data)
             packed += placed
+            chosen += own
             position += reel.length
             number += 1
         if not packed:
@@ -197,6 +206,10 @@ def pack(
         info = zipfile.ZipInfo("clips.csv", _DATE)
         info.compress_type = zipfile.ZIP_DEFLATED
         archive.writestr(info, table.getvalue(), compresslevel=9)
+        if places is not None:
+            file_ = io.BytesIO()
+            np.save(file_, places[chosen].astype("<f2"))
+            archive.writestr(zipfile.ZipInfo(PLACES, _DATE), file_.getvalue())
     partly.replace(file)
     return packed
 
@@ -252,6 +265,15 @@ def unpack(file: Path, processes: int | None = None) -> tuple[NDArray[np.int16],
     if clips[-1].start + clips[-1].length > samples.size:
         raise BadInput(f"{file} holds less sound than its table says: pack the corpus anew.")
     return samples, clips
+
+
+def packed_places(file: Path) -> NDArray[np.float16] | None:
+    """Return where the listener places a pack's clips for training, ``(clips, dim)``, if known."""
+    with zipfile.ZipFile(file) as archive:
+        if PLACES not in archive.namelist():
+            return None
+        found: NDArray[np.float16] = np.load(io.BytesIO(archive.read(PLACES)), allow_pickle=False)
+        return found
 
 
 def _numbered(data: bytes, serial: int) -> bytes:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine import processes
-from engine.models.compact.network import VECTOR
 from engine.taxonomy.text import load_text_table
+from engine.training.asking import Asker, UnknownQueries, sounds_of
 from engine.training.corpus import SAMPLE_RATE
 from engine.training.losses import QUERIES
 from engine.training.mixing import (
@@ -35,10 +35,9 @@ from engine.training.mixing import (
     TONE_SHARE,
     ClipStore,
     Mixer,
-    phrase,
     places,
 )
-from engine.training.train import RMS_JITTER_DB, UnknownQueries
+from engine.training.train import RMS_JITTER_DB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +104,10 @@ class Plan:
 
 
 class Planner:
-    """Draws plans from the clips for training."""
+    """Draws plans from the clips for training.
+
+    With ``clip_places`` sounds stand for some words, see `engine.training.shown`.
+    """
 
     def __init__(
         self,
@@ -113,12 +115,14 @@ class Planner:
         taxonomy: Taxonomy,
         table: TextTable,
         options: MixingOptions,
+        clip_places: NDArray[np.floating] | None = None,
     ) -> None:
         self.taxonomy = taxonomy
         self.options = options
-        self._table = table
-        self._unknown = UnknownQueries(table, taxonomy)
-        self._embed = lru_cache(1 << 16)(table.embed)
+        self.clip_places = clip_places
+        shown = sounds_of(clips, clip_places, taxonomy, table)
+        embed = lru_cache(1 << 16)(table.embed)
+        self._asker = Asker(embed, UnknownQueries(table, taxonomy), shown)
         self.move(clips)
 
     def move(self, clips: Sequence[Clip]) -> None:
@@ -132,7 +136,6 @@ class Planner:
         options = self.options
         sources: list[tuple[float, ...]] = []
         tones, placed, vectors, whole, fitting = [], [], [], [], []
-        nothing = np.zeros(VECTOR, np.float32)
         for mixture in range(mixtures):
             names = self._mixer.draw_classes(rng)
             first = len(sources)
@@ -145,14 +148,9 @@ class Planner:
             for index in range(QUERIES):
                 item = mixture * QUERIES + index
                 question = self._mixer.question(names, index % len(names), rng)
-                if question.caption:
-                    asked = self._embed(phrase(question.caption, rng))
-                else:
-                    asked = self._unknown.draw(rng)
+                if not question.caption:
                     whole.append(item)
-                against = question.against
-                other = self._embed(phrase(against, rng)) if against else nothing
-                vectors.append(np.concatenate([asked, other]))
+                vectors.append(self._asker.vector(question.caption, question.against, rng))
                 fitting += [(item, first + number) for number in question.fitting]
         columns = np.array(sources).T
         start, length, speed, heard, room, wet, size, level, number = columns
@@ -253,7 +251,7 @@ class Plans:
                     self._workers,
                     multiprocessing.get_context("spawn"),
                     _begin,
-                    (planner.clips, planner.taxonomy, planner.options),
+                    (planner.clips, planner.taxonomy, planner.options, planner.clip_places),
                 )
             return self._pool.submit(_draw_here, self._seed, step, mixtures)
 
@@ -265,9 +263,14 @@ def _draw(planner: Planner, seed: int, step: int, mixtures: int) -> Plan:
 _planner: Planner | None = None  # of a process that draws ahead
 
 
-def _begin(clips: Sequence[Clip], taxonomy: Taxonomy, options: MixingOptions) -> None:
+def _begin(
+    clips: Sequence[Clip],
+    taxonomy: Taxonomy,
+    options: MixingOptions,
+    clip_places: NDArray[np.floating] | None,
+) -> None:
     global _planner
-    _planner = Planner(clips, taxonomy, load_text_table(), options)
+    _planner = Planner(clips, taxonomy, load_text_table(), options, clip_places)
 
 
 def _draw_here(seed: int, step: int, mixtures: int) -> Plan:

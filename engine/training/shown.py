@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from engine.taxonomy.classes import Taxonomy
     from engine.training.corpus import Clip
 
-__all__ = ["ShownSounds", "write_places"]
+__all__ = ["ShownSounds", "placed_clips", "write_places"]
 
 PLACES = "places.npy"
+"""Its name in a store, and in a pack of it."""
 QUERY_SHARE, AGAINST_SHARE = 0.2, 0.5
 """How often a sound stands for words."""
 MIXED_IN = 0.5
@@ -106,19 +107,16 @@ class ShownSounds:
             return None
         return np.asarray(self._places[rows[rng.integers(len(rows))]], np.float32)
 
-    @classmethod
-    def of(
-        cls,
-        store: Path,
-        taxonomy: Taxonomy,
-        steer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    ) -> ShownSounds | None:
-        """Return those of a corpus; None where `write_places` was not run."""
-        if not (store / PLACES).is_file():
-            return None
-        return cls(
-            _for_training(store), np.load(store / PLACES, allow_pickle=False), taxonomy, steer
-        )
+
+def placed_clips(store: Path) -> tuple[list[Clip], NDArray[np.float32] | None]:
+    """Return a corpus's clips for training, and their places, ``(clips, dim)``.
+
+    None stands for the places where `write_places` was not run.
+    """
+    clips = _for_training(store)
+    if not (store / PLACES).is_file():
+        return clips, None
+    return clips, np.asarray(np.load(store / PLACES, allow_pickle=False), np.float32)
 
 
 def write_places(store: Path, processes: int = _PROCESSES) -> int:

@@ -30,27 +30,26 @@ import torch.multiprocessing as multiprocessing
 
 from engine import processes
 from engine.errors import BadInput
-from engine.models.compact import Compact, load_network, trunk_channels
+from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, heads_from, save_heads
 from engine.models.compact.network import VECTOR
 from engine.models.compact.weights import new_network, save_weights
 from engine.taxonomy.classes import load_taxonomy
-from engine.taxonomy.text import TextTable, load_text_table
+from engine.taxonomy.text import load_text_table
+from engine.training.asking import Asker, UnknownQueries, sounds_of
 from engine.training.corpus import HELD_OUT, OUTSIDE, TRAIN
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
 from engine.training.losses import QUERIES, Batch, Truth, step_losses
-from engine.training.mixing import COMPACT, Mixer, phrase
+from engine.training.mixing import COMPACT, Mixer
 from engine.training.scenes import load_stores
-from engine.training.shown import ShownSounds
+from engine.training.shown import placed_clips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from engine.taxonomy.classes import Taxonomy
 
 RMS_JITTER_DB = 6.0
 """The RMS of a whole recording differs by about this from that of three seconds of it."""
@@ -72,50 +71,13 @@ class Schedule:
         return self.peak * max(0.0, min(1.0, up, down))
 
 
-class UnknownQueries:
-    """Vectors of words that have nothing to do with any caption; sometimes no vector at all."""
-
-    def __init__(self, table: TextTable, taxonomy: Taxonomy) -> None:
-        captions = np.stack([table.embed(caption) for caption in taxonomy.captions])
-        words = np.stack([table.embed(word) for word in table.words])
-        far = (words @ captions.T).max(axis=1) < 0.45
-        self._vectors = words[far & (np.linalg.norm(words, axis=1) > 0.5)]
-
-    def draw(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return ``(dim,)``."""
-        vector = self._vectors[rng.integers(len(self._vectors))]
-        return vector if rng.random() < 0.7 else np.zeros_like(vector)
-
-
 def draw_batch(
-    mixer: Mixer,
-    table: TextTable,
-    unknown: UnknownQueries,
-    mixtures: int,
-    rng: np.random.Generator,
-    shown: ShownSounds | None = None,
+    mixer: Mixer, asker: Asker, mixtures: int, rng: np.random.Generator
 ) -> tuple[Batch, Truth]:
-    """Draw the examples of one step, and what is there in each.
-
-    With ``shown``, some sounds are asked for, or excluded, by a sound instead of words.
-    """
+    """Draw the examples of one step, and what is there in each."""
     examples = [mixer.example(rng, QUERIES) for _ in range(mixtures)]
-    nothing = np.zeros(VECTOR, np.float32)
-
-    def wanted(caption: str) -> NDArray[np.float32]:
-        if not caption:
-            return unknown.draw(rng)
-        sound = shown.query(caption, rng) if shown is not None else None
-        return sound if sound is not None else table.embed(phrase(caption, rng))
-
-    def unwanted(other: str, caption: str) -> NDArray[np.float32]:
-        if not other:
-            return nothing
-        sound = shown.against(other, caption, rng) if shown is not None else None
-        return sound if sound is not None else table.embed(phrase(other, rng))
-
     vectors = [
-        np.concatenate([wanted(caption), unwanted(other, caption)])
+        asker.vector(caption, other, rng)
         for example in examples
         for caption, other in zip(example.captions, example.against, strict=True)
     ]
@@ -193,8 +155,7 @@ class Run:
         self.table = load_text_table()
         clips = load_stores(store, TRAIN)
         self.mixer = Mixer(clips, self.taxonomy, COMPACT)
-        steer = functools.partial(Compact(new_network(), self.table).embed_sound, query=None)
-        self.shown = ShownSounds.of(store, self.taxonomy, steer)
+        self.shown = sounds_of(*placed_clips(store), self.taxonomy, self.table)
         self.pairs = {
             split: draw_pairs(stored, self.taxonomy, validation_pairs, seed=7)
             for split in (HELD_OUT, OUTSIDE)
@@ -214,9 +175,9 @@ class Run:
             self._load(torch.load(folder / "checkpoint.pt", weights_only=True))
 
     @functools.cached_property
-    def unknown(self) -> UnknownQueries:
+    def asker(self) -> Asker:
         """Made when the first step draws from it: that takes a second."""
-        return UnknownQueries(self.table, self.taxonomy)
+        return Asker(self.table.embed, UnknownQueries(self.table, self.taxonomy), self.shown)
 
     def _begin_with(self, start: Path) -> None:
         """Take weights, and the presence head beside them if there is one."""
@@ -276,9 +237,7 @@ class Run:
         while self.step < schedule.steps:
             rng = np.random.default_rng((self.seed, self.step, self.team.rank))
             torch.manual_seed(int(rng.integers(1 << 62)))  # what drops out in the heads
-            batch, truth = draw_batch(
-                self.mixer, self.table, self.unknown, mixtures, rng, self.shown
-            )
+            batch, truth = draw_batch(self.mixer, self.asker, mixtures, rng)
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.rate(self.step)
             self.optimizer.zero_grad(set_to_none=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session", autouse=True)
 def _words_are_embedded_once() -> Iterator[None]:
     """Every run embeds all words of its table, which takes seconds: one run does it for all."""
-    from engine.training.train import UnknownQueries
+    from engine.training.asking import UnknownQueries
 
     known: dict[object, NDArray[float32]] = {}
     first = UnknownQueries.__init__

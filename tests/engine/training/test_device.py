@@ -20,9 +20,10 @@ from engine.training import device as device_module
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TRAIN, Clip
 from engine.training.device import Reporter, Settings, Stages, Trainer, WallSchedule, parse
 from engine.training.losses import QUERIES
-from engine.training.mixing import COMPACT, LEVEL, ClipStore, Mixer
+from engine.training.mixing import COMPACT, LEVEL, TEMPLATES, ClipStore, Mixer
 from engine.training.planning import Plan, Planner, Plans
 from engine.training.rendering import Renderer
+from engine.training.shown import QUERY_SHARE
 from engine.training.train import Run, Team
 
 CPU = torch.device("cpu")
@@ -202,8 +203,6 @@ def test_captions_fit_and_what_is_named_against_is_left_out(
     planner: Planner, taxonomy: Taxonomy, table: TextTable
 ) -> None:
     """Told from the vectors alone: they must be those of captions with these truths."""
-    from engine.training.mixing import TEMPLATES
-
     captions = sorted(taxonomy.captions)
     phrases = [(c, table.embed(t.format(c))) for c in captions for t in set(TEMPLATES)]
     known = np.stack([vector for _, vector in phrases])
@@ -232,6 +231,30 @@ def test_captions_fit_and_what_is_named_against_is_left_out(
                 truths.append(left)
         assert fitting in truths
     assert excluded > 5
+
+
+def test_sounds_stand_for_some_words_where_they_are_placed(
+    planner: Planner, clips: list[Clip], taxonomy: Taxonomy, table: TextTable
+) -> None:
+    trained = [clip for clip in clips if clip.split == TRAIN]
+    rng = np.random.default_rng(0)
+    places = rng.standard_normal((len(trained), 128))
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    placed = Planner(trained, taxonomy, table, planner.options, places.astype(np.float16))
+    words, some = (one.plan(300, np.random.default_rng(4)) for one in (planner, placed))
+    assert words.vectors.shape == some.vectors.shape
+    known = {table.embed(p.format(c)).tobytes() for c in taxonomy.captions for p in set(TEMPLATES)}
+    meant = some.vectors[some.meant, :128]
+    strange = np.array([vector.tobytes() not in known for vector in meant])
+    # general words ("animal") are no class's own, and no sound stands for them
+    assert 0.5 * QUERY_SHARE < strange.mean() <= QUERY_SHARE + 0.03
+    assert {vector.tobytes() for vector in words.vectors[words.meant, :128]} <= known
+    elsewhere = Plans(placed, 3, 1)
+    try:
+        there = elsewhere.take(0, 20)
+    finally:
+        elsewhere.close()
+    np.testing.assert_array_equal(there.vectors, Plans(placed, 3, 0).take(0, 20).vectors)
 
 
 def test_plans_depend_on_seed_and_step_and_workers_draw_the_same(planner: Planner) -> None:

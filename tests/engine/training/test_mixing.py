@@ -80,6 +80,15 @@ def test_absent_and_unknown_queries(store: ClipStore) -> None:
         assert not example.targets.any()
 
 
+def test_nothing_is_absent_from_a_corpus_of_one_class() -> None:
+    clip = Clip("bell", "s", "a", "a", TRAIN, 0, 8000)
+    store = ClipStore(np.full(8000, 9000, np.int16), [clip])
+    options = MixingOptions(samples=8000, absent=1.0, unknown=0.0, augment=0.0, noise=0.0)
+    example = Mixer(store, TAXONOMY, options).example(np.random.default_rng(0), queries=1)
+    assert example.captions == ("",)
+    np.testing.assert_array_equal(example.targets[0], example.mixture)
+
+
 def test_what_a_query_speaks_against_is_not_in_its_target(store: ClipStore) -> None:
     options = MixingOptions(samples=8000, absent=0.0, unknown=0.0, against=1.0, noise=0.0)
     plain = Mixer(store, TAXONOMY, replace(options, against=0.0))

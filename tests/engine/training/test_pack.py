@@ -1,5 +1,6 @@
 """What is packed comes back within the budget, most diverse first."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from engine.training.pack import (
     loudest,
     main,
     pack,
+    packed_places,
     unpack,
 )
+from engine.training.shown import placed_clips
 
 
 def clip(name: str, source: str, group: str, path: str = "") -> Clip:
@@ -96,6 +99,27 @@ def test_what_is_packed_comes_back(store: Path, tmp_path: Path) -> None:
         # the next excerpt begins a pause later
         silent = samples[item.start + item.length + PAUSE // 2 :][: PAUSE // 4] / 32768
         assert np.abs(silent).max() < 0.02
+
+
+def test_where_the_listener_places_clips_is_packed_with_them(store: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pack.zip"
+    pack(store, file, PackOptions(1.0))
+    assert packed_places(file) is None
+    placed = tmp_path / "placed"
+    shutil.copytree(store, placed)
+    trained, _ = placed_clips(placed)
+    numbers = [int(clip.path.removesuffix(".wav")) for clip in trained]
+    np.save(placed / "places.npy", np.repeat(np.float32([numbers]).T, 4, axis=1))
+    size = file.stat().st_size
+    packed = [c for c in pack(placed, file, PackOptions(1.0)) if c.split == TRAIN]
+    places = packed_places(file)
+    assert places is not None
+    assert [f"{place:.0f}.wav" for place in places[:, 0]] == [clip.path for clip in packed]
+    assert size + places.nbytes < file.stat().st_size < size + places.nbytes + 400
+    # and they count in the budget
+    few = pack(placed, file, PackOptions(0.9 * size / 2**20, validation=0))
+    assert 0 < len(few) < len(packed)
+    assert file.stat().st_size < 0.9 * size
 
 
 def test_the_budget_holds_and_the_first_are_the_same(store: Path, tmp_path: Path) -> None:

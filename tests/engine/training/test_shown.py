@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.models import compact
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import load_text_table
+from engine.training.asking import Asker, UnknownQueries, sounds_of
 from engine.training.corpus import TRAIN, Clip, build, read_clips
 from engine.training.mixing import COMPACT, Mixer
 from engine.training.scenes import load_stores
-from engine.training.shown import AGAINST_SHARE, QUERY_SHARE, ShownSounds, write_places
-from engine.training.train import UnknownQueries, draw_batch
+from engine.training.shown import (
+    AGAINST_SHARE,
+    QUERY_SHARE,
+    ShownSounds,
+    placed_clips,
+    write_places,
+)
+from engine.training.train import draw_batch
 
 EYE = np.eye(4, dtype=np.float32)
 
@@ -81,21 +87,17 @@ def test_a_corpus_is_placed_and_steps_draw_from_it(tmp_path: Path) -> None:
     store = tmp_path / "store"
     build({"esc-10": tmp_path / "raw"}, store)
     taxonomy, table = load_taxonomy(), load_text_table()
-    model = compact.load()
-
-    def steer(place: np.ndarray) -> np.ndarray:
-        return model.embed_sound(place, None)
-
-    assert ShownSounds.of(store, taxonomy, steer) is None
+    assert sounds_of(*placed_clips(store), taxonomy, table) is None
     count = write_places(store, processes=1)
     assert count == sum(one.split == TRAIN for one in read_clips(store))
-    sounds = ShownSounds.of(store, taxonomy, steer)
+    sounds = sounds_of(*placed_clips(store), taxonomy, table)
     assert sounds is not None
     mixer = Mixer(load_stores(store, TRAIN), taxonomy, COMPACT)
     unknown = UnknownQueries(table, taxonomy)
 
     def vectors(given: ShownSounds | None) -> np.ndarray:
-        batch, _ = draw_batch(mixer, table, unknown, 12, np.random.default_rng(5), given)
+        asker = Asker(table.embed, unknown, given)
+        batch, _ = draw_batch(mixer, asker, 12, np.random.default_rng(5))
         return batch.vectors.numpy()
 
     words, some = vectors(None), vectors(sounds)
