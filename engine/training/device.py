@@ -5,7 +5,7 @@
 ``PACK`` was written by `engine.training.pack`; a corpus's folder will do. The learning rate falls
 to nothing when the time is up. ``FOLDER`` gets, every minute, ``weights.safetensors`` and
 ``heads.safetensors`` (averaged, in the form that ships) and ``state-*.safetensors`` (what it takes
-to go on), and ``log.csv`` and ``validation.csv``. No file is larger than 16 MiB.
+to go on), ``captions.txt``, and ``log.csv`` and ``validation.csv``. No file is larger than 16 MiB.
 
 What is mixed and asked is drawn as `engine.training.train` draws it, from the same distributions,
 by processes that never touch a sound; `engine.training.rendering` makes the sound of it. Where the
@@ -46,7 +46,7 @@ from engine.training.pack import packed_places, unpack
 from engine.training.planning import Planner, Plans
 from engine.training.rendering import Renderer
 from engine.training.shown import placed_clips
-from engine.training.train import Average, log_row
+from engine.training.train import Average, log_row, note_captions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -264,6 +264,7 @@ class Trainer:
         self.step = 0
         self.warm = 0
         """Steps since the optimiser knew nothing."""
+        note_captions(folder, self.plans.planner.captions, start)
         weights = folder / "weights.safetensors"
         if not self._resume() and (weights.exists() or start is not None):
             self._begin_with(weights if weights.exists() else start)

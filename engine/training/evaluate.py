@@ -19,6 +19,7 @@ from engine.advice.contest import competition
 from engine.errors import BadInput
 from engine.models.base import Competing
 from engine.models.compact import from_files
+from engine.models.compact.learned import CAPTIONS
 from engine.sound.core import pieces
 from engine.sound.masks import Rule
 from engine.sound.mixture import ArrayMixture
@@ -72,7 +73,7 @@ class Answers:
 def load(model: str, folders: Folders) -> Separator:
     """Load a model of the catalogue, or a weight file of a training run.
 
-    The `heads.safetensors` beside a weight file is used where there is one.
+    The `heads.safetensors` and `captions.txt` beside a weight file are used where they are.
 
     Raises
     ------
@@ -87,8 +88,10 @@ def load(model: str, folders: Folders) -> Separator:
         return models.load(model, folders)
     if not path.is_file():
         raise BadInput(f"There is no file {path}: name a weight file of a training run.")
-    heads = path.with_name("heads.safetensors")
-    return from_files(path, heads if heads.is_file() else None)
+    heads, captions = path.with_name("heads.safetensors"), path.with_name(CAPTIONS)
+    return from_files(
+        path, heads if heads.is_file() else None, captions if captions.is_file() else None
+    )
 
 
 def alone(

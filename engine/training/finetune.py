@@ -141,7 +141,7 @@ class _UserMixer(Mixer):
         super().__init__(store, taxonomy, options)
         self._users = list(users)
         self._corpus = [name for name in store.names if name not in set(users)]
-        self._captions = tuple(sorted({*in_vain, *self._captions}))
+        self.captions = tuple(sorted({*in_vain, *self.captions}))
 
     def draw_classes(self, rng: np.random.Generator) -> list[str]:
         count = int(rng.choice([1, 2, 3], p=[0.05, 0.75, 0.2]))

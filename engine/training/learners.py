@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from engine.models.audiosep import checkpoint, network, runtimes
 from engine.models.audiosep.kind import fast_form, text_source, tokenizer_of
 from engine.models.compact import HearingCompact
 from engine.models.compact.heads import evidence, save_heads, summarised
+from engine.models.compact.learned import CAPTIONS, captions_text
 from engine.models.compact.weights import new_network, save_weights
-from engine.taxonomy.text import load_text_table
 from engine.training.evaluate import separate
 from engine.training.losses import (
     MAGNITUDE_WEIGHT,
@@ -61,7 +62,8 @@ class CompactLearner:
     seconds = 3.0
 
     def __init__(self, model: Compact) -> None:
-        self._table = load_text_table()
+        self._embed = functools.lru_cache(1 << 14)(model.embed)
+        self._learned = model.learned
         parts: dict[str, torch.nn.Module] = {"net": model.net}
         self._heads = model.heads if isinstance(model, HearingCompact) else None
         if self._heads is not None:
@@ -77,7 +79,7 @@ class CompactLearner:
         batch = Batch(
             torch.from_numpy(np.stack([e.mixture for e in examples])),
             torch.from_numpy(np.concatenate([e.targets for e in examples])),
-            torch.from_numpy(np.stack([self._table.embed(caption) for caption in captions])),
+            torch.from_numpy(np.stack([self._embed(caption) for caption in captions])),
             torch.ones(len(examples)),
         )
         spectra = spectra_of(batch)
@@ -107,7 +109,7 @@ class CompactLearner:
         """Separate ``(samples,)`` with the averaged weights; returns ``(captions, samples)``."""
         net = new_network().eval()
         net.load_state_dict(_part(self._average.state, "net"))
-        return separate(net, mixture, np.stack([self._table.embed(c) for c in captions]))
+        return separate(net, mixture, np.stack([self._embed(c) for c in captions]))
 
     def state(self) -> dict[str, Any]:
         """Return all that it takes to go on."""
@@ -141,6 +143,10 @@ class CompactLearner:
             heads = copy.deepcopy(self._heads)
             heads.load_state_dict(_part(weights, "heads"))
             save_heads(heads, also["heads"])
+        if self._learned is not None:
+            also["captions"] = file.with_name(CAPTIONS)
+            text = captions_text(self._learned.captions)
+            also["captions"].write_text(text, encoding="utf-8", newline="\n")
         return catalogue.add(
             folders, name, "compact", file, also=also, licence="yours", origin=origin
         )

@@ -178,10 +178,10 @@ class Mixer:
         counts = {name: len(clips) for name, clips in store.by_class.items()}
         self._weights = class_weights(store.names, counts, self.options.speech)
         self._near = _neighbours(store.names, taxonomy)
-        self._captions = tuple(
+        self.captions = tuple(
             sorted({caption for name in store.names for caption in taxonomy.fitting[name]})
         )
-        """What may be asked for in vain: captions of nothing in the store are never heard of."""
+        """All that is asked for, in vain or not; a network never hears of other captions."""
 
     def example(self, rng: np.random.Generator, queries: int = 2) -> Example:
         """Draw a mixture of some sources and ask for ``queries`` things in it."""
@@ -285,7 +285,7 @@ class Mixer:
             if not self._fits_any(caption, names):
                 return caption
         for _ in range(ABSENT_TRIES):
-            caption = self._captions[rng.integers(len(self._captions))]
+            caption = self.captions[rng.integers(len(self.captions))]
             if not self._fits_any(caption, names):
                 return caption
         return ""

@@ -130,6 +130,7 @@ class Planner:
         self.clips = clips
         nothing = np.zeros(0, np.int16)
         self._mixer = Mixer(ClipStore(nothing, clips), self.taxonomy, self.options)
+        self.captions = self._mixer.captions
 
     def plan(self, mixtures: int, rng: np.random.Generator) -> Plan:
         """Draw a batch."""

@@ -4,7 +4,8 @@
 
 ``RUN`` gets ``checkpoint.pt`` (everything needed to go on), ``log.csv`` (losses),
 ``validation.csv``, ``curve.png``, ``weights.safetensors`` and ``heads.safetensors`` (the averaged
-weights, in the form that ships). The examples of a step depend on the seed and the number of the
+weights, in the form that ships), and ``captions.txt`` (what it has learned from, and what the
+weights that it began with had). The examples of a step depend on the seed and the number of the
 step alone.
 
 One process a core with one thread each learns nearly twice as fast as two threads in one process;
@@ -32,6 +33,7 @@ from engine import processes
 from engine.errors import BadInput
 from engine.models.compact import load_network, trunk_channels
 from engine.models.compact.heads import Heads, heads_from, save_heads
+from engine.models.compact.learned import CAPTIONS, captions_text, read_captions
 from engine.models.compact.network import VECTOR
 from engine.models.compact.weights import new_network, save_weights
 from engine.taxonomy.classes import load_taxonomy
@@ -161,6 +163,7 @@ class Run:
             for split in (HELD_OUT, OUTSIDE)
             if len((stored := load_stores(store, split)).names) > 1
         }
+        note_captions(folder, self.mixer.captions, start)
         self.net = new_network()
         self.heads = Heads(trunk_channels(self.net), VECTOR, ())
         resumed = (folder / "checkpoint.pt").exists()
@@ -278,6 +281,17 @@ class Run:
 
     def _log(self, name: str, figures: dict[str, float]) -> None:
         log_row(self.folder / name, self.step, figures)
+
+
+def note_captions(folder: Path, captions: Sequence[str], start: Path | None) -> None:
+    """Write what a run's network learns from to its folder, with what it knew before."""
+    known = set(captions)
+    earlier = [folder / CAPTIONS, *([start.with_name(CAPTIONS)] if start is not None else [])]
+    for file in earlier:
+        if file.is_file():
+            known |= set(read_captions(file.read_bytes(), file))
+    text = captions_text(sorted(known))
+    (folder / CAPTIONS).write_text(text, encoding="utf-8", newline="\n")
 
 
 def log_row(path: Path, step: int, figures: Mapping[str, float]) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from engine.models.base import FloatArray, FrameGrid
 from engine.models.compact.heads import Heads, evidence, heads_from, summarised
+from engine.models.compact.learned import CAPTIONS, LearnedCaptions, read_captions, scaled
 from engine.models.compact.network import HOP, N_FFT, SAMPLE_RATE, VECTOR, CompactNet
 from engine.models.compact.weights import network_from
 from engine.models.torch_threads import torch_threads
@@ -35,8 +36,6 @@ __all__ = [
     "trunk_channels",
 ]
 
-NEARNESS = 0.1
-"""By how much more similar a caption is that weighs e times as much in a sound's vector."""
 CORE = 1024
 """Frames of a segment without its context: 20 s."""
 
@@ -49,16 +48,27 @@ class Compact:
     """How much competing counts (`engine.sound.masks.Rule`). With 1 two sounds that are named gain
     a little more where there are no others, and 2 dB less where there is a third."""
 
-    def __init__(self, net: CompactNet, table: TextTable) -> None:
+    def __init__(
+        self, net: CompactNet, table: TextTable, learned: Sequence[str] | None = None
+    ) -> None:
+        """Wrap a network.
+
+        Queries are drawn towards the captions that it has ``learned`` from, where those are given.
+        """
         self.net = net.eval()
         self.table = table
+        self.learned = LearnedCaptions(learned, table) if learned is not None else None
         block = net.config.net.time_block
         context = -(-net.config.net.reach() // block) * block
         self.frame_grid = FrameGrid(SAMPLE_RATE, N_FFT, HOP, block, context, CORE)
 
     def embed(self, query: str) -> FloatArray:
-        """Return the query's vector, ``(dim,)``; see :meth:`TextTable.embed`."""
-        return self.table.embed(query)
+        """Return the query's vector, ``(dim,)``: its place among the texts, or near that.
+
+        See :meth:`TextTable.embed` and `engine.models.compact.learned`.
+        """
+        own = self.table.embed(query)
+        return own if self.learned is None else self.learned.towards(own)
 
     def beside(self, own: FloatArray, others: Sequence[FloatArray]) -> FloatArray:
         """Return a sound's vector, and behind it what the others have in common, ``(2 dim,)``.
@@ -73,20 +83,16 @@ class Compact:
 
         The network knows vectors of words. So the sound's is the mean of the captions', the nearer
         ones weighing more. On 71 held-out sounds that were asked for by another recording, by which
-        `NEARNESS` was chosen among three, this gained 3.7 dB where the sound's own place gained
-        2.8; see `engine.training.by_example`.
+        the width of that was chosen among three, this gained 3.7 dB where the sound's own place
+        gained 2.8; see `engine.training.by_example`.
         """
-        near = np.exp(self._captions @ place / NEARNESS)
-        shown = near @ self._captions
-        shown = shown / (np.linalg.norm(shown) + 1e-9)
-        if query is not None:
-            shown = shown + self.embed(query)
-        return np.asarray(shown / (np.linalg.norm(shown) + 1e-9), np.float32)
+        shown = self._texts.mean(place)
+        return shown if query is None else scaled(shown + self.embed(query))
 
     @cached_property
-    def _captions(self) -> FloatArray:
-        """The vectors that the network was trained with, ``(captions, dim)``."""
-        return np.stack([self.table.embed(caption) for caption in load_taxonomy().captions])
+    def _texts(self) -> LearnedCaptions:
+        """All captions: a sound is placed among those of classes that were left out, too."""
+        return LearnedCaptions(load_taxonomy().captions, self.table)
 
     def computing(self, threads: int) -> AbstractContextManager[None]:
         """Compute in so many threads; see :class:`engine.models.base.Shareable`."""
@@ -117,8 +123,14 @@ class HearingCompact(Compact):
     A :class:`engine.models.base.PresenceSeparator`.
     """
 
-    def __init__(self, net: CompactNet, table: TextTable, heads: Heads) -> None:
-        super().__init__(net, table)
+    def __init__(
+        self,
+        net: CompactNet,
+        table: TextTable,
+        heads: Heads,
+        learned: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(net, table, learned)
         self.heads = heads.eval()
 
     def mask_with_presence(
@@ -158,7 +170,7 @@ def _tensors(magnitude: FloatArray, rms: float) -> tuple[torch.Tensor, torch.Ten
 
 
 def load() -> HearingCompact:
-    """Load the bundled weights, heads and text table.
+    """Load the bundled weights, heads, captions and text table.
 
     Raises
     ------
@@ -175,7 +187,8 @@ def load() -> HearingCompact:
         "compact's file heads.safetensors",
         trunk_channels(net),
     )
-    return HearingCompact(net, load_text_table(), heads)
+    learned = read_captions((folder / CAPTIONS).read_bytes(), f"compact's file {CAPTIONS}")
+    return HearingCompact(net, load_text_table(), heads, learned)
 
 
 def trunk_channels(net: CompactNet) -> int:
@@ -188,17 +201,27 @@ def load_network(path: Path) -> CompactNet:
     return network_from(path.read_bytes(), str(path))
 
 
-def from_files(weights: Path, heads: Path | None = None) -> Compact:
-    """Load other weights of the same network with the bundled text table, and heads if given.
+def from_files(weights: Path, heads: Path | None = None, captions: Path | None = None) -> Compact:
+    """Load other weights of the same network with the bundled text table.
+
+    Parameters
+    ----------
+    weights
+        The network's.
+    heads
+        What estimates presence, if anything does.
+    captions
+        What the network has learned from; without, queries stay where the text table puts them.
 
     Raises
     ------
     ModelBroken
         A file does not fit; the message names what does not.
+
     """
     net, table = load_network(weights), load_text_table()
+    learned = None if captions is None else read_captions(captions.read_bytes(), captions)
     if heads is None:
-        return Compact(net, table)
-    return HearingCompact(
-        net, table, heads_from(heads.read_bytes(), str(heads), trunk_channels(net))
-    )
+        return Compact(net, table, learned)
+    found = heads_from(heads.read_bytes(), str(heads), trunk_channels(net))
+    return HearingCompact(net, table, found, learned)

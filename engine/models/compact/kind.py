@@ -9,22 +9,29 @@ from pathlib import Path
 
 from engine.errors import ModelBroken
 from engine.models import compact
+from engine.models.compact import learned
 from engine.models.records import Entry, Finding, Progress, check_source, source_of
 
 __all__ = ["ROLES", "add", "load", "verify"]
 
-WEIGHTS, HEADS = "compact", "heads"
-ROLES = {WEIGHTS: "the network's weights", HEADS: "weights that estimate presence, if any"}
+WEIGHTS, HEADS, CAPTIONS = "compact", "heads", "captions"
+ROLES = {
+    WEIGHTS: "the network's weights",
+    HEADS: "weights that estimate presence, if any",
+    CAPTIONS: "the captions that it learned from, if queries are to be drawn towards them",
+}
+_FILES = {role: f"{role}.safetensors" for role in (WEIGHTS, HEADS)} | {CAPTIONS: learned.CAPTIONS}
 
 
 def add(entry: Entry, files: Mapping[str, Path], progress: Progress) -> Entry:
-    """Copy weights, and heads if there are any; see `engine.models.kinds.Kind`."""
-    compact.from_files(files[WEIGHTS], files.get(HEADS))  # raises where they do not fit
+    """Copy weights, and heads and captions if there are any; see `engine.models.kinds.Kind`."""
+    # raises where they do not fit
+    compact.from_files(files[WEIGHTS], files.get(HEADS), files.get(CAPTIONS))
     sources = []
     for role in (role for role in ROLES if role in files):
         target = file = files[role]
         if not file.is_relative_to(entry.folder):
-            target = entry.folder / f"{role}.safetensors"
+            target = entry.folder / _FILES[role]
             shutil.copyfile(file, target)
         sources.append(source_of(role, target, entry.folder, progress))
     return replace(entry, sources=tuple(sources))
@@ -41,7 +48,7 @@ def load(entry: Entry) -> compact.Compact:
                 f"The model {entry.name} cannot be loaded: {found.path} {found.problem}; remove "
                 f"it ('tweeze models remove {entry.name}') and train it anew."
             )
-    model = compact.from_files(entry.main, entry.path(HEADS))
+    model = compact.from_files(entry.main, entry.path(HEADS), entry.path(CAPTIONS))
     model.name = entry.name
     return model
 

@@ -204,10 +204,7 @@ class TestEmbed:
     def test_same_query_same_bytes(self, model: compact.Compact) -> None:
         first = model.embed("a dog barking in the distance")
         assert first.tobytes() == model.embed("a dog barking in the distance").tobytes()
-        assert (
-            first.tobytes()
-            == text.load_text_table().embed("a dog barking in the distance").tobytes()
-        )
+        assert first.tobytes() == compact.load().embed("a dog barking in the distance").tobytes()
 
     def test_case_accents_and_punctuation_do_not_matter(self, model: compact.Compact) -> None:
         np.testing.assert_array_equal(model.embed("Café, NOISE!"), model.embed("cafe noise"))

@@ -1,0 +1,100 @@
+"""The captions that a network has learned from, and how a query is drawn towards them.
+
+The network has seen vectors of captions and little else. A word that it never saw ("trombone")
+lies beside them, and it answers that less well than it knows the sounds around it ("tuba",
+"trumpet"). So a query's vector is the middle between its own and the mean of the captions, where
+those that are nearer weigh more. A query that is a caption hardly moves; one that has nothing to do
+with any stays as it is, for the network has learned to pass everything then.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.errors import ModelBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.models.base import FloatArray
+    from engine.taxonomy.text import TextTable
+
+__all__ = ["CAPTIONS", "NEARNESS", "LearnedCaptions", "captions_text", "read_captions"]
+
+CAPTIONS = "captions.txt"
+"""Name of the file beside a network's weights: UTF-8, a caption a line."""
+NEARNESS = 0.1
+"""By how much more similar a caption is that weighs e times as much."""
+RELATED = 0.45
+"""Cosine from which a query has to do with a caption; what lies further from all was learned as a
+query that means nothing (`engine.training.asking.UnknownQueries`)."""
+
+
+class LearnedCaptions:
+    """Captions as vectors.
+
+    Parameters
+    ----------
+    captions
+        At least one.
+    table
+        Makes their vectors.
+
+    """
+
+    def __init__(self, captions: Sequence[str], table: TextTable) -> None:
+        self.captions = tuple(captions)
+        self._table = table
+
+    def towards(self, vector: FloatArray) -> FloatArray:
+        """Return a query's vector, ``(dim,)``, drawn towards the nearest captions."""
+        if float(self._cosines(vector).max()) < RELATED:
+            return vector
+        return scaled(vector + self.mean(vector))
+
+    def mean(self, place: FloatArray) -> FloatArray:
+        """Return the mean of the captions around a place, ``(dim,)``, of unit length."""
+        near = np.exp((self._cosines(place) - 1) / NEARNESS)
+        return scaled(np.einsum("c,cd->d", near, self._vectors))
+
+    def _cosines(self, place: FloatArray) -> FloatArray:
+        """Return ``(captions,)``; without BLAS, whose rounding depends on the threads it gets."""
+        cosines: FloatArray = np.einsum("cd,d->c", self._vectors, place)
+        return cosines
+
+    @cached_property
+    def _vectors(self) -> FloatArray:
+        """``(captions, dim)``; made when the first query is."""
+        return np.stack([self._table.embed(caption) for caption in self.captions])
+
+
+def scaled(vector: FloatArray) -> FloatArray:
+    """Return a vector at unit length, float32."""
+    return np.asarray(vector / (np.linalg.norm(vector) + 1e-9), np.float32)
+
+
+def captions_text(captions: Sequence[str]) -> str:
+    """Return what `CAPTIONS` holds."""
+    return "".join(f"{caption}\n" for caption in captions)
+
+
+def read_captions(text: bytes, where: str | Path) -> tuple[str, ...]:
+    """Read what `captions_text` wrote.
+
+    Raises
+    ------
+    ModelBroken
+        It is not UTF-8, or holds no caption.
+
+    """
+    try:
+        found = tuple(line for line in text.decode("utf-8").splitlines() if line.strip())
+    except UnicodeDecodeError as error:
+        raise ModelBroken(f"{where} is not a list of captions: it is not UTF-8.") from error
+    if not found:
+        raise ModelBroken(f"{where} is not a list of captions: it holds none.")
+    return found
