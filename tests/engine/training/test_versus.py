@@ -1,0 +1,101 @@
+"""Candidates are compared on the same sounds, and their mean is one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import BadInput
+from engine.models import compact
+from engine.models.compact.learned import CAPTIONS
+from engine.models.compact.weights import new_network, save_weights
+from engine.training import versus
+from engine.training.scenes import Question, Scene, SceneSet
+from engine.training.versus import candidates, compare, mean_of, table
+
+FOLDER = Path(compact.__file__).parent
+
+
+def scenes() -> Iterator[Scene]:
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        one, other = 0.1 * rng.standard_normal((2, 1, 16000)).astype(np.float32)
+        questions = (
+            Question("rain", "rain", one),
+            Question("dog", "dog barking", other),
+        )
+        yield Scene(one + other, 32000, questions)
+
+
+def test_the_bundled_weights_against_themselves_and_a_mean(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    file = tmp_path / "weights.safetensors"
+    save_weights(new_network().state_dict(), file)
+    models = candidates([tmp_path, FOLDER], 0.25, plain=True)
+    assert list(models) == [
+        f"{FOLDER}, queries as they are",
+        "0.25 of the first, 0.75 of the second, queries as they are",
+        "0.25 of the first, 0.75 of the second",
+        str(tmp_path),
+        str(FOLDER),
+    ]
+    assert [model.learned is not None for model in models.values()] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    found = compare(models, [SceneSet("noise", "noise", 3, scenes)])
+    assert found["noise"].shape == (5, 6, 2)
+    assert np.isfinite(found["noise"]).all()
+    text = table(list(models), found)
+    assert text.startswith("noise, 6 sounds\n")
+    last = text.splitlines()[-1]
+    assert "difference  +0.00 +- 0.00" in last
+    assert last.endswith(str(FOLDER))
+    assert "+0.00 +- 0.00" not in text.splitlines()[3]  # other weights answer otherwise
+
+
+def test_a_mean_lies_between() -> None:
+    first, second = new_network(), compact.load().net
+    mean = mean_of(first, second, 0.25).state_dict()
+    one, other = first.state_dict(), second.state_dict()
+    for key, value in mean.items():
+        if value.dtype.is_floating_point:
+            torch.testing.assert_close(value, 0.25 * one[key] + 0.75 * other[key])
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no file .*weights\.safetensors"):
+        candidates([tmp_path])
+    with pytest.raises(BadInput, match="takes two candidates"):
+        candidates([FOLDER], 0.5)
+    assert candidates([FOLDER / "weights.safetensors"])[str(FOLDER / "weights.safetensors")].learned
+    assert (FOLDER / CAPTIONS).is_file()
+
+
+def test_the_command_prints_and_keeps_the_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def sets(store: Path, taxonomy: object, pairs: int, seed: int) -> tuple[SceneSet, ...]:
+        asked.append((pairs, seed))
+        return tuple(SceneSet(key, key, 3, scenes) for key in ("noise", "more"))
+
+    monkeypatch.setattr(versus, "corpus_sets", sets)
+    kept = tmp_path / "mean.safetensors"
+    words = [str(tmp_path), str(FOLDER), str(FOLDER / "weights.safetensors"), "--mean", "0.5"]
+    words += ["--sets", "noise", "--keep", str(kept), "--pairs", "3"]
+    monkeypatch.setattr("sys.argv", ["versus", *words])
+    versus.main()
+    assert asked == [(3, versus.SEED)]
+    said = capsys.readouterr().out
+    assert "noise, 6 sounds" in said
+    assert "more" not in said
+    own = compact.load().net.state_dict()
+    for key, value in compact.load_network(kept).state_dict().items():
+        torch.testing.assert_close(value, own[key])
