@@ -36,6 +36,7 @@ __all__ = [
     "SoundSteered",
     "TriesDrafts",
     "Tunable",
+    "Vocabulary",
     "WaveformSeparator",
 ]
 
@@ -315,6 +316,17 @@ class SoundSteered(Protocol):
         query
             Words that describe the sound, too; None where there are none.
 
+        """
+
+
+@runtime_checkable
+class Vocabulary(Protocol):
+    """A separator that knows some words, and goes by the nearest of them for others."""
+
+    def instead_of(self, query: str) -> tuple[str, ...]:
+        """Return the words that stand for a query, the nearest first; none where it knows it.
+
+        None either where no word that it knows has to do with the query.
         """
 
 

@@ -9,7 +9,7 @@ from itertools import compress
 from engine.advice.contest import competition, sharing
 from engine.advice.sentences import spoken
 from engine.job import Job
-from engine.models.base import FloatArray, Separator
+from engine.models.base import FloatArray, Separator, Vocabulary
 from engine.sound.kept import Kept
 from engine.sound.masks import Rule
 from engine.sound.rest import LONGEST, is_heard
@@ -107,6 +107,7 @@ def assemble(
         if traits[name].waveform and name != options.model
     ]
     notes = _notes(job, specialists, idle, beside=beside)
+    notes += _words_instead(job, separators)
     if rest is not None:
         notes.append(rest_note(job))
     answered = frozenset(
@@ -201,6 +202,20 @@ class _Casting:
             tuple(compress(sought, asked)),
             name,
         )
+
+
+def _words_instead(job: Job, separators: Mapping[str, Separator]) -> Iterator[str]:
+    """Yield what models go by for queries that they never learned."""
+    if job.options.like:
+        return
+    for query, name in zip(job.queries, job.answers, strict=False):
+        separator = separators.get(name)
+        words = separator.instead_of(query) if isinstance(separator, Vocabulary) else ()
+        if words:
+            yield (
+                f"{name} has not learned {spoken([query])} and goes by the nearest that it knows: "
+                f"{spoken(words)}."
+            )
 
 
 def _notes(

@@ -70,6 +70,10 @@ class Compact:
         own = self.table.embed(query)
         return own if self.learned is None else self.learned.towards(own)
 
+    def instead_of(self, query: str) -> tuple[str, ...]:
+        """Return the captions that stand for a query; see `engine.models.base.Vocabulary`."""
+        return () if self.learned is None else self.learned.instead_of(query)
+
     def beside(self, own: FloatArray, others: Sequence[FloatArray]) -> FloatArray:
         """Return a sound's vector, and behind it what the others have in common, ``(2 dim,)``.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import ModelBroken
+from engine.taxonomy.text import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,9 @@ NEARNESS = 0.1
 RELATED = 0.45
 """Cosine from which a query has to do with a caption; what lies further from all was learned as a
 query that means nothing (`engine.training.asking.UnknownQueries`)."""
+SAME = 0.95
+"""Cosine from which a query all but is a caption: "violins", "violin"."""
+_LOOKED_AT, _SAID = 8, 3
 
 
 class LearnedCaptions:
@@ -56,6 +60,26 @@ class LearnedCaptions:
             return vector
         return scaled(vector + self.mean(vector))
 
+    def instead_of(self, query: str) -> tuple[str, ...]:
+        """Return the captions that stand for a query, the nearest first; three at most.
+
+        None where the query holds one of them, or all but is one, or has to do with none.
+        """
+        words = _singular(query)
+        if any(words >= _singular(caption) for caption in self.captions):
+            return ()
+        cosines = self._cosines(self._table.embed(query))
+        order = np.argsort(-cosines, kind="stable")
+        if not RELATED <= cosines[order[0]] < SAME:
+            return ()
+        found: list[str] = []
+        for number in order[:_LOOKED_AT]:
+            caption = self.captions[int(number)]
+            told = {word for one in found for word in _singular(one)}
+            if cosines[number] >= RELATED and not told & _singular(caption):
+                found.append(caption)
+        return tuple(found[:_SAID])
+
     def mean(self, place: FloatArray) -> FloatArray:
         """Return the mean of the captions around a place, ``(dim,)``, of unit length."""
         near = np.exp((self._cosines(place) - 1) / NEARNESS)
@@ -70,6 +94,11 @@ class LearnedCaptions:
     def _vectors(self) -> FloatArray:
         """``(captions, dim)``; made when the first query is."""
         return np.stack([self._table.embed(caption) for caption in self.captions])
+
+
+def _singular(text: str) -> frozenset[str]:
+    """Return a text's words without an ending s."""
+    return frozenset(word[:-1] if word[3:].endswith("s") else word for word in words_of(text))
 
 
 def scaled(vector: FloatArray) -> FloatArray:

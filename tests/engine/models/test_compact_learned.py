@@ -56,6 +56,26 @@ def test_what_has_to_do_with_no_caption_stays_where_it_is(
     assert model.embed(query).tobytes() == own.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("trombone", ("tuba", "trumpet", "sousaphone")),
+        ("highway", ("busy road", "city traffic", "street")),
+        ("dog barking loudly in the yard", ()),  # it holds "dog barking"
+        ("fridge hum", ()),
+        ("violin", ()),
+        ("voices", ()),
+        ("blargh", ()),
+        ("", ()),
+    ],
+)
+def test_what_stands_for_a_word_is_told(
+    model: compact.HearingCompact, query: str, words: tuple[str, ...]
+) -> None:
+    assert model.instead_of(query) == words
+    assert compact.Compact(model.net, model.table).instead_of(query) == ()
+
+
 def test_the_mean_is_of_unit_length_and_weighs_what_is_near() -> None:
     learned = LearnedCaptions(("dog", "rain"), TABLE)
     mean = learned.mean(TABLE.embed("puppy"))

@@ -115,3 +115,22 @@ def test_who_is_left_moves_up():
     made = assemble(asked, SEPARATORS)
     assert made.team.texts == ("speech", "talking")
     assert made.team.competition.sharers == ((1,),)
+
+
+class Knowing(Blur):
+    """Knows a few words."""
+
+    def instead_of(self, query: str) -> tuple[str, ...]:
+        return {"trombone": ("tuba", "trumpet")}.get(query, ())
+
+
+def test_what_a_model_goes_by_instead_of_a_word_is_said():
+    separators = {"wide": Knowing(), "talker": WaveBlur()}
+    asked = job("trombone", "dog", answers=("wide", "wide"))
+    assert assemble(asked, separators).notes == (
+        "wide has not learned 'trombone' and goes by the nearest that it knows: 'tuba' and "
+        "'trumpet'.",
+    )
+    assert assemble(replace(asked, answers=("talker", "talker")), separators).notes[1:] == ()
+    shown = replace(asked, options=Options(like="/tmp/example.wav"))
+    assert not any("learned" in note for note in assemble(shown, separators).notes)
