@@ -116,7 +116,9 @@ def _in_room(folders: Folders, job: Job, room: int) -> Status:
             (folders.root / "noted").write_text(str(seen))
             entry = service.journal.get(job.id)
             assert entry is not None
-            assert entry.deaths <= 1, "more than one fresh worker was tried"
+            # One for memory that came back too scattered, and one that a library may end by
+            # itself where the room is so small that one of its threads finds none.
+            assert entry.deaths <= 2, "more than two fresh workers were tried"
 
     run(scenario())
     return found[0]
