@@ -9,7 +9,6 @@ with any stays as it is, for the network has learned to pass everything then.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +52,8 @@ class LearnedCaptions:
     def __init__(self, captions: Sequence[str], table: TextTable) -> None:
         self.captions = tuple(captions)
         self._table = table
+        # Now, and not at the first query: what a loaded model takes is known once it is loaded.
+        self._vectors: FloatArray = np.stack([table.embed(caption) for caption in captions])
 
     def towards(self, vector: FloatArray) -> FloatArray:
         """Return a query's vector, ``(dim,)``, drawn towards the nearest captions."""
@@ -89,11 +90,6 @@ class LearnedCaptions:
         """Return ``(captions,)``; without BLAS, whose rounding depends on the threads it gets."""
         cosines: FloatArray = np.einsum("cd,d->c", self._vectors, place)
         return cosines
-
-    @cached_property
-    def _vectors(self) -> FloatArray:
-        """``(captions, dim)``; made when the first query is."""
-        return np.stack([self._table.embed(caption) for caption in self.captions])
 
 
 def _singular(text: str) -> frozenset[str]:
