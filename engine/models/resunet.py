@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.models.scarcity import may_be_refused
+
 __all__ = ["Bottom", "Film", "Level", "ResBlock", "ResUNet", "ResUNetConfig"]
 
 NEGATIVE_SLOPE = 0.01
@@ -258,11 +260,27 @@ class DecoderBlock(nn.Module):
 
         def read(first: int, last: int) -> Tensor:
             coarse = first // factor, -(-last // factor)
-            fine = self.up(_between(x, (begin, 0), coarse))
+            fine = self._finer(_between(x, (begin, 0), coarse))
             fine = _between(fine, (coarse[0] * factor, 0), (first, last))
             return torch.cat([fine, kept[:, :, first:last]], dim=1)
 
         return self.block.tiled(read, (kept.shape[2], kept.shape[3]), condition, keep)
+
+    def _finer(self, x: Tensor) -> Tensor:
+        """Do what :attr:`up` does, where memory may be refused as a matrix product.
+
+        oneDNN's transposed convolution that once found no memory for its code ends the process when
+        it is called again. A product raises, and takes a twentieth more of the network's time.
+        """
+        if not may_be_refused():
+            fine: Tensor = self.up(x)
+            return fine
+        tall, wide = self.up.stride
+        _, inputs, frames, bands = x.shape
+        weight = self.up.weight.permute(0, 2, 3, 1).reshape(inputs, -1)
+        patches = x.permute(0, 2, 3, 1).flatten(0, 2) @ weight  # they do not overlap
+        patches = patches.view(frames, bands, tall, wide, -1).transpose(1, 2)
+        return patches.reshape(1, frames * tall, bands * wide, -1).permute(0, 3, 1, 2)
 
 
 class ResUNet(nn.Module):

@@ -75,11 +75,13 @@ def test_the_condition_matters() -> None:
 
 
 @pytest.mark.parametrize("tile", [1, 37, 200, 1 << 20])
+@pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("config", [SMALL, SHIFT_ONLY])
 def test_tiles_of_any_size_give_what_the_layers_give_at_once(
-    config: ResUNetConfig, tile: int, monkeypatch: pytest.MonkeyPatch
+    config: ResUNetConfig, tile: int, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resunet, "TILE", tile)
+    monkeypatch.setattr(resunet, "may_be_refused", lambda: refused)
     net = scrambled(config)
     frames = 12 * config.time_block
     x = torch.randn(1, config.inputs, frames, config.band_block * 2, dtype=torch.double)
