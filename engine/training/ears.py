@@ -33,7 +33,7 @@ from engine.taxonomy.text import load_text_table
 from engine.training.lessons import Lessons, read_lessons
 from engine.training.mixing import TEMPLATES
 from engine.training.teacher import ancestors, load_meanings
-from engine.training.train import Average
+from engine.training.train import Average, Team, join, launch
 from engine.training.transform import precision
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ SHARPENED = 0.6
 """What the likeliest fitting name gets where a class has no name of its own."""
 INSIDE_WEIGHT, PLACE_WEIGHT, NEAR_WEIGHT = 4.0, 0.15, 0.2
 TEMPERATURE = 0.07
+ALONE = Team()
 CLOSENESS = 5.0
 """What a label's logit gains, before training, where a sound lies right at the label's name."""
 
@@ -270,10 +271,12 @@ def _changed(
 class Run:
     """A training run and its folder."""
 
-    def __init__(self, folder: Path, seed: int, start: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, start: Path | None = None, team: Team = ALONE
+    ) -> None:
         torch.manual_seed(seed)
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.seed = folder, seed
+        self.folder, self.seed, self.team = folder, seed, team
         self.labels = load_labels()
         self.knowledge, self.captions = Knowledge(self.labels), Captions()
         self.course = Course(folder / "lessons", self.knowledge)
@@ -335,10 +338,10 @@ class Run:
         """
         sums, began, logged = np.zeros(3), time.monotonic() - self.seconds, time.monotonic()
         self.course.refresh()
-        while (done := max(self.step / steps, self.seconds / 60 / minutes)) < 1:
+        while (done := self.team.told(max(self.step / steps, self.seconds / 60 / minutes))) < 1:
             if self.step % 50 == 0:
                 self.course.refresh()
-            rng = np.random.default_rng((self.seed, self.step))
+            rng = np.random.default_rng((self.seed, self.step, self.team.rank))
             torch.manual_seed(int(rng.integers(1 << 62)))
             rate = peak * min(1.0, (self.step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * done))
             for group in self.optimizer.param_groups:
@@ -346,6 +349,8 @@ class Run:
             sums += self.learn(self.course.draw(mixtures, rng), rng)
             self.step += 1
             self.seconds = time.monotonic() - began
+            if self.team.rank > 0:
+                continue
             if self.step % 50 == 0:
                 names = ("tags", "inside", "place")
                 speed = 50 / (time.monotonic() - logged)
@@ -354,7 +359,8 @@ class Run:
                 sums[:], logged = 0, time.monotonic()
             if self.step % every == 0:
                 self.save()
-        self.save()
+        if self.team.rank == 0:
+            self.save()
 
     def learn(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float, float]:
         """Take one step; return its losses: tags, the teacher's embedding, place among texts."""
@@ -374,6 +380,7 @@ class Run:
         loss = 100 * tags + INSIDE_WEIGHT * inside + PLACE_WEIGHT * place
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.team.average(self.parameters)
         torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
         self.optimizer.step()
         self.average.update(self.net, self.step)
@@ -436,6 +443,15 @@ def calibrate(
     }
 
 
+def work(rank: int, arguments: argparse.Namespace) -> None:
+    """Be one process of the team."""
+    team = join(rank, arguments.processes, arguments.port)
+    run = Run(arguments.run, arguments.seed, arguments.start, team)
+    run.train(
+        arguments.steps, arguments.rate, arguments.mixtures, arguments.every, arguments.minutes
+    )
+
+
 def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -445,24 +461,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="end after these")
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--mixtures", type=int, default=32, help="of one step")
+    parser.add_argument("--mixtures", type=int, default=32, help="of a step and process")
     parser.add_argument("--lessons", type=int, default=60, help="files of 400 mixtures")
     parser.add_argument("--first", type=int, default=4, help="lessons to wait for")
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     parser.add_argument("--start", type=Path, help="weights to begin with")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="one a core that is idle")
+    parser.add_argument("--port", type=int, default=29518, help="where they meet, on this machine")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     folder = arguments.run / "lessons"
     command = [sys.executable, "-m", "engine.training.lessons", str(arguments.store), str(folder)]
     command += ["--teacher", str(arguments.teacher), "--count", str(arguments.lessons)]
     with subprocess.Popen(["nice", "-n", "19", *command]) as writer:
         while len(list(folder.glob("lesson-*.npz"))) < arguments.first and writer.poll() is None:
             time.sleep(2)
-        run = Run(arguments.run, arguments.seed, arguments.start)
-        run.train(
-            arguments.steps, arguments.rate, arguments.mixtures, arguments.every, arguments.minutes
-        )
+        launch(arguments, work)
         writer.terminate()
 
 

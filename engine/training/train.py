@@ -20,6 +20,7 @@ import csv
 import datetime
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,12 @@ from engine.training.scenes import load_stores
 from engine.training.shown import placed_clips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+
+Work = Callable[[int, argparse.Namespace], None]
 
 RMS_JITTER_DB = 6.0
 """The RMS of a whole recording differs by about this from that of three seconds of it."""
@@ -134,6 +137,14 @@ class Team:
         for gradient in gradients:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
+
+    def told(self, number: float) -> float:
+        """Return the number that process 0 gives; all must ask."""
+        if self.size == 1:
+            return number
+        found = torch.tensor(number, dtype=torch.float64)
+        dist.broadcast(found, 0)
+        return found.item()
 
 
 class Run:
@@ -332,18 +343,23 @@ def plot(folder: Path, loss: str = "dB") -> None:
     figure.savefig(folder / "curve.png", dpi=110)
 
 
-def work(rank: int, arguments: argparse.Namespace) -> None:
-    """Be one process of the team."""
+def join(rank: int, size: int, port: int) -> Team:
+    """Make this process, which computes in one thread, one of a team."""
     torch.set_num_threads(1)
-    team = Team(arguments.processes, rank)
-    if team.size > 1:
+    if size > 1:
         dist.init_process_group(
             "gloo",
-            init_method=f"tcp://127.0.0.1:{arguments.port}",
+            init_method=f"tcp://127.0.0.1:{port}",
             rank=rank,
-            world_size=team.size,
+            world_size=size,
             timeout=datetime.timedelta(hours=12),
         )
+    return Team(size, rank)
+
+
+def work(rank: int, arguments: argparse.Namespace) -> None:
+    """Be one process of the team."""
+    team = join(rank, arguments.processes, arguments.port)
     run = Run(
         arguments.store,
         arguments.run,
@@ -384,17 +400,17 @@ def main() -> None:
     launch(parser.parse_args())
 
 
-def launch(arguments: argparse.Namespace) -> None:
-    """Train with as many processes as wanted; what `main` reads says how."""
+def launch(arguments: argparse.Namespace, each: Work = work) -> None:
+    """Train with as many processes as wanted; what `main` reads says how, ``each`` is one."""
     context = multiprocessing.get_context("spawn")
     others = [
-        context.Process(target=work, args=(rank, arguments), daemon=True)
+        context.Process(target=each, args=(rank, arguments), daemon=True)
         for rank in range(1, arguments.processes)
     ]
     with processes.isolated():
         for process in others:
             process.start()
-    work(0, arguments)
+    each(0, arguments)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,21 @@ from engine.models.ears.weights import load_labels
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import load_text_table
 from engine.training.corpus import SAMPLE_RATE, TRAIN, Clip
-from engine.training.ears import SURE, Captions, Course, Knowledge, Run, calibrate, dominant
+from engine.training.ears import (
+    SURE,
+    Captions,
+    Course,
+    Knowledge,
+    Run,
+    calibrate,
+    dominant,
+    work,
+)
 from engine.training.lessons import FRAMES, WINDOWS, Lessons, kept_back, read_lessons, write
 from engine.training.mixing import ClipStore
 from engine.training.naming import Tally, listed, right_names
 from engine.training.teacher import load_meanings
+from engine.training.train import launch
 
 LABELS = load_labels()
 NAMES = tuple(load_taxonomy().classes)
@@ -127,6 +138,22 @@ def test_a_run_learns_and_goes_on(folder: Path) -> None:
     again.train(steps=3, peak=1e-3, mixtures=2, every=10)
     listener = ears.from_file(folder / "weights.safetensors")
     assert listener.labels == LABELS
+
+
+def test_two_processes_end_together(folder: Path) -> None:
+    run = folder / "two"
+    run.mkdir()
+    (run / "lessons").symlink_to(folder / "lessons")
+    launch(
+        argparse.Namespace(
+            run=run, seed=1, start=None, processes=2, port=29531,
+            steps=1000, rate=1e-3, mixtures=2, every=1000, minutes=0.05,
+        ),
+        work,
+    )  # fmt: skip
+    alone = Run(run, seed=1)
+    assert 0 < alone.step < 1000  # the clock ended both, at the same step, or one would wait
+    assert (run / "weights.safetensors").is_file()
 
 
 def test_a_step_lowers_the_loss(folder: Path) -> None:
