@@ -15,16 +15,18 @@ drawn towards them; ``--plain`` adds each candidate without that.
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 
 from engine.errors import BadInput
-from engine.models.compact import Compact, from_files, load_network
-from engine.models.compact.learned import CAPTIONS
-from engine.models.compact.weights import new_network, save_weights
+from engine.models.compact import Compact, from_files, load_network, trunk_channels
+from engine.models.compact.heads import heads_from, save_heads
+from engine.models.compact.learned import CAPTIONS, captions_text, read_captions
+from engine.models.compact.weights import save_weights
 from engine.taxonomy.classes import load_taxonomy
 from engine.training.evaluate import separate
 from engine.training.figures import kept, score
@@ -35,14 +37,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.models.compact.network import CompactNet
     from engine.training.scenes import Scene, SceneSet
 
-__all__ = ["candidates", "compare", "mean_of", "table"]
+__all__ = ["candidates", "compare", "keep_mean", "mean_of", "table"]
 
 SEED = 5
 """Of the mixtures; the model card's are 2026."""
-WEIGHTS = "weights.safetensors"
+WEIGHTS, HEADS = "weights.safetensors", "heads.safetensors"
 
 
 def weight_file(place: Path) -> Path:
@@ -97,17 +98,41 @@ def candidates(
     return found
 
 
-def mean_of(first: CompactNet, second: CompactNet, share: float) -> CompactNet:
-    """Return a network whose weights are ``share`` of the first one's, and the rest the other's."""
-    net = new_network()
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+def mean_of(first: Module, second: Module, share: float) -> Module:
+    """Return a module whose weights are ``share`` of the first one's, and the rest the other's."""
+    mean = copy.deepcopy(first)
     one, other = first.state_dict(), second.state_dict()
-    net.load_state_dict(
+    mean.load_state_dict(
         {
             key: value.lerp(one[key], share) if value.dtype.is_floating_point else one[key]
             for key, value in other.items()
         }
     )
-    return net
+    return mean
+
+
+def keep_mean(first: Path, second: Path, share: float, folder: Path) -> None:
+    """Write the mean of two candidates to a folder: weights, and where both have them, heads.
+
+    Its captions are those that either has learned from.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [weight_file(place) for place in (first, second)]
+    one, other = (load_network(file) for file in files)
+    save_weights(mean_of(one, other, share).state_dict(), folder / WEIGHTS)
+    heads = [file.with_name(HEADS) for file in files]
+    if all(file.is_file() for file in heads):
+        channels = trunk_channels(one)
+        mine, theirs = (heads_from(file.read_bytes(), str(file), channels) for file in heads)
+        save_heads(mean_of(mine, theirs, share), folder / HEADS)
+    listed = [file.with_name(CAPTIONS) for file in files]
+    captions = {text for f in listed if f.is_file() for text in read_captions(f.read_bytes(), f)}
+    if captions:
+        text = captions_text(sorted(captions))
+        (folder / CAPTIONS).write_text(text, encoding="utf-8", newline="\n")
 
 
 def compare(
@@ -162,13 +187,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=60, help="mixtures of each set")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--sets", help="some of them, by their keys, with commas between")
-    parser.add_argument("--keep", type=Path, help="write the mean's weights to this file")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the mean there")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     models = candidates(arguments.candidates, arguments.mean, plain=arguments.plain)
     if arguments.keep is not None and arguments.mean is not None:
-        first, second = (load_network(weight_file(p)) for p in arguments.candidates[:2])
-        save_weights(mean_of(first, second, arguments.mean).state_dict(), arguments.keep)
+        first, second = arguments.candidates[:2]
+        keep_mean(first, second, arguments.mean, arguments.keep)
     sets = corpus_sets(arguments.store, load_taxonomy(), arguments.pairs, arguments.seed)
     if arguments.sets:
         sets = tuple(each for each in sets if each.key in arguments.sets.split(","))

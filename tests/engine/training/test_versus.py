@@ -1,5 +1,7 @@
 """Candidates are compared on the same sounds, and their mean is one."""
 
+import copy
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +11,13 @@ import torch
 
 from engine.errors import BadInput
 from engine.models import compact
+from engine.models.compact import HearingCompact
+from engine.models.compact.heads import save_heads
 from engine.models.compact.learned import CAPTIONS
 from engine.models.compact.weights import new_network, save_weights
 from engine.training import versus
 from engine.training.scenes import Question, Scene, SceneSet
-from engine.training.versus import candidates, compare, mean_of, table
+from engine.training.versus import candidates, compare, keep_mean, mean_of, table
 
 FOLDER = Path(compact.__file__).parent
 
@@ -87,7 +91,7 @@ def test_the_command_prints_and_keeps_the_mean(
         return tuple(SceneSet(key, key, 3, scenes) for key in ("noise", "more"))
 
     monkeypatch.setattr(versus, "corpus_sets", sets)
-    kept = tmp_path / "mean.safetensors"
+    kept = tmp_path / "mean"
     words = [str(tmp_path), str(FOLDER), str(FOLDER / "weights.safetensors"), "--mean", "0.5"]
     words += ["--sets", "noise", "--keep", str(kept), "--pairs", "3"]
     monkeypatch.setattr("sys.argv", ["versus", *words])
@@ -97,5 +101,31 @@ def test_the_command_prints_and_keeps_the_mean(
     assert "noise, 6 sounds" in said
     assert "more" not in said
     own = compact.load().net.state_dict()
-    for key, value in compact.load_network(kept).state_dict().items():
+    for key, value in compact.load_network(kept / "weights.safetensors").state_dict().items():
         torch.testing.assert_close(value, own[key])
+
+
+def test_a_mean_takes_heads_and_captions_along(tmp_path: Path) -> None:
+    other, kept = tmp_path / "other", tmp_path / "mean"
+    other.mkdir()
+    shutil.copy(FOLDER / "weights.safetensors", other)
+    own = compact.load()
+    changed = copy.deepcopy(own.heads)
+    with torch.no_grad():
+        for value in changed.parameters():
+            value.add_(1.0)
+    save_heads(changed, other / "heads.safetensors")
+    (other / CAPTIONS).write_text("a sound that nobody knows\n", "utf-8")
+    keep_mean(FOLDER, other, 0.75, kept)
+    found = compact.from_files(
+        *(kept / name for name in ("weights.safetensors", "heads.safetensors"))
+    )
+    assert isinstance(found, HearingCompact)
+    for mean, first in zip(found.heads.parameters(), own.heads.parameters(), strict=True):
+        torch.testing.assert_close(mean, first + 0.25, atol=2e-3, rtol=2e-3)  # kept in 16 bits
+    assert own.learned is not None
+    listed = set((kept / CAPTIONS).read_text("utf-8").splitlines())
+    assert listed == {*own.learned.captions, "a sound that nobody knows"}
+    (other / "heads.safetensors").unlink()
+    keep_mean(FOLDER, other, 0.75, tmp_path / "bare")
+    assert not (tmp_path / "bare" / "heads.safetensors").exists()
