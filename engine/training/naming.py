@@ -18,6 +18,7 @@ import argparse
 import time
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Tally", "clip_scores", "listed", "right_names"]
 
 OUTSIDE = "outside"
+BELIEF = (0.2, 0.4, 0.6, 0.8, 1.01)
+"""Scores between which names are counted together."""
 _PEERS = 0.4
 _SURROUNDINGS = frozenset(
     {
@@ -241,6 +244,24 @@ def report_examples(store: Path, ears: Ears) -> None:
         )
 
 
+def report_belief(store: Path, ears: Ears) -> None:
+    """Print how often names that were listed for other sources agree with the label, by score."""
+    samples = np.memmap(store / "audio.i16", dtype="<i2", mode="r")
+    meanings, heard = load_meanings(), ears_hearing(ears)
+    named: list[tuple[float, bool]] = []
+    for kind, audio in _read([c for c in read_clips(store) if c.split == OUTSIDE], samples):
+        scores = clip_scores(heard, audio)
+        by_name = dict(zip(ears.labels, scores.tolist(), strict=True))
+        agreeing = meanings[kind].agreeing
+        named += [(by_name[name], name in agreeing) for name in listed(scores, ears.labels, 5)]
+    print(f"what is listed, {OUTSIDE}:")
+    for low, high in pairwise(BELIEF):
+        inside = [one for one in named if low <= one[0] < high]
+        if inside:
+            score, share = np.mean(inside, axis=0)
+            print(f"  score {score:.2f}: {share:4.0%} agree ({len(inside)} names)")
+
+
 def report_speed(ears: Ears) -> None:
     """Print how much faster than the sound itself a minute is heard, on one core."""
     torch.set_num_threads(1)
@@ -268,6 +289,7 @@ def main() -> None:
         listeners["teacher"] = (teacher.labels, teacher.scores)
     report(arguments.store, listeners, pairs=arguments.pairs, wrong=arguments.wrong)
     report_examples(arguments.store, ears)
+    report_belief(arguments.store, ears)
     report_speed(ears)
 
 

@@ -4,7 +4,9 @@
     python -m engine.training.presence STORE --measure [--plot FILE]
 
 Mixtures of the corpus's training clips are separated by what is in them and by what is not; the
-listener hears them and what was separated (`engine.advice.presence`). A logistic model is fitted
+listener hears them and what was separated (`engine.advice.presence`). They are those that the
+listener has not learned from (`engine.training.lessons.kept_back`): of its own lessons it is surer
+than of anything else. A logistic model is fitted
 for each kind of evidence, so that the probability of a mixture is that of its likeliest moment.
 Without ``--measure`` it is fitted, and ``--write`` puts it in its place; then the weights are
 measured on clips that were kept from training: how often a sound that is there scores above one
@@ -32,10 +34,10 @@ from engine.models.base import Listener, PresenceSeparator
 from engine.sound.certainty import CertaintyGrid
 from engine.sound.mixture import ArrayMixture
 from engine.taxonomy.classes import load_taxonomy
-from engine.training.corpus import TRAIN
 from engine.training.evaluate import alone
 from engine.training.figures import area_under_curve
-from engine.training.scenes import Scene, SceneSet, corpus_sets, draw, load_stores
+from engine.training.lessons import load_store
+from engine.training.scenes import Scene, SceneSet, corpus_sets, draw
 
 __all__ = ["Opinion", "fit", "opinions", "reliability"]
 
@@ -201,15 +203,17 @@ def _read(file: Path) -> list[Opinion]:
 
 
 def training_set(folder: Path, count: int) -> SceneSet:
-    """Return mixtures of training clips: two sounds at 0 dB, and one 5 dB below two others."""
-    store, taxonomy = load_stores(folder, TRAIN), load_taxonomy()
+    """Return mixtures of clips that were kept from the listener: two sounds at 0 dB, and one 5 dB
+    below two others.
+    """
+    store, taxonomy = load_store(folder, back=True), load_taxonomy()
 
     def scenes() -> Iterator[Scene]:
         two = draw(store, store, taxonomy, SEED)
         three = draw(store, store, taxonomy, SEED + 1, interferers=2, snr=-5.0)
         yield from islice(chain.from_iterable(zip(two, three, strict=False)), count)
 
-    return SceneSet("train", "training recordings", count, scenes)
+    return SceneSet("back", "recordings kept from the listener", count, scenes)
 
 
 def report(known: Sequence[Opinion], weights: Weights, title: str) -> None:
@@ -278,7 +282,7 @@ def main() -> None:
         there = np.array([one.present for one in known])
         shares = presences(known, weights, VARIANTS[-1])
         weights = Weights(weights.variants, round(float(np.quantile(shares[there], LOST)), 2))
-        report(known, weights, "training recordings")
+        report(known, weights, "recordings kept from the listener")
         if arguments.write:
             facts = {
                 "features": list(FEATURES),
