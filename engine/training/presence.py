@@ -203,8 +203,9 @@ def _read(file: Path) -> list[Opinion]:
 
 
 def training_set(folder: Path, count: int) -> SceneSet:
-    """Return mixtures of clips that were kept from the listener: two sounds at 0 dB, and one 5 dB
-    below two others.
+    """Return mixtures of two sounds at 0 dB, and of one 5 dB below two others, in turn.
+
+    None of their recordings were in the listener's lessons.
     """
     store, taxonomy = load_store(folder, back=True), load_taxonomy()
 
