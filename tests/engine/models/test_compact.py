@@ -1,6 +1,7 @@
 """``compact``: exact in segments, strict about its weights, unimpressed by any query."""
 
 import time
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from engine.models import compact
 from engine.models.compact import network
 from engine.models.compact.weights import network_from, new_network, save_weights
 from engine.models.resunet import ResUNet
+from engine.sound.audio import read
+from engine.sound.mixture import ArrayMixture, model_magnitudes
 from engine.sound.segments import plan
 from engine.taxonomy import text
 
@@ -236,11 +239,13 @@ class TestEmbed:
 
 def test_what_else_is_there_is_told_to_the_network_that_learned_it() -> None:
     model = compact.load()
-    rng = np.random.default_rng(4)
-    magnitude = rng.uniform(0, 1, (1, 64, model.frame_grid.bins)).astype(np.float32)
+    with as_file(files("engine") / "demo" / "mixture.flac") as file:
+        samples, rate = read(file)
+    mixture = ArrayMixture(samples, rate, model.frame_grid.sample_rate)
+    magnitude = model_magnitudes(mixture, model.frame_grid, 0, 64, slice(0, 1), 1)
 
     def mask(vector: np.ndarray) -> np.ndarray:
-        return model.mask(magnitude, vector[None], 0.1, slice(0, 64))
+        return model.mask(magnitude, vector[None], mixture.rms, slice(0, 64))
 
     plain = mask(model.embed("dog"))
     dog, rain, guitar = map(model.embed, ("dog", "rain", "guitar"))
