@@ -476,8 +476,10 @@ def main() -> None:
     with subprocess.Popen(["nice", "-n", "19", *command]) as writer:
         while len(list(folder.glob("lesson-*.npz"))) < arguments.first and writer.poll() is None:
             time.sleep(2)
-        launch(arguments, work)
-        writer.terminate()
+        try:
+            launch(arguments, work)
+        finally:
+            writer.terminate()
 
 
 if __name__ == "__main__":
