@@ -256,25 +256,23 @@ class DecoderBlock(nn.Module):
         ``x`` begins with the coarse frame ``begin``, ``kept`` with the first of all.
         """
         factor = self.up.stride[0]
+        finer = self._product if may_be_refused() else self.up
         x = self.film(x, condition)
 
         def read(first: int, last: int) -> Tensor:
             coarse = first // factor, -(-last // factor)
-            fine = self._finer(_between(x, (begin, 0), coarse))
+            fine = finer(_between(x, (begin, 0), coarse))
             fine = _between(fine, (coarse[0] * factor, 0), (first, last))
             return torch.cat([fine, kept[:, :, first:last]], dim=1)
 
         return self.block.tiled(read, (kept.shape[2], kept.shape[3]), condition, keep)
 
-    def _finer(self, x: Tensor) -> Tensor:
-        """Do what :attr:`up` does, where memory may be refused as a matrix product.
+    def _product(self, x: Tensor) -> Tensor:
+        """Do what :attr:`up` does as a matrix product, for where memory may be refused.
 
         oneDNN's transposed convolution that once found no memory for its code ends the process when
         it is called again. A product raises, and takes a twentieth more of the network's time.
         """
-        if not may_be_refused():
-            fine: Tensor = self.up(x)
-            return fine
         tall, wide = self.up.stride
         _, inputs, frames, bands = x.shape
         weight = self.up.weight.permute(0, 2, 3, 1).reshape(inputs, -1)

@@ -29,6 +29,7 @@ from scipy.optimize import minimize
 
 from engine.advice import presence
 from engine.advice.presence import FEATURES, Asked, Evidence, Weights, evidence_of, impression
+from engine.errors import BadInput
 from engine.models import compact, ears
 from engine.models.base import Listener, PresenceSeparator
 from engine.sound.certainty import CertaintyGrid
@@ -51,6 +52,8 @@ LOST = 0.1
 """Share of the sounds that are there which may count as missing."""
 BINS = 10
 SEED = 77
+SOUNDS = 3
+"""Most sounds of a mixture that is learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +209,19 @@ def training_set(folder: Path, count: int) -> SceneSet:
     """Return mixtures of two sounds at 0 dB, and of one 5 dB below two others, in turn.
 
     None of their recordings were in the listener's lessons.
+
+    Raises
+    ------
+    BadInput
+        The corpus is too small for that.
+
     """
     store, taxonomy = load_store(folder, back=True), load_taxonomy()
+    if len(store.names) < SOUNDS:
+        raise BadInput(
+            f"{folder} keeps recordings of {len(store.names)} classes from the listener, and "
+            f"presence is fitted on mixtures of {SOUNDS}: build a larger corpus."
+        )
 
     def scenes() -> Iterator[Scene]:
         two = draw(store, store, taxonomy, SEED)

@@ -189,9 +189,11 @@ def main() -> None:
     parser.add_argument("--sets", help="some of them, by their keys, with commas between")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the mean there")
     arguments = parser.parse_args()
+    if arguments.keep is not None and arguments.mean is None:
+        parser.error("--keep writes the mean of the first two: say its share with --mean.")
     torch.set_num_threads(1)
     models = candidates(arguments.candidates, arguments.mean, plain=arguments.plain)
-    if arguments.keep is not None and arguments.mean is not None:
+    if arguments.keep is not None:
         first, second = arguments.candidates[:2]
         keep_mean(first, second, arguments.mean, arguments.keep)
     sets = corpus_sets(arguments.store, load_taxonomy(), arguments.pairs, arguments.seed)

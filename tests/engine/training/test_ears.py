@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -144,9 +145,11 @@ def test_two_processes_end_together(folder: Path) -> None:
     run = folder / "two"
     run.mkdir()
     (run / "lessons").symlink_to(folder / "lessons")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     launch(
         argparse.Namespace(
-            run=run, seed=1, start=None, processes=2, port=29531,
+            run=run, seed=1, start=None, processes=2, port=port,
             steps=1000, rate=1e-3, mixtures=2, every=1000, minutes=0.05,
         ),
         work,

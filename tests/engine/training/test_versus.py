@@ -105,6 +105,17 @@ def test_the_command_prints_and_keeps_the_mean(
         torch.testing.assert_close(value, own[key])
 
 
+def test_a_mean_without_a_share_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "mean"
+    monkeypatch.setattr("sys.argv", ["versus", "store", "one", "other", "--keep", str(kept)])
+    with pytest.raises(SystemExit):
+        versus.main()
+    assert "say its share with --mean" in capsys.readouterr().err
+    assert not kept.exists()
+
+
 def test_a_mean_takes_heads_and_captions_along(tmp_path: Path) -> None:
     other, kept = tmp_path / "other", tmp_path / "mean"
     other.mkdir()
