@@ -53,6 +53,10 @@ SHARPENED = 0.6
 INSIDE_WEIGHT, PLACE_WEIGHT, NEAR_WEIGHT = 4.0, 0.15, 0.2
 TEMPERATURE = 0.07
 ALONE = Team()
+ADDED = 0.5
+"""How often another mixture is added, beside what the lessons mix themselves."""
+SHIFTED = 0.3
+"""How often everything sounds up to two bands higher or lower."""
 CLOSENESS = 5.0
 """What a label's logit gains, before training, where a sound lies right at the label's name."""
 
@@ -239,10 +243,10 @@ def _changed(
     magnitude: NDArray[np.float32], target: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     count, frames, bands = magnitude.shape
-    added: NDArray[np.bool_] = np.asarray(rng.random(count) < 0.25)
+    added: NDArray[np.bool_] = np.asarray(rng.random(count) < ADDED)
     if count > 1:
         order = np.roll(np.arange(count), 1)
-        level = np.asarray(rng.uniform(-18, 0, count), np.float32)
+        level = np.asarray(rng.uniform(-15, 0, count), np.float32)
         gain = np.where(added, 10 ** (level / 20), 0).astype(np.float32)[:, None, None]
         magnitude = np.sqrt(np.square(magnitude) + np.square(gain * magnitude[order]))
         heard = np.where(added, np.clip((level + 24) / 16, 0, 1), 0)[:, None, None]
@@ -254,8 +258,11 @@ def _changed(
         if rng.random() < 0.6:
             gain_db += np.interp(np.arange(bands), knots, rng.uniform(-6, 6, 5))
         one = magnitude[index] * (10 ** (gain_db / 20)).astype(np.float32)
-        shift = int(rng.integers(-8, 9))
-        one = one[np.clip(np.arange(frames) + shift, 0, frames - 1)]
+        later = int(rng.integers(-8, 9))
+        one = one[np.clip(np.arange(frames) + later, 0, frames - 1)]
+        if rng.random() < SHIFTED:
+            higher = int(rng.integers(-2, 3))
+            one = one[:, np.clip(np.arange(bands) - higher, 0, bands - 1)]
         if rng.random() < 0.3:
             width = int(rng.integers(2, 9))
             low = int(rng.integers(bands - width))

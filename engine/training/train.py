@@ -40,18 +40,22 @@ from engine.models.compact.weights import new_network, save_weights
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.text import load_text_table
 from engine.training.asking import Asker, UnknownQueries, sounds_of
-from engine.training.corpus import HELD_OUT, OUTSIDE, TRAIN
+from engine.training.corpus import HELD_OUT, OUTSIDE
 from engine.training.evaluate import draw_pairs, evaluate
 from engine.training.figures import summary
 from engine.training.losses import QUERIES, Batch, Truth, step_losses
-from engine.training.mixing import COMPACT, Mixer
+from engine.training.mixing import COMPACT, ClipStore, Mixer
 from engine.training.scenes import load_stores
 from engine.training.shown import placed_clips
+from engine.training.teacher import corrected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    from engine.training.corpus import Clip
 
 
 Work = Callable[[int, argparse.Namespace], None]
@@ -166,9 +170,10 @@ class Run:
         self.team = team
         self.taxonomy = load_taxonomy()
         self.table = load_text_table()
-        clips = load_stores(store, TRAIN)
-        self.mixer = Mixer(clips, self.taxonomy, COMPACT)
-        self.shown = sounds_of(*placed_clips(store), self.taxonomy, self.table)
+        clips, places = agreed(store)
+        samples = np.memmap(store / "audio.i16", dtype="<i2", mode="r")
+        self.mixer = Mixer(ClipStore(samples, clips), self.taxonomy, COMPACT)
+        self.shown = sounds_of(clips, places, self.taxonomy, self.table)
         self.pairs = {
             split: draw_pairs(stored, self.taxonomy, validation_pairs, seed=7)
             for split in (HELD_OUT, OUTSIDE)
@@ -292,6 +297,17 @@ class Run:
 
     def _log(self, name: str, figures: dict[str, float]) -> None:
         log_row(self.folder / name, self.step, figures)
+
+
+def agreed(store: Path) -> tuple[list[Clip], NDArray[np.float32] | None]:
+    """Return a corpus's clips for training, and their places (`placed_clips`).
+
+    What a teacher contradicts (`engine.training.teacher`) is left out or called what it is.
+    """
+    clips, places = placed_clips(store)
+    kept = {clip.start: clip for clip in corrected(store, clips)}
+    rows = [row for row, clip in enumerate(clips) if clip.start in kept]
+    return [kept[clips[row].start] for row in rows], None if places is None else places[rows]
 
 
 def note_captions(folder: Path, captions: Sequence[str], start: Path | None) -> None:

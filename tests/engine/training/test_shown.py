@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from engine.training.shown import (
     placed_clips,
     write_places,
 )
-from engine.training.train import draw_batch
+from engine.training.train import agreed, draw_batch
 
 EYE = np.eye(4, dtype=np.float32)
 
@@ -90,8 +91,18 @@ def test_a_corpus_is_placed_and_steps_draw_from_it(tmp_path: Path) -> None:
     assert sounds_of(*placed_clips(store), taxonomy, table) is None
     count = write_places(store, processes=1)
     assert count == sum(one.split == TRAIN for one in read_clips(store))
-    sounds = sounds_of(*placed_clips(store), taxonomy, table)
+    trained, places = placed_clips(store)
+    sounds = sounds_of(trained, places, taxonomy, table)
     assert sounds is not None
+    assert places is not None
+    (store / "contradicted.csv").write_text(
+        f"start,decision,class\n{trained[0].start},drop,dog\n{trained[2].start},relabel,rain\n",
+        encoding="utf-8",
+    )
+    kept, left = agreed(store)
+    assert kept == [trained[1], replace(trained[2], name="rain"), *trained[3:]]
+    assert left is not None
+    assert np.array_equal(left, places[1:])
     mixer = Mixer(load_stores(store, TRAIN), taxonomy, COMPACT)
     unknown = UnknownQueries(table, taxonomy)
 
