@@ -10,6 +10,9 @@ it, that one is listed in its place. So "Animal, Dog, Bark" takes one place, not
 name is right where it is one of the class's own names, or stands below one of them (``strict``),
 or, with what a user would let pass, is named as related in ``audioset_classes.csv`` too, or stands
 right above one of the class's own names.
+
+What ``tweeze listen`` shows of the same scores (`engine.advice.events`) is measured, too: it names
+what is likely, not always five.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import numpy as np
 import soxr
 import torch
 
+from engine.advice.events import Scores, sounds
 from engine.models.ears import from_file, load
 from engine.models.ears.listener import GRID
 from engine.models.ears.spectra import SAMPLE_RATE
@@ -119,6 +123,17 @@ def clip_scores(
     return np.asarray((mean + scores.max(axis=0)) / 2 if peaks else mean)
 
 
+def shown(
+    heard: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    audio: NDArray[np.float32],
+    labels: Sequence[str],
+) -> list[str]:
+    """Return the labels that ``tweeze listen`` names of ``(samples,)`` at 16 kHz."""
+    scores = Scores(labels)
+    scores.add(heard(audio))
+    return [sound.label for sound in sounds(scores, GRID, audio.size / SAMPLE_RATE)]
+
+
 @dataclass
 class Tally:
     """How often a right name was first, among three and among five."""
@@ -200,29 +215,38 @@ def report(
         "ESC-10 fold 5": _read([c for c in clips if c.split == TEST], samples),
         "outside sources": _read([c for c in clips if c.split == OUTSIDE], samples),
     }
+    everything = [clip for found in sets.values() for clip in found]
+    mixtures = _pairs(everything, pairs, meanings)
     for name, (labels, heard) in listeners.items():
-        for title, sounds in sets.items():
-            fair, strict = Tally(), Tally()
-            for kind, audio in sounds:
+        for title, found in sets.items():
+            fair, strict, told = Tally(), Tally(), Tally()
+            for kind, audio in found:
                 names = listed(clip_scores(heard, audio), labels, 5)
-                fair.add(names, right_names(meanings[kind], strict=False))
+                right = right_names(meanings[kind], strict=False)
+                fair.add(names, right)
                 strict.add(names, right_names(meanings[kind], strict=True))
-                if wrong and not right_names(meanings[kind], strict=False) & set(names[:3]):
+                told.add(shown(heard, audio, labels), right)
+                if wrong and not right & set(names[:3]):
                     print(f"    {kind}: {', '.join(names)}")
             print(f"{name}: {title}, {fair.total} clips: {fair}")
             print(f"{name}: {title}, strict:   {strict}")
-        everything = [sound for sounds in sets.values() for sound in sounds]
-        both = either = 0
-        mixtures = _pairs(everything, pairs, meanings)
-        for kinds, audio in mixtures:
-            named = set(listed(clip_scores(heard, audio, peaks=True), labels, 5))
-            found = [bool(named & right_names(meanings[kind], strict=False)) for kind in kinds]
-            both += all(found)
-            either += any(found)
-        print(
-            f"{name}: {len(mixtures)} mixtures of two at 0 dB: both among five "
-            f"{100 * both / len(mixtures):.1f} %, one at least {100 * either / len(mixtures):.1f} %"
-        )
+            print(f"{name}: {title}, as shown: {told}")
+        five = [set(listed(clip_scores(heard, x, peaks=True), labels, 5)) for _, x in mixtures]
+        told_five = [set(shown(heard, x, labels)[:5]) for _, x in mixtures]
+        for title, lists in (("both among five", five), ("as shown, both among five", told_five)):
+            print(
+                f"{name}: {len(mixtures)} mixtures of two at 0 dB: {title} {_both(mixtures, lists)}"
+            )
+
+
+def _both(mixtures: Sequence[tuple[tuple[str, str], object]], lists: Sequence[set[str]]) -> str:
+    meanings = load_meanings()
+    right = [
+        [bool(names & right_names(meanings[kind], strict=False)) for kind in kinds]
+        for (kinds, _), names in zip(mixtures, lists, strict=True)
+    ]
+    both, either = (100 * np.mean([rule(one) for one in right]) for rule in (all, any))
+    return f"{both:.1f} %, one at least {either:.1f} %"
 
 
 def report_examples(store: Path, ears: Ears) -> None:
