@@ -52,7 +52,7 @@ def listen(
     Each has `name`, which can serve as a query; `probability`, 0 to 1, of its clearest moment; and
     `events`, the stretches in which it is likely, each with `start` and `stop` in seconds and a
     `probability` of its own (`times` are their `(start, stop)`). `label` is what AudioSet calls
-    the sound. Where no sound is likely, the three likeliest come without events.
+    the sound. Where no sound is likely, the five likeliest come without events.
 
     Parameters
     ----------

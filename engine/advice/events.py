@@ -27,7 +27,7 @@ _OFF = 0.1  # probability down to which it goes on
 _ALONE = 0.4  # probability from which a single window counts
 _NEARLY = 0.5  # share of a probability from which another is nearly as high
 _NAMED = 20  # sounds at most
-_AT_LEAST = 3  # sounds, where others are possible; where none is likely, whatever they are
+_AT_LEAST = 5  # sounds, where others are possible; where none is likely, whatever they are
 _POSSIBLE = 0.05  # probability from which a sound is worth naming beside likely ones
 _CLEAREST = 3.0  # seconds; a sound stands before another that is less likely over its clearest ones
 EVENTS = 500
@@ -81,8 +81,8 @@ def sounds(scores: Scores, grid: HearingGrid, seconds: float) -> tuple[Heard, ..
     """Name the sounds of a recording, first those that are likely over three seconds.
 
     Named are those that are heard somewhere, 20 at most, without those that another one explains
-    which is a kind of them and as likely, or nearly so. Where they are fewer than three, others
-    that are possible follow, without events; where nothing is heard, the three likeliest.
+    which is a kind of them and as likely, or nearly so. Where they are fewer than five, others
+    that are possible follow, without events; where nothing is heard, the five likeliest.
 
     Parameters
     ----------
@@ -231,9 +231,10 @@ def _possible(
     best: Mapping[str, float],
     heard: Sequence[Heard],
 ) -> tuple[Heard, ...]:
-    """Return what may be there beside what is heard, so that at least three sounds are named.
+    """Return what may be there beside what is heard, so that at least five sounds are named.
 
-    Nothing that is above or below what is named, nor anything of which a kind is nearly as likely.
+    Nothing that is above what is named, nor anything of which a kind is nearly as likely: after
+    "animal" a dog is worth a try, but not the other way round.
     """
     above = _above_each(scores.labels)
     own = {name: {scores.labels[number] for number in named[name]} for name in named}
@@ -242,8 +243,7 @@ def _possible(
     for name in sorted(best, key=lambda name: -best[name]):
         if len(taken) >= _AT_LEAST or (heard and best[name] < _POSSIBLE):
             break
-        kin = any(own[name] & above[other] or own[other] & above[name] for other in taken)
-        if name in taken or kin:
+        if name in taken or any(own[name] & above[other] for other in taken):
             continue
         if any(own[name] & above[o] and best[o] >= _NEARLY * best[name] for o in best if o != name):
             continue

@@ -71,7 +71,7 @@ def test_names_of_one_sound_are_taken_together() -> None:
     assert heard(rows) == (Heard("dog barking", 0.8, (Event(0.0, 2.5, 0.8),), "Bow-wow"),)
 
 
-def test_where_nothing_is_likely_the_three_likeliest_are_named_without_times() -> None:
+def test_where_nothing_is_likely_the_five_likeliest_are_named_without_times() -> None:
     rows = {
         "Animal": [0.19, 0.1],
         "Dog": [0.1, 0.1],
@@ -79,9 +79,11 @@ def test_where_nothing_is_likely_the_three_likeliest_are_named_without_times() -
         "Silence": [0.9, 0.9],
         "Engine": [0.05, 0.0],
         "Wind": [0.0, 0.02],
+        "Bell": [0.01, 0.0],
+        "Choir": [0.0, 0.0],
     }
     found = heard(rows)
-    assert [one.name for one in found] == ["dog", "rain", "engine"]
+    assert [one.name for one in found] == ["dog", "rain", "engine", "wind", "bell"]
     assert all(one.events == () for one in found)
 
 
@@ -96,6 +98,20 @@ def test_beside_one_likely_sound_others_are_named_that_are_possible() -> None:
     dog, wind = heard(rows)
     assert (dog.name, len(dog.events)) == ("dog barking", 1)
     assert wind == Heard("wind", 0.12, (), "Wind")
+
+
+def test_beside_a_general_name_kinds_of_it_are_possible_but_nothing_above_it() -> None:
+    rows = {
+        "Domestic animals, pets": [0.8, 0.8],
+        "Animal": [0.8, 0.8],
+        "Dog": [0.19, 0.1],
+        "Bark": [0.15, 0.0],
+        "Cat": [0.06, 0.0],
+    }
+    pet, bark, cat = heard(rows)
+    assert (pet.name, len(pet.events)) == ("pet", 1)
+    assert (bark.name, bark.events) == ("dog barking", ())
+    assert (cat.name, cat.events) == ("cat", ())
 
 
 def test_what_lasts_stands_before_what_is_over_at_once() -> None:
