@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -37,8 +38,9 @@ from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.ontology import load_ontology
 from engine.taxonomy.text import load_text_table
 from engine.training.corpus import SAMPLE_RATE as STORED_RATE
-from engine.training.corpus import TEST, read_clips
-from engine.training.teacher import Meaning, Teacher, active, ancestors, load_meanings
+from engine.training.corpus import TEST, TRAIN, read_clips
+from engine.training.lessons import kept_back
+from engine.training.teacher import Meaning, Teacher, active, ancestors, corrected, load_meanings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +56,7 @@ OUTSIDE = "outside"
 BELIEF = (0.2, 0.4, 0.6, 0.8, 1.01)
 """Scores between which names are counted together."""
 _PEERS = 0.4
+_OF_A_CLASS = 4
 _SURROUNDINGS = frozenset(
     {
         "Silence",
@@ -216,7 +219,9 @@ def report(
         "outside sources": _read([c for c in clips if c.split == OUTSIDE], samples),
     }
     everything = [clip for found in sets.values() for clip in found]
-    mixtures = _pairs(everything, pairs, meanings)
+    mixed = {"": _pairs(everything, pairs, meanings)}
+    if back := _kept_back(store, clips):
+        mixed[" of recordings kept back"] = _pairs(_read(back, samples), pairs, meanings)
     for name, (labels, heard) in listeners.items():
         for title, found in sets.items():
             fair, strict, told = Tally(), Tally(), Tally()
@@ -231,12 +236,27 @@ def report(
             print(f"{name}: {title}, {fair.total} clips: {fair}")
             print(f"{name}: {title}, strict:   {strict}")
             print(f"{name}: {title}, as shown: {told}")
-        five = [set(listed(clip_scores(heard, x, peaks=True), labels, 5)) for _, x in mixtures]
-        told_five = [set(shown(heard, x, labels)[:5]) for _, x in mixtures]
-        for title, lists in (("both among five", five), ("as shown, both among five", told_five)):
-            print(
-                f"{name}: {len(mixtures)} mixtures of two at 0 dB: {title} {_both(mixtures, lists)}"
-            )
+        for which, mixtures in mixed.items():
+            five = [set(listed(clip_scores(heard, x, peaks=True), labels, 5)) for _, x in mixtures]
+            told_five = [set(shown(heard, x, labels)[:5]) for _, x in mixtures]
+            begin = f"{name}: {len(mixtures)} mixtures of two at 0 dB{which}"
+            print(f"{begin}: both among five {_both(mixtures, five)}")
+            print(f"{begin}: as shown, both among five {_both(mixtures, told_five)}")
+
+
+def _kept_back(store: Path, clips: Sequence[Clip]) -> list[Clip]:
+    """Return up to four clips of each class, of the recordings that no ears learned from."""
+    back = corrected(store, [c for c in clips if c.split == TRAIN])
+    found: dict[str, list[Clip]] = defaultdict(list)
+    for clip in back:
+        if kept_back(clip) and clip.length >= STORED_RATE:
+            found[clip.name].append(clip)
+    rng = np.random.default_rng(2026)
+    return [
+        some[int(number)]
+        for some in found.values()
+        for number in rng.permutation(len(some))[:_OF_A_CLASS]
+    ]
 
 
 def _both(mixtures: Sequence[tuple[tuple[str, str], object]], lists: Sequence[set[str]]) -> str:
