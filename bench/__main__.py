@@ -82,6 +82,7 @@ BENCHES = (
         "what speech that competes unasked gains",
     ),
     Bench("bench.candidates STORE", "how often the best word is found"),
+    Bench("bench.competition STORE", "how much competing sounds should take from each other"),
     Bench(
         "bridge.cli evaluate compact --store STORE --pairs 200 --seed 2026 --told",
         "how good `compact` is",
