@@ -1,8 +1,8 @@
 """Which of several answers to the same wish is probably the best: the one that is likeliest there.
 
-Measured (`python -m bench.candidates STORE`, 267 mixtures of two held-out recordings, asked for by a
-word that no caption holds and by the first two suggestions for it): the best of the three is chosen
-in 54 %; the word itself is best in 36 %, and gains as much in the mean (0.0 ± 0.6 dB).
+Measured (`python -m bench.candidates STORE`, 267 mixtures of two held-out recordings, asked for by
+a word that no caption holds and by the first two suggestions for it): the best of the three is
+chosen in 54 %; the word itself is best in 36 %, and gains as much in the mean (0.0 ± 0.6 dB).
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ from engine.models.ears.spectra import SAMPLE_RATE
 from engine.taxonomy.classes import load_taxonomy
 from engine.taxonomy.ontology import load_ontology
 from engine.taxonomy.text import load_text_table
+from engine.training.corpus import HELD_OUT, TEST, TRAIN, read_clips
 from engine.training.corpus import SAMPLE_RATE as STORED_RATE
-from engine.training.corpus import TEST, TRAIN, read_clips
 from engine.training.lessons import kept_back
 from engine.training.teacher import Meaning, Teacher, active, ancestors, corrected, load_meanings
 
@@ -220,8 +220,12 @@ def report(
     }
     everything = [clip for found in sets.values() for clip in found]
     mixed = {"": _pairs(everything, pairs, meanings)}
-    if back := _kept_back(store, clips):
-        mixed[" of recordings kept back"] = _pairs(_read(back, samples), pairs, meanings)
+    for which, some in (
+        (" of held-out recordings", [c for c in clips if c.split == HELD_OUT]),
+        (" of recordings kept back", _kept_back(store, clips)),
+    ):
+        if chosen := _balanced(some):
+            mixed[which] = _pairs(_read(chosen, samples), pairs, meanings)
     for name, (labels, heard) in listeners.items():
         for title, found in sets.items():
             fair, strict, told = Tally(), Tally(), Tally()
@@ -245,11 +249,15 @@ def report(
 
 
 def _kept_back(store: Path, clips: Sequence[Clip]) -> list[Clip]:
-    """Return up to four clips of each class, of the recordings that no ears learned from."""
-    back = corrected(store, [c for c in clips if c.split == TRAIN])
+    """Return the clips of the recordings for training that no ears learned from."""
+    return [c for c in corrected(store, [c for c in clips if c.split == TRAIN]) if kept_back(c)]
+
+
+def _balanced(clips: Sequence[Clip]) -> list[Clip]:
+    """Return up to four clips of each class that last a second."""
     found: dict[str, list[Clip]] = defaultdict(list)
-    for clip in back:
-        if kept_back(clip) and clip.length >= STORED_RATE:
+    for clip in clips:
+        if clip.length >= STORED_RATE:
             found[clip.name].append(clip)
     rng = np.random.default_rng(2026)
     return [
