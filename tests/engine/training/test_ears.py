@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engine.models import ears
+from engine.models.ears.listener import GRID
 from engine.models.ears.network import FEATURES
 from engine.models.ears.weights import load_labels
 from engine.taxonomy.classes import load_taxonomy
@@ -28,7 +29,7 @@ from engine.training.ears import (
 )
 from engine.training.lessons import FRAMES, WINDOWS, Lessons, kept_back, read_lessons, write
 from engine.training.mixing import ClipStore
-from engine.training.naming import Tally, listed, right_names
+from engine.training.naming import Tally, listed, right_names, shown
 from engine.training.teacher import load_meanings
 from engine.training.train import launch
 
@@ -207,6 +208,16 @@ def test_specific_names_are_listed_before_their_parents() -> None:
     said = {"Animal": 0.9, "Dog": 0.8, "Bark": 0.5, "Rain": 0.3, "Silence": 0.95, "Cat": 0.2}
     scores = np.array([said.get(label, 0.01) for label in LABELS], np.float32)
     assert listed(scores, LABELS, 3)[:3] == ["Bark", "Rain", "Cat"]
+
+
+def test_what_listen_shows_of_the_same_scores_is_measured() -> None:
+    said = {"Animal": 0.9, "Dog": 0.8, "Bark": 0.7, "Rain": 0.15, "Silence": 0.95}
+    scores = np.array([said.get(label, 0.01) for label in LABELS], np.float32)
+
+    def heard(audio: np.ndarray) -> np.ndarray:
+        return np.tile(scores, (GRID.windows(audio.size), 1))
+
+    assert shown(heard, np.zeros(3 * GRID.sample_rate, np.float32), LABELS) == ["Bark", "Rain"]
 
 
 def test_what_is_right() -> None:
