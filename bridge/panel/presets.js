@@ -61,10 +61,18 @@ export function presetMenu(desk) {
   });
 }
 
-/** @param {Desk} desk */
+let asked = 0;
+
+/**
+ * Show the presets as they are now; an answer that comes after a later one's question is old.
+ *
+ * @param {Desk} desk
+ */
 async function refresh(desk) {
+  const turn = ++asked;
   try {
-    desk.store.set({ presets: (await desk.api.presets()).presets });
+    const { presets } = await desk.api.presets();
+    if (turn === asked) desk.store.set({ presets });
   } catch (error) {
     desk.fail(error);
   }

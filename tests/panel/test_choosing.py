@@ -149,6 +149,29 @@ def test_a_preset_is_saved_and_fills_the_box(visit: Visit, panel: Panel) -> None
     assert not panel.presets
 
 
+def test_a_list_of_presets_that_comes_late_does_not_hide_a_new_one(
+    visit: Visit, panel: Panel
+) -> None:
+    panel.add_garden()
+    page = visit()
+    page.fill("#typed", "bird;")
+    held: list[tuple[Any, Any]] = []
+    page.route("**/api/presets", lambda route: held.append((route, route.fetch())), times=1)
+    page.click("#presets summary")
+    while not held:
+        page.wait_for_timeout(20)
+    page.fill("#preset-name", "Dawn chorus")
+    page.press("#preset-name", "Enter")
+    expect(page.locator("#preset-list strong")).to_have_text("Dawn chorus")
+    route, response = held[0]
+    assert "Dawn" not in response.text()
+    with page.expect_response("**/api/presets") as late:
+        route.fulfill(response=response)
+    late.value.finished()
+    page.wait_for_timeout(200)
+    expect(page.locator("#preset-list strong")).to_have_text("Dawn chorus")
+
+
 def test_the_history_is_searched_opened_and_deleted(visit: Visit, panel: Panel) -> None:
     source = panel.add_garden()
     page = visit()

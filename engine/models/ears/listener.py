@@ -88,10 +88,10 @@ class Ears:
         Returns a unit vector ``(128,)``: the mean of the vectors of all windows that are not much
         quieter than the loudest, louder ones counting more; zeros for silence.
         """
-        short = max(0, GRID.window - samples.shape[1])
-        padded = np.pad(np.asarray(samples, np.float32), ((0, 0), (GRID.context,) * 2))
-        if short:
-            padded = np.pad(padded, ((0, 0), (0, short)))
+        hops = -(-max(0, samples.shape[1] - GRID.window) // GRID.hop)
+        short = hops * GRID.hop + GRID.window - samples.shape[1]  # the last window's, in zeros
+        audio = np.asarray(samples, np.float32)
+        padded = np.pad(audio, ((0, 0), (GRID.context, GRID.context + short)))
         placed = self.vectors(padded)
         inside = padded[:, GRID.context : padded.shape[1] - GRID.context]
         power = np.square(inside, dtype=np.float64).mean(axis=0)

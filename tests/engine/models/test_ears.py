@@ -103,6 +103,12 @@ def test_quiet_stretches_do_not_count_in_an_example(listener: Ears) -> None:
     assert not listener.example(np.zeros((1, 32000), np.float32)).any()
 
 
+def test_an_example_is_heard_to_its_end(listener: Ears) -> None:
+    late = np.zeros((1, GRID.window + GRID.hop // 2), np.float32)
+    late[0, GRID.window :] = np.random.default_rng(0).standard_normal(GRID.hop // 2)
+    assert np.linalg.norm(listener.example(late)) == pytest.approx(1, abs=1e-5)
+
+
 def test_weights_are_kept_in_half_precision(tmp_path: Path) -> None:
     net = new_network()
     save_weights(net.state_dict(), tmp_path / "weights.safetensors")
@@ -123,11 +129,12 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
         network_from(b"nothing", "here")
 
 
-def test_the_bundled_weights_tell_a_beep_from_silence() -> None:
+def test_the_bundled_weights_tell_beeps_from_silence() -> None:
     listener = ears.load()
     clip = np.zeros((1, 2 * GRID.context + 80000), np.float32)
     time = np.arange(24000) / GRID.sample_rate
-    clip[0, GRID.context + 56000 :][:24000] = 0.3 * np.sin(2 * np.pi * 1000 * time)
+    beeps = np.sin(2 * np.pi * 1000 * time) * (time % 0.5 < 0.25)
+    clip[0, GRID.context + 56000 :][:24000] = 0.3 * beeps
     likeliest = [listener.labels[i] for i in listener.hear(clip).argmax(axis=1)]
     assert likeliest[0] == "Silence"
     assert likeliest[-1] == "Beep, bleep"
