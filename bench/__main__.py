@@ -51,7 +51,7 @@ class Bench:
     def name(self) -> str:
         """What it is called here: its module, or a command of Tweeze's."""
         module, command = self.command.split()[:2] if " " in self.command else (self.command, "")
-        return command if module == "bridge.cli" else module.removeprefix("bench.")
+        return command if module == "bridge.cli" else module.rpartition(".")[2]
 
     @property
     def asks(self) -> list[str]:
@@ -87,6 +87,30 @@ BENCHES = (
         "bridge.cli evaluate compact --store STORE --pairs 200 --seed 2026 --told",
         "how good `compact` is",
     ),
+    Bench(
+        "bridge.cli evaluate compact --store STORE --pairs 60", "the same on fewer, beside the next"
+    ),
+    Bench(
+        "bridge.cli evaluate compact --store STORE --pairs 60 --twice", "what asking twice gains"
+    ),
+    Bench(
+        "bridge.cli evaluate compact --store STORE --route --pairs 60",
+        "`compact` at what specialists do",
+    ),
+    Bench(
+        "bridge.cli evaluate deepfilternet --store STORE --route --pairs 60",
+        "DeepFilterNet at the same",
+    ),
+    Bench(
+        "engine.training.versus STORE engine/models/compact --plain --sets unseen --pairs 100",
+        "what the nearest known words gain where one is unknown",
+    ),
+    Bench("engine.training.by_example STORE", "how well a sound does as a query"),
+    Bench("engine.training.words", "where unknown words land"),
+    Bench(
+        "engine.training.presence STORE --measure --held-out 70", "whether it knows what is there"
+    ),
+    Bench("engine.training.naming STORE --teacher TEACHER", "how often `tweeze listen` is right"),
 )
 
 

@@ -13,6 +13,7 @@ from bench.__main__ import BENCHES, ROOT, Bench, main, run
 
 # A page for ears; everything else that lies in `bench` prints figures.
 NO_FIGURES = {"listening"}
+MAKES = {"corpus", "ears", "instruments", "samplers", "shown", "teacher", "text_table"}
 DOCUMENTS = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("engine/models/*/*CARD.md")]
 
 
@@ -21,6 +22,13 @@ def test_all_that_is_quoted_is_there() -> None:
     quoted = {name for text in texts for name in re.findall(r"python -m bench\.(\w+)", text)}
     assert len(quoted) >= 8
     assert quoted - NO_FIGURES <= {bench.name for bench in BENCHES}
+    quoted = {name for text in texts for name in re.findall(r"-m engine\.training\.(\w+)", text)}
+    assert quoted >= MAKES
+    assert quoted - MAKES <= {bench.name for bench in BENCHES}
+    asked = [one for text in texts for one in re.findall(r"`tweeze evaluate[^`]+`", text)]
+    ways = {way for one in asked for way in re.findall(r"--\w+", one)} - {"--set", "--out"}
+    evaluated = " ".join(bench.command for bench in BENCHES if bench.name == "evaluate")
+    assert {"--told", "--route"} <= ways <= set(evaluated.split())
 
 
 def test_all_that_is_there_can_run() -> None:
