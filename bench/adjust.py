@@ -63,11 +63,12 @@ async def measure(seconds: float, rounds: int, root: Path, *, whole: bool) -> st
     changed = Options(sharpness=1.5, at=at, amount=80)
     try:
         await done(service, Job(new_id(), path, ("piano",)))  # loads the model
-        fresh, again, first = [], [], None
+        fresh: list[float] = []
+        again: list[float] = []
+        first = Job(new_id(), path, ("piano",))
         for _ in range(rounds):
             took, _ = await done(service, Job(new_id(), path, ("piano",), changed))
             fresh.append(took)
-            first = first or Job(new_id(), path, ("piano",))
             if not again:
                 await done(service, first)
             took, status = await done(

@@ -234,7 +234,7 @@ def main() -> None:
         return
     from audacity.install import install
     from audacity.places import Editor as Installation
-    from bench.against import features
+    from bench.machine import machine
     from engine.folders import Folders
     from tests.hosts.audacity.editor import MODULE, Editor, Screen, only_one
 
@@ -246,7 +246,7 @@ def main() -> None:
     checkouts = {"this checkout": HERE}
     if asked.against:
         checkouts = {"the other checkout": asked.against.resolve(), **checkouts}
-    print(features())
+    print(machine())
     with only_one(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         screen = Screen()

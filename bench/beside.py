@@ -22,14 +22,17 @@ from engine import models
 from engine.advice.beside import SURE, speech_in
 from engine.folders import Folders
 from engine.job import Job
+from engine.models.base import Separator
 from engine.models.router import models_of, resolve
 from engine.queue.teams import assemble
 from engine.sound.core import Part, pieces_of
 from engine.sound.mixture import ArrayMixture
+from engine.sound.team import Member
 from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import HELD_OUT, OUTSIDE, TEST, read_clips
 from engine.training.figures import group_of, score
-from engine.training.scenes import ClipStore, Scene, draw
+from engine.training.mixing import ClipStore
+from engine.training.scenes import Scene, draw
 
 
 class Tweeze:
@@ -38,9 +41,9 @@ class Tweeze:
     def __init__(self) -> None:
         self.folders = Folders.of_user()
         self.listener = models.load_listener(self.folders)
-        self.loaded: dict[str, object] = {}
+        self.loaded: dict[str, Separator] = {}
 
-    def separator(self, name: str):
+    def separator(self, name: str) -> Separator:
         if name not in self.loaded:
             self.loaded[name] = models.load(name, self.folders)
         return self.loaded[name]
@@ -60,6 +63,7 @@ class Tweeze:
         team = assemble(job, separators, beside=beside).team
         parts = []
         for member in team.members:
+            assert isinstance(member, Member)
             rate = member.separator.frame_grid.sample_rate
             mixture = ArrayMixture(scene.mixture, scene.rate, rate)
             parts.append(Part(member.separator, mixture, team.vectors(member), member.sounds))

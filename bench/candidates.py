@@ -63,7 +63,9 @@ class Tweeze:
         whole = impression([samples], scene.rate, len(samples), self.listener, asked)
         heard = impression([target], scene.rate, len(samples), self.listener, asked)
         step = CertaintyGrid(grid, mixture.model_samples // grid.hop + 1).step
-        known = step, found[-1].checkpoint.certainty[0]
+        checkpoint = found[-1].checkpoint
+        assert checkpoint is not None
+        known = step, checkpoint.certainty[0]
         evidence = evidence_of(asked, 0, whole, heard, known, self.listener.hearing_grid)
         likely = float(presence.load_weights().certainty(evidence).max())
         truth = scene.questions[0].truth

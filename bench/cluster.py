@@ -77,14 +77,15 @@ def pipelines(ray: Any) -> None:
     """Time an item of Ray Core's actors and of Ray Data's, for workers that sleep."""
     count, workers, nap = 160, 8, 0.1
 
-    @ray.remote(num_cpus=1)
     class Napping:
         def nap(self) -> None:
             time.sleep(nap)
 
-    actors = [Napping.remote() for _ in range(workers)]
+    remote = ray.remote(num_cpus=1)(Napping)
+    actors = [remote.remote() for _ in range(workers)]
     ray.get([actor.nap.remote() for actor in actors])
-    started, idle, running, left = time.perf_counter(), list(actors), {}, count
+    running: dict[Any, Any] = {}
+    started, idle, left = time.perf_counter(), list(actors), count
     while left or running:
         while idle and left:
             actor = idle.pop()

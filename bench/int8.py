@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models import compact, int8
+from engine.models.base import FloatArray
 from engine.models.compact.network import BANDS, HOP, N_FFT, SAMPLE_RATE, CompactNet
 from engine.models.openvino import openvino
 
@@ -66,10 +67,11 @@ class Case:
             seen = net.features(torch.from_numpy(magnitude)[None], torch.tensor([rms]))
             self.inputs = [seen.contiguous().numpy(), net.condition(vector).numpy()]
 
-    def answer(self, request: Any) -> np.ndarray:
+    def answer(self, request: Any) -> FloatArray:
         request.infer(dict(enumerate(self.inputs)))
         logits = np.array(request.get_output_tensor(0).data)[0, 0]
-        return (1 / (1 + np.exp(-logits))) @ self.spread * self.magnitude
+        mask = (1 / (1 + np.exp(-logits))) @ self.spread
+        return np.asarray(mask * self.magnitude, np.float32)
 
 
 def compiled(model: Any) -> Any:
@@ -85,7 +87,8 @@ def network(folder: Path) -> tuple[Any, Sequence[Case], Sequence[Case]]:
         parameter.requires_grad_(False)
     model = compact.load()
     example = (torch.zeros(1, 2, FRAMES, BANDS), torch.zeros(1, net.config.net.condition))
-    net.unet._tiled = lambda _: False  # type: ignore[method-assign] # tiles depend on the length
+    # Tiles depend on the length.
+    net.unet._tiled = lambda _: False  # type: ignore[method-assign,assignment]
     made = openvino().convert_model(middle, example_input=example)
     openvino().save_model(made, folder / "compact.xml", compress_to_fp16=False)
     read = lambda: openvino().Core().read_model(folder / "compact.xml")  # noqa: E731
@@ -130,7 +133,7 @@ def main() -> None:
                 plan = int8.Plan({site.name: form for site in candidates}, ranges, used)
                 levels = [f"{int8.decibels(n):.1f}" for n in noise(read, plan, checking)]
                 print(f"all {form:>2} bits, weights {label}: {', '.join(levels)} dB", flush=True)
-        plan = int8.find(
+        found = int8.find(
             candidates,
             ranges,
             weights,
@@ -139,9 +142,10 @@ def main() -> None:
             lambda plan: max(noise(read, plan, checking)),
             10 ** (-asked.wanted / 10),
         )
-        if plan is None:
+        if found is None:
             print(f"no part can be in 8 bits at {asked.wanted:g} dB")
             return
+        plan = found
         share = {site.name: site.share for site in candidates}
         for form in int8.FORMS:
             names = [name for name, its in plan.forms.items() if its == form]

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from engine.models.base import FloatArray
 from engine.taxonomy.classes import load_taxonomy
 from engine.training.corpus import OUTSIDE
 from engine.training.figures import score
@@ -52,14 +53,14 @@ _NAMES = ("competing", "alone")
 _VERSIONS = ("this version", "the other version")
 
 
-def separated(command: list[str], mixture: Path, query: str, more: list[str]) -> np.ndarray:
+def separated(command: list[str], mixture: Path, query: str, more: list[str]) -> FloatArray:
     """Have a Tweeze separate a file; returns the samples of the clip, `(frames,)`."""
     with tempfile.TemporaryDirectory() as folder:
         words = [*command, str(mixture), "--query", query, "--out", folder, *more]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=600)
         (clip,) = Path(folder).glob("*.wav")
         samples, _ = soundfile.read(clip, dtype="float32", always_2d=True)
-    return samples[:, 0]
+    return np.asarray(samples[:, 0], np.float32)
 
 
 def main() -> None:
@@ -79,7 +80,8 @@ def main() -> None:
     store = load_stores(arguments.store, OUTSIDE)
     scenes = islice(draw(store, store, load_taxonomy(), arguments.seed), arguments.count)
     rng = np.random.default_rng(arguments.seed)
-    rows, key = [], []
+    rows: list[str] = []
+    key: list[dict[str, object]] = []
     for number, scene in enumerate(scenes, start=1):
         rows.append(_answered(arguments.out, number, scene, (now, before, plain), names, rng, key))
         print(f"{number} of {arguments.count}", flush=True)

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from bench.against import features
 from bench.engine import recording
+from bench.machine import machine
 from bridge import launch
 from engine.folders import Folders
 from engine.queue.heartbeat import Heartbeat
@@ -152,7 +152,7 @@ def memory(session: CDPSession) -> float:
     """Return the megabytes of the page's scripts, after what nobody uses was collected."""
     session.send("HeapProfiler.collectGarbage")
     found = session.send("Performance.getMetrics")["metrics"]
-    return next(each["value"] for each in found if each["name"] == "JSHeapUsedSize") / 1e6
+    return float(next(one["value"] for one in found if one["name"] == "JSHeapUsedSize")) / 1e6
 
 
 def private(pid: int) -> float:
@@ -175,7 +175,7 @@ def main() -> None:
         folders = Folders(root / "home")
         os.environ["TWEEZE_HOME"] = str(folders.root)
         launch.ensure(folders)
-        print(features())
+        print(machine())
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
             _measure(

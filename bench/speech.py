@@ -65,7 +65,8 @@ def waveform(model: separator.DeepFilterNet, samples: FloatArray) -> FloatArray:
     """Return the network's own speech, before it becomes a mask."""
     gain = np.float32(separator.LEVEL / max(1e-9, float(np.sqrt(np.mean(samples**2)))))
     padded = np.pad(samples * gain, (0, -len(samples) % 480 + DELAY))
-    return speech(model.network, padded, Memory.none())[0][DELAY:][: len(samples)] / gain
+    found = speech(model.network, padded, Memory.none())[0][DELAY:][: len(samples)] / gain
+    return np.asarray(found, np.float32)
 
 
 def files(folder: Path) -> list[Path]:

@@ -128,8 +128,8 @@ class Sleeper:
             if what == "full" and Path(value).read_text() == machine():
                 return failed(task.item.key, Failure("The disk is full."))
         made = separated(task.item, task.folder, task.job.id)
-        with (task.folder.parent.parent.parent / "who.txt").open("a") as file:
-            file.write(f"{task.item.found.place} {machine()}\n")
+        with (task.folder.parent.parent.parent / "who.txt").open("a") as told:
+            told.write(f"{task.item.found.place} {machine()}\n")
         return made
 
 
