@@ -8,6 +8,7 @@ Runs the benches one after the other, each in a process of its own, and prints w
 copy goes to `build/bench.txt`. A bench that needs something of yours (a corpus, another checkout,
 recordings) runs where `--with` names it, and is listed as not run otherwise. Figures are ratios
 within one run: leave the machine alone meanwhile, and quote them with the line on the processor.
+Benches have a home folder of Tweeze's of their own: nothing in yours is changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -159,6 +161,13 @@ def run(chosen: list[Bench], given: dict[str, str], copy: TextIO) -> int:
         print(text, file=copy, flush=True)
 
     say(machine())
+    with tempfile.TemporaryDirectory(prefix="tweeze-bench-") as home:
+        return _all_of(chosen, given, Path(home), say)
+
+
+def _all_of(
+    chosen: list[Bench], given: dict[str, str], home: Path, say: Callable[[str], None]
+) -> int:
     failed, left = [], []
     for bench in chosen:
         if not set(bench.asks) <= given.keys():
@@ -170,7 +179,7 @@ def run(chosen: list[Bench], given: dict[str, str], copy: TextIO) -> int:
         ]
         say(f"\n$ python -m {bench.command}")
         began = time.monotonic()
-        code = _carried_out(words, say)
+        code = _carried_out(words, home, say)
         say(f"({time.monotonic() - began:.0f} s{'' if code == 0 else f', FAILED with {code}'})")
         if code:
             failed.append(bench)
@@ -182,7 +191,7 @@ def run(chosen: list[Bench], given: dict[str, str], copy: TextIO) -> int:
     return 1 if failed else 0
 
 
-def _carried_out(words: list[str], say: Callable[[str], None]) -> int:
+def _carried_out(words: list[str], home: Path, say: Callable[[str], None]) -> int:
     """Run `python -m WORDS`, telling each line as it comes; return the exit code."""
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
@@ -191,7 +200,7 @@ def _carried_out(words: list[str], say: Callable[[str], None]) -> int:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "TWEEZE_HOME": str(home)},
     )
     assert process.stdout is not None
     limit = threading.Timer(LIMIT, process.kill)

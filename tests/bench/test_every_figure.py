@@ -6,6 +6,7 @@ import io
 import re
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,17 @@ def test_what_fails_and_what_is_wanting_is_said() -> None:
     assert "\nFAILED: python -m timeit --no-such-option\n" in said
     assert "NOT RUN for want of --with STORE: python -m bench.beside STORE" in said
     assert run(chosen[:1], {}, io.StringIO()) == 0
+
+
+def test_nothing_in_the_users_folder_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWEEZE_HOME", str(tmp_path))
+    home = "__import__('os').environ['TWEEZE_HOME']"
+    writes = f"__import__('pathlib').Path({home},'routes.csv').write_text('x')"
+    copy = io.StringIO()
+    assert run([Bench(f"timeit -n 1 -r 1 {writes}", "a figure")], {}, copy) == 0, copy.getvalue()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
