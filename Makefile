@@ -19,7 +19,7 @@ help:
 	@echo 'make soak             every fault many times, and SOAK_MINUTES (30) of jobs with random kills'
 	@echo 'make reliability      every fault once; writes docs/reliability.md from what was found'
 	@echo 'make lint             ruff, mypy, import-linter, luacheck, tsc for the panel, zig for the library of Audacity 4'
-	@echo 'make bench            every figure that the docs quote, as ratios within one run (an hour; BENCH=NAME for some)'
+	@echo 'make bench            every figure that the docs quote, as ratios within one run (two hours; BENCH=NAME for some)'
 	@echo 'make dist             wheel and sdist into dist/, with Audacity 4's libraries, and what they must hold'
 	@echo 'make reapack          index.xml for ReaPack; URL names where this version lies on the web'
 	@echo 'make clean            remove .venv and caches'
