@@ -31,26 +31,35 @@ def advice(
     low: float = LOW_PRESENCE,
     *,
     specialists: Collection[str] = (),
+    by_words: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the sentences of advice for a job's status, in the order of its queries.
 
     `presence` is that of each query, 0 to 1, or empty where nobody estimates it; below `low` a
-    sound counts as missing. `specialists` are the queries that specialists answered.
+    sound counts as missing. `specialists` are the queries that specialists answered,
+    `by_words` those of a model that knows English words alone: where it knows none of one's, what
+    it found is not by that word.
     """
-    return tuple(_advice(queries, presence, low, specialists))
+    return tuple(_advice(queries, presence, low, specialists, by_words))
 
 
 def _advice(
-    queries: Sequence[str], presence: Sequence[float], low: float, specialists: Collection[str]
+    queries: Sequence[str],
+    presence: Sequence[float],
+    low: float,
+    specialists: Collection[str],
+    by_words: Collection[str],
 ) -> Iterator[str]:
     stems = [query for query in queries if is_stem(query) and query not in specialists]
     if stems:
         yield stem_sentence(stems)
     for query, share in zip(queries, presence, strict=False):
+        foreign = english_sentence(query)
         if share >= low:
+            if foreign and query in by_words:
+                yield foreign
             continue
         said = f"{_quoted(query)} was barely detected in this recording"
-        foreign = english_sentence(query)
         if foreign:
             yield f"{said}. {foreign}"
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from engine.errors import BadInput, Cancelled, Failure
 from engine.folders import Folders
 from engine.job import Job
 from engine.mask_room import prune
-from engine.models.base import FloatArray, Model, Movable, Separator, Tunable
+from engine.models.base import FloatArray, Model, Movable, Separator, Tunable, Vocabulary
 from engine.models.cache import ModelCache
 from engine.models.kinds import BUNDLED, LISTENER
 from engine.models.router import unknown_in_routes
@@ -161,13 +161,25 @@ class Separation:
         if job.options.twice and self._rest is None:
             self._notes.append(ONCE)
         notes = (*self._notes, *assembled.notes)
-        notes += advice(job.queries, tuple(best), low, specialists=assembled.specialists)
+        notes += advice(
+            job.queries,
+            tuple(best),
+            low,
+            specialists=assembled.specialists,
+            by_words=self._by_words(),
+        )
         notes += _of_routes(job, self.folders)
         self._tidy(keeping, Told(beside, over_time, self._rest))
         seconds = time.perf_counter() - started
         return Finished(
             job.id, clips, seconds, presence, notes, certainty=over_time, answers=job.answers
         )
+
+    def _by_words(self) -> Collection[str]:
+        """Return the queries that are answered, now, by a model that knows certain words."""
+        known = {n for n, one in self._separators.items() if isinstance(one, Vocabulary)}
+        asked = zip(self.job.queries, self.job.answers, strict=False)
+        return [query for query, name in asked if name in known and not self.job.options.like]
 
     def _load(self, names: Iterable[str]) -> None:
         for name in dict.fromkeys(names):

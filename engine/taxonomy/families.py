@@ -35,6 +35,18 @@ _NEVER_WITHIN = frozenset(
 """Classes, and AudioSet's names after a slash, that hold speech or are taken for it."""
 _NEVER = frozenset({"music", "/Music"})
 """The same, without what is below them: a violin holds no speech."""
+_NO_KIND = frozenset(
+    {
+        *("answering", "announcement", "announcer", "intercom", "loudspeaker", "megaphone", "pa"),
+        *("speaker", "tannoy", "walkie", "voicemail", "phone", "doll", "film", "movie", "video"),
+        *("all", "and", "anything", "but", "else", "everything", "except", "minus", "no", "not"),
+        *("or", "other", "than", "with", "without"),
+    }
+)
+"""Words for what speaks where no table has them ("answering machine" is no machine like others),
+and words by which more is meant than what the last ones name."""
+_LONGEST = 6
+"""Words of a description that may be a kind of what its last ones name; a sentence is none."""
 _ALL_BUT = re.compile(
     r"(?:everything|anything|all)(?: (?:else|sounds|other sounds))? "
     r"(?:but|except for|except|without|besides|apart from|other than|minus) (.+)"
@@ -71,13 +83,27 @@ def may_be_beside_speech(query: str) -> bool:
     """Return whether speech in the mixture is certainly none of what a query asks for.
 
     Never for sounds that people make, crowds, radio, television or music, nor for words that no
-    table knows.
+    table knows. A description that none knows is a kind of what its last words name, as a
+    "computer fan" is a fan, unless another part of it is of the former.
 
     >>> may_be_beside_speech("dog barking"), may_be_beside_speech("baby"), may_be_beside_speech("x")
     (True, False, False)
+    >>> may_be_beside_speech("computer fan"), may_be_beside_speech("crowd hum")
+    (True, False)
     """
-    if family(query):
+    words = folded(query).split()
+    ends = [" ".join(words[start:]) for start in range(len(words))]
+    known = next((end for end in ends if kinship().lines(end)), "")
+    parts = {" ".join(words[a:b]) for a in range(len(words)) for b in range(a + 1, len(words) + 1)}
+    if not known or (known != ends[0] and (parts & _NO_KIND or len(words) > _LONGEST)):
         return False
-    lines = kinship().lines(query)
+    # What is known as a whole is what its table says, whatever its words are.
+    return all(map(_holds_no_speech, [query] if known == ends[0] else parts | {query}))
+
+
+def _holds_no_speech(text: str) -> bool:
+    if family(text):
+        return False
+    lines = kinship().lines(text)
     held = any(line & _NEVER_WITHIN for line in lines.values())
-    return bool(lines) and not held and not lines.keys() & _NEVER
+    return not held and not lines.keys() & _NEVER

@@ -24,6 +24,9 @@ def test_advice_is_given_where_it_is_needed() -> None:
         "and queries are English: describe the sound in common English words, for example "
         "'dog barking'."
     )
+    (unknown,) = advice(("asdfgh", "dog"), (0.9, 0.9), by_words=("asdfgh", "dog"))
+    assert unknown.startswith("No word of 'asdfgh' is known")
+    assert advice(("asdfgh",), (0.9,)) == ()  # a model that may know it
     (long,) = advice(("dog " * 70,), (0.0,))
     assert len(long) < 200
 

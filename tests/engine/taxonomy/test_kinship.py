@@ -41,7 +41,21 @@ def test_a_part_or_a_neighbour_of_a_family_is_not_of_it(query):
     assert family(query) == ""
 
 
-@pytest.mark.parametrize("query", ["dog barking", "rain", "car engine", "violin", "door slam"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            "dog barking",
+            "rain",
+            "car engine",
+            "violin",
+            "door slam",
+            "keyboard typing",
+            "music box",
+        ),
+        *("computer fan", "fridge hum", "my neighbour's dog", "the wind"),
+    ],
+)
 def test_speech_may_compete_with(query):
     assert may_be_beside_speech(query)
 
@@ -51,6 +65,8 @@ def test_speech_may_compete_with(query):
     [
         *("speech", "vocals", "woman speaking", "laughter", "baby crying", "crowd", "footsteps"),
         *("radio", "television", "music", "song", "applause", "cough", "qwzx", "the other thing"),
+        *("computer voice", "crowd hum", "radio hum", "answering machine", "talking clock", ""),
+        *("everything but dog", "no dog", "dog and bird", "other dogs", "singing bird"),
     ],
 )
 def test_speech_never_competes_unasked_with(query):
