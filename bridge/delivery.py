@@ -16,6 +16,8 @@ from engine.status import Clip
 
 __all__ = ["Destination"]
 
+_OF_FILES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aif", ".aiff"})
+
 
 class Destination:
     """The folder that clips are to go to; made if it is not there.
@@ -23,12 +25,17 @@ class Destination:
     Raises
     ------
     BadInput
-        It cannot be made, or nothing can be written there.
+        It cannot be made, or nothing can be written there; or it would be called like a file.
 
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
+        if folder.suffix.lower() in _OF_FILES and not folder.is_dir():
+            raise BadInput(
+                f"'{folder}' looks like a file, and --out names a folder, in which each clip gets "
+                "a name of its own: name a folder, or '-' for one clip to standard output."
+            )
         self._made: list[Path] = []
         self._placed: list[tuple[Path, Path]] = []  # where a clip lay, and where it lies now
         self._drafts: dict[str, Path] = {}  # by the clip's file name, where its draft lies

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine.display import shown
 
 __all__ = ["sound_length", "table"]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal, and elsewhere lines with tabs between the columns."""
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[str] = ()
+) -> None:
+    """Print a table on a terminal, and elsewhere lines with tabs between the columns.
+
+    Columns named in `whole` are for copying: they stay on one line. No rows print nothing.
+    """
+    if not rows:
+        return
     if not sys.stdout.isatty():
         for row in rows:
             print("\t".join(map(shown, row)))
@@ -21,7 +28,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     # Nothing is cut short: what is too long for its column goes on below.
-    columns = [Column(Text(title), overflow="fold") for title in header]
+    columns = [Column(Text(title), overflow="fold", no_wrap=title in whole) for title in header]
     table = Table(*columns, box=None, header_style="dim", pad_edge=False)
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))

@@ -61,6 +61,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def test_a_folder_that_would_be_called_like_a_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="looks like a file, and --out names a folder"):
+        Destination(tmp_path / "dog.wav")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "take.wav").mkdir()
+    Destination(tmp_path / "take.wav")
+    Destination(tmp_path / "clips 1.2")
+
+
 @pytest.mark.fault(
     "the clips' folder is on a share that knows neither modes nor hard links",
     promise="the clips are delivered, and nothing is overwritten",
