@@ -45,7 +45,7 @@ from engine.training.mixing import COMPACT, ClipStore
 from engine.training.pack import packed_places, unpack
 from engine.training.planning import Planner, Plans
 from engine.training.rendering import Renderer
-from engine.training.shown import placed_clips
+from engine.training.shown import agreed
 from engine.training.train import Average, log_row, note_captions
 
 if TYPE_CHECKING:
@@ -559,7 +559,8 @@ def open_clips(
     if not place.is_dir():
         return *unpack(place, processes), packed_places(place)
     samples = np.memmap(place / "audio.i16", dtype="<i2", mode="r")
-    return samples, read_clips(place), placed_clips(place)[1]
+    trained, places = agreed(place)
+    return samples, [*trained, *(c for c in read_clips(place) if c.split != TRAIN)], places
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -185,13 +185,19 @@ def _read(
 def _pairs(
     sounds: Sequence[tuple[str, NDArray[np.float32]]], count: int, meanings: Mapping[str, Meaning]
 ) -> list[tuple[tuple[str, str], NDArray[np.float32]]]:
-    """Mix five seconds of two sounds at 0 dB, of classes that no one name would be right for."""
+    """Mix five seconds of two sounds at 0 dB, of classes that no one name would be right for.
+
+    None where there are no two such classes.
+    """
+    strict = {name: right_names(meanings[name], strict=True) for name, _ in sounds}
+    if all(one & other for one in strict.values() for other in strict.values()):
+        return []
     rng = np.random.default_rng(2026)
     found: list[tuple[tuple[str, str], NDArray[np.float32]]] = []
     size = 5 * SAMPLE_RATE
     while len(found) < count:
         (a, x), (b, y) = (sounds[int(i)] for i in rng.integers(len(sounds), size=2))
-        if right_names(meanings[a], strict=True) & right_names(meanings[b], strict=True):
+        if strict[a] & strict[b]:
             continue
         mixture = np.zeros(size, np.float32)
         for audio in (x, y):
@@ -241,6 +247,8 @@ def report(
             print(f"{name}: {title}, strict:   {strict}")
             print(f"{name}: {title}, as shown: {told}")
         for which, mixtures in mixed.items():
+            if not mixtures:
+                continue
             five = [set(listed(clip_scores(heard, x, peaks=True), labels, 5)) for _, x in mixtures]
             told_five = [set(shown(heard, x, labels)[:5]) for _, x in mixtures]
             begin = f"{name}: {len(mixtures)} mixtures of two at 0 dB{which}"

@@ -31,7 +31,7 @@ import soxr
 
 from engine.errors import BadInput
 from engine.training.corpus import HELD_OUT, OUTSIDE, SAMPLE_RATE, TRAIN, Clip, read_clips
-from engine.training.shown import PLACES, placed_clips
+from engine.training.shown import PLACES, agreed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -163,8 +163,8 @@ def pack(
     The same store and options give the same bytes, however many processes encode.
     """
     options = options or PackOptions()
-    clips = read_clips(store)
-    trained, places = placed_clips(store)
+    trained, places = agreed(store)
+    clips = [*trained, *(clip for clip in read_clips(store) if clip.split != TRAIN)]
     rows = {(clip.start, clip.length): row for row, clip in enumerate(trained)}
     place_bytes = 0 if places is None else 2 * places.shape[1]
     split = {

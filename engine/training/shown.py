@@ -23,6 +23,7 @@ import soxr
 from engine.models import ears
 from engine.models.ears.listener import Ears
 from engine.training.corpus import SAMPLE_RATE, TRAIN, read_clips
+from engine.training.teacher import corrected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,6 +118,17 @@ def placed_clips(store: Path) -> tuple[list[Clip], NDArray[np.float32] | None]:
     if not (store / PLACES).is_file():
         return clips, None
     return clips, np.asarray(np.load(store / PLACES, allow_pickle=False), np.float32)
+
+
+def agreed(store: Path) -> tuple[list[Clip], NDArray[np.float32] | None]:
+    """Return a corpus's clips for training, and their places (`placed_clips`).
+
+    What a teacher contradicts (`engine.training.teacher`) is left out or called what it is.
+    """
+    clips, places = placed_clips(store)
+    kept = {clip.start: clip for clip in corrected(store, clips)}
+    rows = [row for row, clip in enumerate(clips) if clip.start in kept]
+    return [kept[clips[row].start] for row in rows], None if places is None else places[rows]
 
 
 def write_places(store: Path, processes: int = _PROCESSES) -> int:

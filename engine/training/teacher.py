@@ -30,7 +30,7 @@ from engine.taxonomy.classes import LabelError, load_taxonomy
 from engine.taxonomy.ontology import load_ontology, synonyms
 from engine.taxonomy.phrases import folded
 from engine.training.corpus import SAMPLE_RATE as STORED_RATE
-from engine.training.corpus import TRAIN, read_clips
+from engine.training.corpus import TRAIN, UNSEEN_CLASSES, read_clips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -244,7 +244,7 @@ def verdict(
     if certain or agreement >= _UNHEARD or score < _LOUD_AND_CLEAR:
         return KEEP, clip.name
     other = known_as.get(instead)
-    if other is not None and other != clip.name:
+    if other is not None and other != clip.name and other not in UNSEEN_CLASSES:
         return RELABEL, other
     return DROP, clip.name
 

@@ -46,16 +46,12 @@ from engine.training.figures import summary
 from engine.training.losses import QUERIES, Batch, Truth, step_losses
 from engine.training.mixing import COMPACT, ClipStore, Mixer
 from engine.training.scenes import load_stores
-from engine.training.shown import placed_clips
-from engine.training.teacher import corrected
+from engine.training.shown import agreed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
-
-    from engine.training.corpus import Clip
 
 
 Work = Callable[[int, argparse.Namespace], None]
@@ -297,17 +293,6 @@ class Run:
 
     def _log(self, name: str, figures: dict[str, float]) -> None:
         log_row(self.folder / name, self.step, figures)
-
-
-def agreed(store: Path) -> tuple[list[Clip], NDArray[np.float32] | None]:
-    """Return a corpus's clips for training, and their places (`placed_clips`).
-
-    What a teacher contradicts (`engine.training.teacher`) is left out or called what it is.
-    """
-    clips, places = placed_clips(store)
-    kept = {clip.start: clip for clip in corrected(store, clips)}
-    rows = [row for row, clip in enumerate(clips) if clip.start in kept]
-    return [kept[clips[row].start] for row in rows], None if places is None else places[rows]
 
 
 def note_captions(folder: Path, captions: Sequence[str], start: Path | None) -> None:

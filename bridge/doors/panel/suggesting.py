@@ -40,15 +40,21 @@ def suggested(text: str, folders: Folders) -> dict[str, Any]:
 
 
 def _begun(query: str) -> list[tuple[str, float | None]]:
-    """Return the terms that begin with what was typed, then those with a word that does."""
+    """Return the terms that begin with what was typed, then those with a word that does.
+
+    The plainest term of each class comes before its others ("dog" before "dog barking").
+    """
     adviser = suggestions.adviser()
     typed = query.casefold()
-    gains = {
-        item.captions[0]: adviser.gain(name) for name, item in adviser.taxonomy.classes.items()
-    }
+    gains: dict[str, float | None] = {}
+    plain = set()
+    for name, item in adviser.taxonomy.classes.items():
+        gain = adviser.gain(name)
+        plain.add(item.captions[0])
+        gains.update({caption: gain for caption in item.captions if caption not in gains})
 
-    def rank(term: str) -> tuple[bool, int, str]:
-        return not term.casefold().startswith(typed), len(term), term
+    def rank(term: str) -> tuple[bool, bool, int, str]:
+        return not term.casefold().startswith(typed), term not in plain, len(term), term
 
     begun = [
         term for term in gains if f" {typed}" in f" {term.casefold()}" and term.casefold() != typed

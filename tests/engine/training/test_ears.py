@@ -29,7 +29,7 @@ from engine.training.ears import (
 )
 from engine.training.lessons import FRAMES, WINDOWS, Lessons, kept_back, read_lessons, write
 from engine.training.mixing import ClipStore
-from engine.training.naming import Tally, listed, right_names, shown
+from engine.training.naming import Tally, _pairs, listed, right_names, shown
 from engine.training.teacher import load_meanings
 from engine.training.train import launch
 
@@ -218,6 +218,13 @@ def test_what_listen_shows_of_the_same_scores_is_measured() -> None:
         return np.tile(scores, (GRID.windows(audio.size), 1))
 
     assert shown(heard, np.zeros(3 * GRID.sample_rate, np.float32), LABELS) == ["Bark", "Rain"]
+
+
+def test_where_no_two_sounds_can_be_told_apart_there_are_no_mixtures() -> None:
+    noise = np.ones(16000, np.float32)
+    assert _pairs([("dog", noise)] * 3, 2, load_meanings()) == []
+    mixed = _pairs([("dog", noise), ("rain", noise)], 2, load_meanings())
+    assert [set(kinds) for kinds, _ in mixed] == [{"dog", "rain"}] * 2
 
 
 def test_what_is_right() -> None:

@@ -9,6 +9,7 @@ import soundfile
 
 from engine.errors import BadInput
 from engine.training.corpus import HELD_OUT, SAMPLE_RATE, TRAIN, Clip
+from engine.training.device import open_clips
 from engine.training.pack import (
     FADE,
     PAUSE,
@@ -116,7 +117,22 @@ def test_where_the_listener_places_clips_is_packed_with_them(store: Path, tmp_pa
     assert places is not None
     assert [f"{place:.0f}.wav" for place in places[:, 0]] == [clip.path for clip in packed]
     assert size + places.nbytes < file.stat().st_size < size + places.nbytes + 400
-    # and they count in the budget
+    # what a teacher contradicts stays out, here and where a run takes the folder itself
+    gone, other = trained[0], trained[1]
+    (placed / "contradicted.csv").write_text(
+        f"start,decision,class\n{gone.start},drop,{gone.name}\n{other.start},relabel,rain\n"
+    )
+    fewer = [c for c in pack(placed, file, PackOptions(1.0)) if c.split == TRAIN]
+    named = {clip.path: clip.name for clip in fewer}
+    assert gone.path not in named
+    assert named[other.path] == "rain"
+    assert len(fewer) == len(packed) - 1
+    _, read, where = open_clips(placed, 1)
+    assert [c.path for c in read if c.split == TRAIN] == [c.path for c in trained[1:]]
+    assert where is not None
+    assert where[:, 0].tolist() == numbers[1:]
+    (placed / "contradicted.csv").unlink()
+    # and places count in the budget
     few = pack(placed, file, PackOptions(0.9 * size / 2**20, validation=0))
     assert 0 < len(few) < len(packed)
     assert file.stat().st_size < 0.9 * size

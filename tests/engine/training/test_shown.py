@@ -19,10 +19,11 @@ from engine.training.shown import (
     AGAINST_SHARE,
     QUERY_SHARE,
     ShownSounds,
+    agreed,
     placed_clips,
     write_places,
 )
-from engine.training.train import agreed, draw_batch
+from engine.training.train import draw_batch
 
 EYE = np.eye(4, dtype=np.float32)
 

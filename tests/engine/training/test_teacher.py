@@ -51,6 +51,7 @@ def test_what_agrees() -> None:
     [
         (CLIP, 0.0, "Rain", 0.9, (RELABEL, "rain")),
         (CLIP, 0.0, "Television", 0.9, (DROP, "dog")),
+        (CLIP, 0.0, "Chink, clink", 0.9, (DROP, "dog")),  # of a class that no training may see
         (CLIP, 0.0, "Rain", 0.3, (KEEP, "dog")),
         (CLIP, 0.05, "Rain", 0.9, (KEEP, "dog")),
         (replace(CLIP, split=TEST), 0.0, "Rain", 0.9, (KEEP, "dog")),
@@ -62,6 +63,7 @@ def test_verdicts(
     clip: Clip, agreement: float, instead: str, score: float, decision: tuple[str, str]
 ) -> None:
     known_as = sole_classes(load_meanings())
+    assert known_as["Chink, clink"] == "glass clink"
     assert verdict(clip, agreement, instead, score, known_as) == decision
 
 
