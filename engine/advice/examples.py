@@ -100,8 +100,12 @@ class Example:
         if found is None or _is_file(text):
             return cls(Path(text))
         path, start, stop = found[1], float(found[2]), float(found[3])
-        if stop - start < _SHORTEST:
+        if stop < start:
             raise BadInput(f"The example '{text}' ends before it has begun: write FILE@START-END.")
+        if stop - start < _SHORTEST:
+            raise BadInput(
+                f"The example '{text}' is too short: name {_SHORTEST:g} s of it at least."
+            )
         if stop - start > LONGEST:
             raise BadInput(
                 f"The example '{text}' lasts {stop - start:g} s: name at most {LONGEST:g} s of it."

@@ -219,6 +219,10 @@ def test_a_flag_takes_no_value(command: str, capsys: pytest.CaptureFixture[str])
     [
         ("none.wav", "There is no file none.wav: name an example as --like FILE or "),
         ("none.wav@3-2", "The example 'none.wav@3-2' ends before it has begun: "),
+        (
+            "none.wav@3-3.01",
+            "The example 'none.wav@3-3.01' is too short: name 0.05 s of it at least.",
+        ),
         ("none.wav@1-99", "The example 'none.wav@1-99' lasts 98 s: name at most 30 s of it."),
     ],
 )
