@@ -54,8 +54,8 @@ def history(
         whole=("job",),
     )
     if not found:
-        kept = "No clips that go with these words are kept" if words else "No clips are kept here"
-        typer.echo(f"{kept}; those of 'tweeze separate' lie in your own folders.", err=True)
+        none = "No clips that go with these words are kept" if words else "No clips are kept here"
+        typer.echo(f"{none}; those of 'tweeze separate' lie in your own folders.", err=True)
     if more:
         typer.echo(f"There are more: -n shows more than {limit}, a word fewer.", err=True)
 
