@@ -85,9 +85,9 @@ CASES = [
     Case("keep", good, "--keep must be target, residual or both", options=("--keep", "everything")),
     Case("option", good, "tweeze separate --help", options=("--loudly",)),
     Case("sharpness", good, "sharpness", options=("--sharpness", "99")),
-    Case("out_is_a_file", good, "cannot be written to", options=("--out", "{file}")),
-    Case("out_in_a_file", good, "cannot be written to", options=("--out", "{file}/clips")),
-    Case("out_in_proc", good, "cannot be written to", options=("--out", "/proc/clips")),
+    Case("out_is_a_file", good, "--out names a folder", options=("--out", "{file}")),
+    Case("out_in_a_file", good, "--out names a folder", options=("--out", "{file}/clips")),
+    Case("out_in_proc", good, "--out names a folder", options=("--out", "/proc/clips")),
 ]
 
 
