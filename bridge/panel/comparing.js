@@ -47,6 +47,11 @@ export class Comparing {
       for (const { label, queries, options } of wanted) {
         const all = { ...first.options, ...this.desk.steering.values(first), ...options, keep: "both", draft: "no" };
         const next = await this.desk.api.separate(first.source, { queries, nots: first.nots.filter((each) => !queries.includes(each)), options: all, base: "" });
+        if (this.state.candidates[0]?.id !== first.id) { // it was left, or one was kept, meanwhile
+          if (!this.one(next.id)) this.desk.takeJob(next);
+          await this.forget([{ id: next.id, label, pinned: false }]);
+          return;
+        }
         this.desk.store.set({ candidates: [...this.state.candidates, { id: next.id, label, pinned: false }] });
         this.desk.steering.save();
         if (!source(this.state)?.jobs.some((each) => each.id === next.id)) this.desk.takeJob(next);

@@ -47,6 +47,8 @@ export class Desk {
     /** @type {Set<string>} jobs that are forgotten */
     this.gone = new Set();
     this.changes = 0; // of recordings and jobs, that the engine told of
+    /** @type {Set<string>} recordings whose last question is not answered yet */
+    this.asking = new Set();
     this.looking = false; // for an engine that did not answer
     this.all = true; // whether all of the recording is shown, whatever the width
   }
@@ -444,7 +446,7 @@ export class Desk {
     const { chosen, words, options } = this.state;
     const queries = words.filter((word) => word.wanted).map((word) => word.text);
     const nots = words.filter((word) => !word.wanted).map((word) => word.text);
-    if (!chosen) return;
+    if (!chosen || this.asking.has(chosen)) return; // the words stay until they are answered
     if (!queries.length) {
       this.store.set({
         advice: nots.length
@@ -456,10 +458,12 @@ export class Desk {
     /** @type {Record<string, string>} */
     const settings = { ...this.state.settings, keep: "both" };
     if (options.some((option) => option.name === DRAFT)) settings[DRAFT] ??= "yes";
+    this.asking.add(chosen);
     try {
       const before = { shown: job(this.state)?.id ?? "", values: null };
       const next = await this.api.separate(chosen, { queries, nots, options: settings, base: "" });
-      this.store.set({ shown: { ...this.state.shown, [chosen]: next.id }, words: [], advice: "" });
+      const more = this.state.words.filter((word) => !words.includes(word)); // typed meanwhile
+      this.store.set({ shown: { ...this.state.shown, [chosen]: next.id }, words: more, advice: "" });
       const label = `Ask for ${[...queries, ...nots.map((each) => `not ${each}`)].join(", ")}`;
       const after = { shown: next.id, values: null };
       this.steering.record({ label, name: label, source: chosen, before, after });
@@ -469,6 +473,8 @@ export class Desk {
       announce(`Separating ${queries.join(", ")}.`);
     } catch (error) {
       this.fail(error);
+    } finally {
+      this.asking.delete(chosen);
     }
   }
 

@@ -28,7 +28,7 @@ export function historyView(desk) {
       more.hidden = !found.more;
       draw(found);
     } catch (error) {
-      say(byId("history-said"), error instanceof Error ? error.message : String(error));
+      if (number === asked) say(byId("history-said"), error instanceof Error ? error.message : String(error));
     }
   };
   const draw = (/** @type {History} */ found) => {

@@ -29,7 +29,7 @@ export function presetMenu(desk) {
     try {
       await desk.api.savePreset(preset);
       desk.note(`The preset '${preset.name}' is saved.`, true);
-      name.value = "";
+      if (name.value.trim() === preset.name) name.value = ""; // else it is the next one's already
       await refresh(desk);
     } catch (error) {
       desk.fail(error);
@@ -64,15 +64,17 @@ export function presetMenu(desk) {
 let asked = 0;
 
 /**
- * Show the presets as they are now; an answer that comes after a later one's question is old.
+ * Show the presets as they are now; an answer that comes after a later one's question, or after
+ * the engine told of others, is old.
  *
  * @param {Desk} desk
  */
 async function refresh(desk) {
   const turn = ++asked;
+  const before = desk.state.presets;
   try {
     const { presets } = await desk.api.presets();
-    if (turn === asked) desk.store.set({ presets });
+    if (turn === asked && before === desk.state.presets) desk.store.set({ presets });
   } catch (error) {
     desk.fail(error);
   }

@@ -36,7 +36,7 @@ export function steerView(desk) {
     byId("steer").hidden = !root && !state.steps.length;
     mark(byId("stage"), "data-tool", root ? state.tool : "range");
     drawSteps(state, desk);
-    for (const part of byId("steer").querySelectorAll("#wheels, #tools, #places, #as-found")) {
+    for (const part of byId("steer").querySelectorAll("#wheels, #tools, #places, #places-of, #as-found")) {
       if (part instanceof HTMLElement) part.hidden = !root;
     }
     if (!root) return;
@@ -157,6 +157,7 @@ function choice(option, desk) {
 function drawPlaces(root, desk) {
   const values = desk.steering.values(root);
   const all = KINDS_OF.flatMap((kind) => placesOf(values[kind]).map((text, index) => ({ kind, text, index })));
+  byId("places-of").hidden = !all.length || root.queries.length < 2;
   keep(
     byId("places"),
     all,

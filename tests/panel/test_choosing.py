@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from tests.bridge.panel_fake import Panel
-from tests.panel.test_page import Visit, ask, desk, lanes, press_until, separated, until
+from tests.panel.test_page import (
+    Visit,
+    answered,
+    ask,
+    desk,
+    held,
+    lanes,
+    press_until,
+    separated,
+    until,
+)
 from tests.panel.test_steering import adjusted, values
 
 pytest.importorskip("playwright", reason="NO REAL BROWSER WAS TESTED: playwright is not installed")
@@ -80,6 +90,25 @@ def test_comparing_is_left_as_it_was(visit: Visit, panel: Panel) -> None:
     until(page, "desk.state.sources[0].jobs.length === 1")
     assert [job.queries for job in source.jobs] == [["bird"]]
     expect(page.locator("#compare")).to_be_visible()
+
+
+def test_comparing_that_is_left_before_all_is_asked_leaves_nothing(
+    visit: Visit, panel: Panel
+) -> None:
+    source = panel.add_garden()
+    page = visit()
+    separated(page, "bird")
+    question = held(page, "**/jobs", after=1)
+    page.click("#compare")
+    question()
+    page.click("#compare-end")
+    question().continue_()
+    expect(page.locator("#compare")).to_be_enabled()
+    until(page, "desk.state.sources[0].jobs.length === 1")
+    assert desk(page, "return desk.state.candidates") == []
+    assert [job.queries for job in source.jobs] == [["bird"]]
+    assert len(panel.posted) == 3, "and what was not asked for yet is not asked for"
+    expect(page.locator("#lanes h3").nth(1)).to_have_text("bird")
 
 
 def test_events_are_ticked_played_kept_and_sent(visit: Visit, panel: Panel) -> None:
@@ -155,21 +184,48 @@ def test_a_list_of_presets_that_comes_late_does_not_hide_a_new_one(
     panel.add_garden()
     page = visit()
     page.fill("#typed", "bird;")
-    held: list[tuple[Any, Any]] = []
-    page.route("**/api/presets", lambda route: held.append((route, route.fetch())), times=1)
+    listing = held(page, "**/api/presets")
     page.click("#presets summary")
-    while not held:
-        page.wait_for_timeout(20)
+    old = listing().fetch()
     page.fill("#preset-name", "Dawn chorus")
     page.press("#preset-name", "Enter")
     expect(page.locator("#preset-list strong")).to_have_text("Dawn chorus")
-    route, response = held[0]
-    assert "Dawn" not in response.text()
-    with page.expect_response("**/api/presets") as late:
-        route.fulfill(response=response)
-    late.value.finished()
-    page.wait_for_timeout(200)
+    assert "Dawn" not in old.text()
+    answered(page, listing(), response=old)
     expect(page.locator("#preset-list strong")).to_have_text("Dawn chorus")
+
+
+def test_a_list_of_presets_that_comes_late_does_not_hide_what_the_engine_told(
+    visit: Visit, panel: Panel
+) -> None:
+    panel.add_garden()
+    page = visit()
+    listing = held(page, "**/api/presets")
+    page.click("#presets summary")
+    old = listing().fetch()
+    preset = {"name": "Dawn chorus", "queries": ["bird"], "nots": [], "options": {}}
+    panel.tell({"presets": [preset]})
+    expect(page.locator("#preset-list strong")).to_have_text("Dawn chorus")
+    answered(page, listing(), response=old)
+    assert page.locator("#preset-list strong").all_text_contents() == ["Dawn chorus"]
+
+
+def test_the_next_preset_is_named_while_one_is_saved(visit: Visit, panel: Panel) -> None:
+    panel.add_garden()
+    page = visit()
+    page.fill("#typed", "bird;")
+    saving = held(page, "**/api/presets/*")
+    page.click("#presets summary")
+    page.fill("#preset-name", "Dawn chorus")
+    page.press("#preset-name", "Enter")
+    saving()
+    page.fill("#preset-name", "Dusk")
+    saving().continue_()
+    expect(page.locator("#preset-list strong")).to_have_text("Dawn chorus")
+    assert page.input_value("#preset-name") == "Dusk"
+    page.press("#preset-name", "Enter")
+    expect(page.locator("#preset-list strong")).to_have_text(["Dawn chorus", "Dusk"])
+    assert page.input_value("#preset-name") == ""
 
 
 def test_the_history_is_searched_opened_and_deleted(visit: Visit, panel: Panel) -> None:
@@ -195,6 +251,21 @@ def test_the_history_is_searched_opened_and_deleted(visit: Visit, panel: Panel) 
     page.locator("#history-list button", has_text="Delete for good?").click()
     expect(page.locator("#history-list strong")).to_have_text(["bird"])
     assert [job.queries for job in source.jobs] == [["bird"]]
+
+
+def test_a_search_of_the_history_that_fails_late_says_nothing(visit: Visit, panel: Panel) -> None:
+    panel.add_garden()
+    page = visit()
+    separated(page, "bird")
+    search = held(page, "**/api/history*")
+    page.click("#history-open")
+    search()
+    page.fill("#history-search", "bird")
+    expect(page.locator("#history-list strong")).to_have_text(["bird"])
+    said = page.locator("#history-said").text_content()
+    assert "of clips" in (said or "")
+    answered(page, search(), status=400, json={"error": "The history cannot be read."})
+    assert page.locator("#history-said").text_content() == said
 
 
 def test_all_of_that_by_keyboard(visit: Visit, panel: Panel) -> None:

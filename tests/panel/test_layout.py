@@ -32,6 +32,18 @@ def boxes(page: Page, selector: str) -> list[dict[str, Any]]:
     return [dict(each) for each in found if each is not None]
 
 
+def look(page: Page, selector: str) -> list[str]:
+    """Return what tells a button's state: its colour, opacity, border and ground."""
+    found: list[str] = page.eval_on_selector(
+        selector,
+        """(each) => {
+          const style = getComputedStyle(each);
+          return [style.color, style.opacity, style.borderTopColor, style.backgroundColor];
+        }""",
+    )
+    return found
+
+
 def test_places_lie_beside_each_other(visit: Visit, panel: Panel) -> None:
     panel.add_garden()
     page = visit()
@@ -76,6 +88,27 @@ def test_lanes_can_be_seen_in_a_narrow_window(visit: Visit, panel: Panel) -> Non
     rows = page.locator("#lanes").bounding_box()
     assert rows is not None
     assert rows["y"] < bar["y"] - 200, "the lanes get most of the window"
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_what_cannot_be_pressed_is_dimmed_and_nothing_else(
+    visit: Visit, panel: Panel, scheme: str
+) -> None:
+    panel.add_garden()
+    page = visit(scheme=scheme)
+    separated(page, "bird")
+    usual = page.evaluate("getComputedStyle(document.body).color")
+    assert look(page, "#undo") == look(page, "#compare") == look(page, "#as-found")
+    color, opacity, border, ground = look(page, "#compare")
+    assert (color, opacity) == (usual, "1")
+    color, opacity, *rest = look(page, "#redo")
+    assert color != usual
+    assert float(opacity) < 0.7
+    page.hover("#redo", force=True)
+    assert look(page, "#redo") == [color, opacity, *rest], "nothing happens there"
+    page.hover("#compare")
+    assert look(page, "#compare")[2] != border
+    assert look(page, "#compare")[3] != ground
 
 
 def test_a_dialog_keeps_the_keys_and_escape_closes_it(visit: Visit, panel: Panel) -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("playwright", reason="NO REAL BROWSER WAS TESTED: playwright
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 Visit = Callable[..., "Page"]
 Audio = npt.NDArray[np.float32]
@@ -76,6 +76,36 @@ def separated(page: Page, *sounds: str) -> None:
 
 def settled(page: Page) -> None:
     page.wait_for_selector("#lanes[data-settled=true]", state="attached")
+
+
+def held(page: Page, pattern: str, after: int = 0) -> Callable[[], Route]:
+    """Hold one request, `after` so many others; what is returned waits for it."""
+    passed: list[Route] = []
+
+    def hold(route: Route) -> None:
+        passed.append(route)
+        if len(passed) != after + 1:
+            route.continue_()
+
+    page.route(pattern, hold)
+
+    def one() -> Route:
+        for _ in range(1500):
+            if len(passed) > after:
+                return passed[after]
+            page.wait_for_timeout(20)
+        raise AssertionError(f"The page does not ask for {pattern}.")
+
+    return one
+
+
+def answered(page: Page, route: Route, **answer: Any) -> None:
+    """Answer what was held, and wait until the page has dealt with it."""
+    with page.expect_response(lambda response: response.request == route.request) as late:
+        route.fulfill(**answer)
+    late.value.finished()
+    frame = "await new Promise((resolve) => requestAnimationFrame(resolve));"
+    desk(page, 4 * frame)
 
 
 def press_until(page: Page, wanted: str, limit: int = 80) -> None:
@@ -312,6 +342,56 @@ def test_what_was_heard_is_asked_for_by_a_click(visit: Visit, panel: Panel) -> N
     page.click(".chip >> text=not >> nth=0")
     page.click("#separate")
     expect(page.locator("#jobs")).to_contain_text("bird, not river")
+
+
+@pytest.mark.parametrize("way", ["keys", "mouse"])
+def test_asking_twice_at_once_is_asking_once(visit: Visit, panel: Panel, way: str) -> None:
+    source = panel.add_garden()
+    page = visit()
+    question = held(page, "**/jobs")
+    page.fill("#typed", "bird")
+    if way == "keys":
+        page.press("#typed", "Enter")
+        page.press("#typed", "Enter")
+    else:
+        page.dblclick("#separate")
+    question().continue_()
+    expect(page.locator("#lanes .save:not([hidden])")).to_have_count(2)
+    assert [job.queries for job in source.jobs] == [["bird"]]
+    expect(page.locator("#words li")).to_have_count(0)
+
+
+def test_what_is_typed_before_an_answer_comes_is_asked_for_next(visit: Visit, panel: Panel) -> None:
+    source = panel.add_garden()
+    page = visit()
+    question = held(page, "**/jobs")
+    ask(page, "bird")
+    question()
+    page.fill("#typed", "river;")
+    ask(page, "guitar")
+    expect(page.locator("#words li")).to_have_count(3)
+    question().continue_()
+    expect(page.locator("#lanes .save:not([hidden])")).to_have_count(2)
+    expect(page.locator("#words li")).to_have_text(["river", "guitar"])
+    page.click("#separate")
+    expect(page.locator("#lanes .save:not([hidden])")).to_have_count(3)
+    assert [job.queries for job in source.jobs] == [["bird"], ["river", "guitar"]]
+
+
+def test_two_recordings_are_asked_at_once(visit: Visit, panel: Panel) -> None:
+    sources = [panel.add_garden("dawn.wav"), panel.add_garden("dusk.wav")]
+    page = visit()
+    until(page, "desk.state.sources.length === 2")
+    desk(page, f"desk.choose('{sources[0].id}')")
+    question = held(page, "**/jobs")
+    ask(page, "bird")
+    question()
+    desk(page, f"desk.choose('{sources[1].id}')")
+    page.click("#separate")
+    expect(page.locator("#lanes .save:not([hidden])")).to_have_count(2)
+    question().continue_()
+    until(page, "desk.state.sources.every(({jobs}) => jobs[0]?.state === 'done')")
+    assert [[job.queries for job in source.jobs] for source in sources] == [[["bird"]]] * 2
 
 
 def test_a_draft_is_there_until_the_exact_answer(visit: Visit, panel: Panel) -> None:

@@ -165,6 +165,25 @@ def test_spans_are_drawn_with_the_mouse(visit: Visit, panel: Panel) -> None:
     assert desk(page, "return desk.state.tool") == "range"
 
 
+def test_places_are_said_to_hold_for_all_sounds_where_there_are_several(
+    visit: Visit, panel: Panel
+) -> None:
+    panel.add_garden()
+    page = visit()
+    said = page.locator("#places-of")
+    separated(page, "bird", "guitar")
+    expect(said).to_be_hidden()
+    desk(page, "desk.steering.set('never', '2-2.5')")
+    expect(said).to_have_text("for all sounds")
+    expect(said).to_be_visible()
+    page.click("#places .never button")
+    expect(said).to_be_hidden()
+    separated(page, "bird")
+    desk(page, "desk.steering.set('at', '1-3')")
+    expect(page.locator("#places li")).to_have_count(1)
+    expect(said).to_be_hidden()
+
+
 def test_a_rectangle_is_drawn_on_the_spectrogram(visit: Visit, panel: Panel) -> None:
     panel.add_garden()
     page = visit()
