@@ -86,8 +86,8 @@ CASES = [
     Case("option", good, "tweeze separate --help", options=("--loudly",)),
     Case("sharpness", good, "sharpness", options=("--sharpness", "99")),
     Case("out_is_a_file", good, "--out names a folder", options=("--out", "{file}")),
-    Case("out_in_a_file", good, "--out names a folder", options=("--out", "{file}/clips")),
-    Case("out_in_proc", good, "--out names a folder", options=("--out", "/proc/clips")),
+    Case("out_in_a_file", good, "cannot be written to", options=("--out", "{file}/clips")),
+    Case("out_in_proc", good, "cannot be written to", options=("--out", "/proc/clips")),
 ]
 
 
