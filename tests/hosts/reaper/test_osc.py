@@ -616,7 +616,11 @@ def test_reaper_is_woken(desk: Studio, controller: Controller, tmp_path: Path) -
     assert "Tweeze - listen" in controller.said("/tweeze/job/failed")[0][1]
     woken = tmp_path / "woken"
     program = tmp_path / f"reaper-{os.getpid()}"
-    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > '{woken}'\nsleep 1\n")
+    program.write_text(
+        # Without arguments it is REAPER, which runs until it is asked for something.
+        f"#!/bin/sh\nif [ $# = 0 ]; then while [ ! -e '{woken}' ]; do sleep 0.05; done; exit; fi\n"
+        f"printf '%s\\n' \"$@\" > '{woken}.part' && mv '{woken}.part' '{woken}'\n"
+    )
     program.chmod(0o755)
     Waker(str(program), str(desk.scripts / "Tweeze - listen.lua")).write(desk.folders)
     controller.heard.clear()
@@ -624,11 +628,15 @@ def test_reaper_is_woken(desk: Studio, controller: Controller, tmp_path: Path) -
     until(controller.hears("/tweeze/job/failed"))
     assert "REAPER does not run" in controller.said("/tweeze/job/failed")[0][1]
     # With the program running, it is asked to start the script.
-    running = psutil.Popen([str(program)])
-    controller.send("separate", "dog", "reaper")
-    until(lambda: woken.exists() and "-nonewinst" in woken.read_text())
-    assert woken.read_text().splitlines()[1] == str(desk.scripts / "Tweeze - listen.lua")
-    running.wait()
+    running = subprocess.Popen([str(program)])
+    try:
+        controller.send("separate", "dog", "reaper")
+        until(woken.exists)
+        script = str(desk.scripts / "Tweeze - listen.lua")
+        assert woken.read_text().splitlines() == ["-nonewinst", script]
+        running.wait(DEADLINE)
+    finally:
+        running.kill()
     desk.begin("listen")
     desk.cycle_until(lambda: len(desk.project.undo) == 1, "the insertion")
     Waker.path(desk.folders).unlink()
