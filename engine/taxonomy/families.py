@@ -91,14 +91,15 @@ def may_be_beside_speech(query: str) -> bool:
     >>> may_be_beside_speech("computer fan"), may_be_beside_speech("crowd hum")
     (True, False)
     """
+    if kinship().lines(query):
+        return _holds_no_speech(query)  # whatever its single words are
     words = folded(query).split()
-    ends = [" ".join(words[start:]) for start in range(len(words))]
-    known = next((end for end in ends if kinship().lines(end)), "")
-    parts = {" ".join(words[a:b]) for a in range(len(words)) for b in range(a + 1, len(words) + 1)}
-    if not known or (known != ends[0] and (parts & _NO_KIND or len(words) > _LONGEST)):
+    if len(words) > _LONGEST or not _NO_KIND.isdisjoint(words):
         return False
-    # What is known as a whole is what its table says, whatever its words are.
-    return all(map(_holds_no_speech, [query] if known == ends[0] else parts | {query}))
+    places = range(len(words) + 1)
+    parts = {" ".join(words[start:stop]) for start in places for stop in places[start + 1 :]}
+    is_kind = any(kinship().lines(" ".join(words[start:])) for start in places)
+    return is_kind and all(map(_holds_no_speech, parts))
 
 
 def _holds_no_speech(text: str) -> bool:
