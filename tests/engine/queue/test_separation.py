@@ -39,6 +39,24 @@ class Moving(Constant):
         return Moving(runtime or self.runtime_name)
 
 
+class Certain(Constant):
+    """A model that is sure of whatever it is asked for."""
+
+    def mask_with_presence(
+        self, magnitude: np.ndarray, vectors: np.ndarray, rms: float, keep: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        blocks = -(-(keep.stop - keep.start) // self.frame_grid.block)
+        sure = np.full((len(vectors), blocks), 0.9, np.float32)
+        return self.mask(magnitude, vectors, rms, keep), sure
+
+
+class Worded(Certain):
+    """One that knows English words alone."""
+
+    def instead_of(self, query: str) -> tuple[str, ...]:
+        return ()
+
+
 class Desk:
     """Carries out jobs with a slow model called 'wide' and a fast one called 'compact'."""
 
@@ -59,6 +77,8 @@ class Desk:
             "ears": self.ears,
             "moving": Moving(),
             "leaky": Leaky(),
+            "certain": Certain(0.5),
+            "worded": Worded(0.5),
         }
         return known[name]
 
@@ -170,6 +190,22 @@ def test_a_runtime_that_is_gone_is_said(desk: Desk, wav: Callable[..., Path]) ->
     with pytest.raises(Failure, match="no longer installed"):
         desk.do(replace(job(mixture, "moving"), runtime="gone"))
     desk.do(replace(job(mixture, "wide"), runtime="gone"))  # it has no choice
+
+
+def test_a_word_that_nobody_knows_is_said_though_something_was_found(
+    desk: Desk, rng: np.random.Generator, wav: Callable[..., Path]
+) -> None:
+    x = (0.3 * rng.standard_normal((1, 20_000))).astype(np.float32)
+    asked = replace(job(wav(x, 32_000)), queries=("asdfgh",))
+    alone = Options(presence=Presence.SEPARATOR)
+
+    def notes(model: str) -> tuple[str, ...]:
+        named = replace(asked, answers=(model,), options=replace(alone, model=model), id=model)
+        return desk.do(named).notes  # type: ignore[attr-defined, no-any-return]
+
+    (said,) = notes("worded")
+    assert said.startswith("No word of 'asdfgh' is known")
+    assert notes("certain") == ()  # which may know it
 
 
 def test_compact_makes_no_draft_of_itself(
